@@ -13,20 +13,61 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mytracker_nb import sandbox as sandbox
     from mytracker_nb.dictionaries import dictionary as dictionary
+    from mytracker_nb.errors import AccessDenied as AccessDenied
+    from mytracker_nb.errors import ApiError as ApiError
+    from mytracker_nb.errors import BadRequest as BadRequest
+    from mytracker_nb.errors import ConnectionFailed as ConnectionFailed
+    from mytracker_nb.errors import CreateUnconfirmed as CreateUnconfirmed
+    from mytracker_nb.errors import CredentialsMissing as CredentialsMissing
+    from mytracker_nb.errors import ExportCanceled as ExportCanceled
+    from mytracker_nb.errors import ExportFailed as ExportFailed
+    from mytracker_nb.errors import ExportTimeout as ExportTimeout
+    from mytracker_nb.errors import ExportTooLarge as ExportTooLarge
+    from mytracker_nb.errors import FileError as FileError
+    from mytracker_nb.errors import InvalidRequest as InvalidRequest
+    from mytracker_nb.errors import LinkExpired as LinkExpired
+    from mytracker_nb.errors import MyTrackerError as MyTrackerError
+    from mytracker_nb.errors import NotFound as NotFound
+    from mytracker_nb.errors import Problem as Problem
+    from mytracker_nb.errors import QueueFull as QueueFull
+    from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
+    from mytracker_nb.request import ExportRequest as ExportRequest
 
-# The module in which each public name lives.
+# The public names, by the module in which they live.
 _HOMES = {
-    "dictionary": "dictionaries",
+    "dictionaries": ("dictionary",),
+    "errors": (
+        "AccessDenied",
+        "ApiError",
+        "BadRequest",
+        "ConnectionFailed",
+        "CreateUnconfirmed",
+        "CredentialsMissing",
+        "ExportCanceled",
+        "ExportFailed",
+        "ExportTimeout",
+        "ExportTooLarge",
+        "FileError",
+        "InvalidRequest",
+        "LinkExpired",
+        "MyTrackerError",
+        "NotFound",
+        "Problem",
+        "QueueFull",
+        "QuotaExceeded",
+    ),
+    "request": ("ExportRequest",),
 }
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", "load_ipython_extension", "sandbox", *_HOMES]
+__all__ = ["__version__", "load_ipython_extension", "sandbox", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:
     if name == "sandbox":
         return import_module("mytracker_nb.sandbox")
-    if name in _HOMES:
-        return getattr(import_module(f"mytracker_nb.{_HOMES[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(f"mytracker_nb.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -113,17 +113,20 @@ class Dictionary(Mapping[str, Entry]):
         names = dict(self._names)
         for entry in self.entries.values():
             names.setdefault(entry.value.casefold(), entry)
-        close = difflib.get_close_matches(text.casefold(), names, n=2 * count, cutoff=0.6)
+        word = text.casefold()
+        # something near is worth more than nothing: the cutoff only keeps the far away out of the
+        # company of the close
+        close = difflib.get_close_matches(word, names, n=2 * count, cutoff=0.6)
+        close = close or difflib.get_close_matches(word, names, n=count, cutoff=0.0)
         return list(dict.fromkeys(names[name] for name in close))[:count]
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
     path = resources.files("mytracker_nb") / "data" / f"{name}.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+    yield from csv.DictReader(path.read_text(encoding="utf-8").splitlines())
 
 
-def _by_value(entries: Iterable[Entry]) -> dict[str, Entry]:
+def _by_value(entries: Iterable[Entry]) -> Mapping[str, Entry]:
     return {entry.value: entry for entry in entries}
 
 
@@ -205,7 +208,7 @@ def dictionary(name: str) -> Dictionary:
     ]
     if not entries:
         raise KeyError(name)
-    return Dictionary(name, _by_value(entries), numeric=True)
+    return Dictionary("value", _by_value(entries), numeric=True)
 
 
 def events() -> Dictionary:
