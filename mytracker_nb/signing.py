@@ -17,7 +17,7 @@ __all__ = ["AuthHMAC", "SecretKey", "signature"]
 
 
 class SecretKey(str):
-    """A secret key as text whose repr (in a traceback with values, say) and pickle do not show it."""
+    """A secret key: text that neither a repr (a traceback with values, say) nor a pickle shows."""
 
     __slots__ = ()
 
