@@ -1,0 +1,77 @@
+"""Run a sandbox until it is ended: ``python -m mytracker_nb.sandbox --port 0``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+from collections.abc import Sequence
+from threading import Event
+
+from mytracker_nb.sandbox import start
+from mytracker_nb.sandbox.config import DOCUMENTED_QUOTAS, Config
+
+__all__ = ["main"]
+
+# Settings that a command line can't carry.
+_ONLY_IN_PYTHON = {"now", "quotas"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mytracker_nb.sandbox",
+        description="A local MyTracker with made-up events. Prints the environment variables that "
+        "lead to it, and serves until it is ended.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    # each setting is told once, by the class
+    told = re.findall(r"^ {4}(\w+) : .*\n((?: {8}.*\n)+)", Config.__doc__ or "", re.MULTILINE)
+    helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in told}
+    for name, default in vars(Config()).items():
+        if name in _ONLY_IN_PYTHON:
+            continue
+        option = "--" + name.replace("_", "-")
+        about = helps.get(name)
+        if isinstance(default, bool):
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(option, action=action, default=default, help=about)
+        else:
+            parser.add_argument(option, type=type(default), default=default, help=about)
+    names = ", ".join(DOCUMENTED_QUOTAS)
+    parser.add_argument(
+        "--quota",
+        action="append",
+        default=[],
+        metavar="NAME=LIMIT",
+        help=f"another limit of a quota, 0 for none; may be repeated; NAME is one of {names}",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line's words; those of the process by default.
+    """
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    try:
+        pairs = [text.split("=") for text in options.pop("quota")]
+        sandbox = start(**options, quotas={name: int(limit) for name, limit in pairs})
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with sandbox:
+        print(f"MYTRACKER_BASE_URL={sandbox.base_url}")
+        print(f"MYTRACKER_API_USER_ID={sandbox.api_user_id}")
+        print(f"MYTRACKER_SECRET_KEY={sandbox.secret_key}", flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What can be chosen about a sandbox, and what the service's documentation chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["DOCUMENTED_QUOTAS", "Config"]
+
+# Requests in an interval. Source: page ``quotas``; of the names only the minute's is documented.
+DOCUMENTED_QUOTAS = {
+    "RequestsByIpPerSecond": 100,
+    "RequestsByIpPerMinute": 1000,
+    "RequestsByUserPerSecond": 10,
+    "RequestsByUserPerMinute": 100,
+    "RequestsByUserPerHour": 1000,
+    "ErrorsByUserPerMinute": 60,
+    "UnauthorizedRequestsPerSecond": 10,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a sandbox.
+
+    Attributes
+    ----------
+    port : int
+        The port to listen on at 127.0.0.1; 0 takes a free one.
+    api_user_id : int
+        The API User ID of its only account.
+    secret_key : str
+        The account's secret key; ``""`` makes one up.
+    permission : bool
+        Whether the account may export raw data.
+    seed : int
+        The world to draw the events from.
+    scale : float
+        How many times the usual number of devices is installed each day.
+    seconds : float
+        Seconds from creating an export to its end.
+    cancellable_until : float
+        The share of the way (0.0 to 1.0) after which an export can no longer be cancelled.
+    queue : int
+        How many exports may be in progress at once.
+    files : int
+        How many files an export is cut into, rows permitting.
+    rows_per_file : int
+        More rows than this always go into a further file.
+    max_rows : int
+        An export of more rows ends in ``Too many lines in export``.
+    max_cells : int
+        An export of more cells (rows times selectors) ends in ``Too much export data``.
+    link_seconds : float
+        Seconds from an export's end until its links expire.
+    expired_status : int
+        The HTTP status of an expired link, 404 or 410.
+    signed_downloads : bool
+        Whether a file is refused to a request without a signature (always so with ``?auth=1``).
+    storage_host : str
+        The host name in links to files; ``localhost`` makes it differ from the API's.
+    quotas : mapping of str to int
+        Limits that differ from `DOCUMENTED_QUOTAS`; 0 switches a quota off.
+    without_quotas : bool
+        Whether to count no quota at all.
+    now : callable, optional
+        Gives the time in Unix seconds; the system's clock by default.
+    """
+
+    port: int = 0
+    api_user_id: int = 77658
+    secret_key: str = field(default="", repr=False)
+    permission: bool = True
+    seed: int = 1
+    scale: float = 1.0
+    seconds: float = 3.0
+    cancellable_until: float = 0.9
+    queue: int = 4
+    files: int = 2
+    rows_per_file: int = 500_000
+    max_rows: int = 3_000_000
+    max_cells: int = 200_000_000
+    link_seconds: float = 86_400.0
+    expired_status: int = 404
+    signed_downloads: bool = True
+    storage_host: str = "127.0.0.1"
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    without_quotas: bool = False
+    now: Callable[[], float] | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.quotas) - set(DOCUMENTED_QUOTAS)):
+            names = ", ".join(DOCUMENTED_QUOTAS)
+            raise ValueError(f"unknown quotas {', '.join(unknown)}; there are {names}")
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limit of each quota that is counted."""
+        if self.without_quotas:
+            return {}
+        return {
+            name: limit for name, limit in {**DOCUMENTED_QUOTAS, **self.quotas}.items() if limit
+        }

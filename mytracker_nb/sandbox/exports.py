@@ -1,0 +1,252 @@
+"""The exports of a sandbox, on their way from the queue to files.
+
+Source: pages ``export-api/raw/get``, ``raw/cancel`` and ``download``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from mytracker_nb.sandbox.clock import Clock
+from mytracker_nb.sandbox.config import Config
+from mytracker_nb.sandbox.judge import Refused, Wish
+
+if TYPE_CHECKING:
+    from mytracker_nb.sandbox.events import Rows
+
+__all__ = ["Export", "Exports", "QueueFull"]
+
+TOO_MANY_LINES = "Too many lines in export"
+TOO_MUCH_DATA = "Too much export data"
+ERROR = "Error occurred"
+# Rows that become text together.
+_BLOCK = 100_000
+
+
+class QueueFull(Refused):
+    """Too many exports are in progress.
+
+    Attributes
+    ----------
+    exports : list of int
+        The idRawExport of each of them.
+    """
+
+    def __init__(self, exports: list[int]) -> None:
+        super().__init__(
+            "Maximum number of simultaneous requests reached. "
+            "Wait until there is space available in the queue."
+        )
+        self.exports = exports
+
+
+@dataclass(eq=False)
+class Export:
+    """An export that was accepted.
+
+    Attributes
+    ----------
+    id : int
+        Its idRawExport.
+    wish : Wish
+        What was asked for.
+    created : float
+        When, in Unix seconds.
+    outcome : str
+        How it ends whatever its data: ``Error occurred``, ``Too many lines in export`` or ``Too
+        much export data``; ``""`` leaves it to the data. May be set while it is in progress.
+    canceled : bool
+        Whether it was cancelled.
+    """
+
+    id: int
+    wish: Wish
+    created: float
+    config: Config
+    directory: Path
+    outcome: str = ""
+    canceled: bool = False
+
+    def __post_init__(self) -> None:
+        self._lock = RLock()
+
+    def progress(self, now: float) -> float:
+        """How far it is, from 0.0 to 1.0."""
+        seconds = self.config.seconds
+        return min((now - self.created) / seconds, 1.0) if seconds > 0 else 1.0
+
+    def is_in_progress(self, now: float) -> bool:
+        """Whether it takes a place in the queue."""
+        return not self.canceled and self.progress(now) < 1
+
+    def is_cancellable(self, now: float) -> bool:
+        """Whether it can be cancelled."""
+        return self.is_in_progress(now) and self.progress(now) < self.config.cancellable_until
+
+    @property
+    def expires(self) -> int:
+        """When its links end, in Unix seconds."""
+        return int(self.created + self.config.seconds + self.config.link_seconds)
+
+    @cached_property
+    def bunches(self) -> list[tuple[int, int, int]]:
+        """Its rows by UTC days: first, last and how many; ends where there are too many."""
+        from mytracker_nb.sandbox.events import days_together, rows_of_days
+
+        found: list[tuple[int, int, int]] = []
+        total = 0
+        for first, last in days_together(self.wish, self.config.scale):
+            count = len(rows_of_days(self.wish, self.config.seed, self.config.scale, first, last))
+            found.append((first, last, count))
+            total += count
+            if self._too_large(total):
+                break
+        return found
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has; where these are too many, at least that many."""
+        with self._lock:
+            return sum(count for _, _, count in self.bunches)
+
+    def _too_large(self, rows: int) -> str:
+        if rows > self.config.max_rows:
+            return TOO_MANY_LINES
+        if rows * len(self.wish.selectors) > self.config.max_cells:
+            return TOO_MUCH_DATA
+        return ""
+
+    def answer(self, now: float, storage: str) -> dict[str, Any]:
+        """What the service tells of it.
+
+        Parameters
+        ----------
+        now : float
+            The time in Unix seconds.
+        storage : str
+            The URL that its files' names are put to.
+        """
+        if self.canceled:
+            return {"status": "Canceled by user"}
+        if self.is_in_progress(now):
+            return {
+                "status": "In progress",
+                "progress": f"{int(100 * self.progress(now))}%",
+                "isCancellable": self.is_cancellable(now),
+            }
+        outcome = self.outcome or self._too_large(self.rows)
+        if outcome == ERROR:
+            return {"status": ERROR}
+        if outcome:
+            return {"status": "User error occurred", "errorMessage": outcome}
+        files = [
+            {"link": storage + name, "timestampExpires": str(self.expires)} for name in self.names
+        ]
+        return {"status": "Success!", "files": files}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its files."""
+        config = self.config
+        count = max(min(config.files, self.rows), -(-self.rows // config.rows_per_file), 1)
+        digest = hashlib.blake2b(f"{self.id} {config.secret_key}".encode(), digest_size=16)
+        stem = f"{self.id}.{self.wish.event}.{digest.hexdigest()}"
+        return [f"{stem}.{number}.csv.gz" for number in range(count)]
+
+    def has_file(self, name: str, now: float) -> bool:
+        """Whether there is such a file."""
+        return self.answer(now, "")["status"] == "Success!" and name in self.names
+
+    def file(self, name: str) -> Path:
+        """One of its files, made when it is first asked for.
+
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+        """
+        from mytracker_nb.sandbox.csvtext import write
+
+        path = self.directory / name
+        with self._lock:
+            if not path.exists():
+                names = self.names
+                number = names.index(name)
+                first = self.rows * number // len(names)
+                last = self.rows * (number + 1) // len(names)
+                write(path, self.wish.selectors, self._texts(first, last))
+        return path
+
+    def _texts(self, first: int, last: int) -> Iterator[bytes]:
+        from mytracker_nb.sandbox.columns import column
+        from mytracker_nb.sandbox.csvtext import lines
+
+        zone = ZoneInfo(self.wish.timezone)
+        for rows in self._rows(first, last):
+            for start in range(0, len(rows), _BLOCK):
+                block = rows.take(slice(start, start + _BLOCK))
+                yield lines([column(name, block, zone) for name in self.wish.selectors])
+
+    def _rows(self, first: int, last: int) -> Iterator[Rows]:
+        """The rows from number `first` to before number `last`, by time."""
+        from mytracker_nb.sandbox.events import rows_of_days
+
+        passed = 0
+        for first_day, last_day, count in self.bunches:
+            start, end = max(first - passed, 0), min(last - passed, count)
+            if start < end:
+                config = self.config
+                rows = rows_of_days(self.wish, config.seed, config.scale, first_day, last_day)
+                yield rows.by_time().take(slice(start, end))
+            passed += count
+
+    def served(self) -> list[str]:
+        """The text of each of its files."""
+        return [gzip.decompress(self.file(name).read_bytes()).decode() for name in self.names]
+
+
+class Exports(dict[int, Export]):
+    """The exports of an account by their idRawExport.
+
+    Parameters
+    ----------
+    config : Config
+        The sandbox's settings.
+    clock : Clock
+        The sandbox's time.
+    directory : Path
+        Where files are kept.
+    """
+
+    def __init__(self, config: Config, clock: Clock, directory: Path) -> None:
+        super().__init__()
+        self._config = config
+        self._clock = clock
+        self._directory = directory
+        self.outcomes: deque[str] = deque()
+
+    def create(self, wish: Wish) -> Export:
+        """Take an export into the queue.
+
+        Raises
+        ------
+        QueueFull
+            If there is no place for it.
+        """
+        now = self._clock()
+        waiting = [export.id for export in self.values() if export.is_in_progress(now)]
+        if len(waiting) >= self._config.queue:
+            raise QueueFull(waiting)
+        outcome = self.outcomes.popleft() if self.outcomes else ""
+        export = Export(len(self) + 1, wish, now, self._config, self._directory, outcome)
+        self[export.id] = export
+        return export

@@ -1,0 +1,287 @@
+"""What the service accepts as an export, by this package's own reading of its documentation.
+
+Nothing here is shared with the code that checks a request before it is sent: only so can a mistake
+on either side show. Where the documentation gives no text for a refusal, the text is of its style.
+Source: page ``export-api/raw/create``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from mytracker_nb.dictionaries import dictionary
+
+__all__ = ["Refused", "Wish", "judge"]
+
+_PAYMENTS = {"payments", "userPayments", "testPayments", "trialPayments", "userTrialPayments"}
+_CUSTOM = {"customEvents", "userCustomEvents"}
+_ONLY_FOR = {
+    "isVerified": _PAYMENTS,
+    "idPurchaseType": _PAYMENTS,
+    "eventName": _CUSTOM,
+    "eventNameInvert": _CUSTOM,
+    "idAdMediator": {"adMonetization", "userAdMonetization"},
+    "idSegment": {"hits", "installs"},
+}
+_IDS = ["idApp", "idAccount", "idAd", "idCampaign", "idCountry", "idProject", "idPartner"]
+_CLOSED = ["isVerified", "idPurchaseType", "eventNameInvert", "rooted", "idAdMediator"]
+_TIMES = ["tsFrom", "tsTo", "availabilityTsFrom", "availabilityTsTo"]
+_KNOWN = {
+    *["event", "selectors", "dateFrom", "dateTo", "timezone", "SDKKey", "eventName", "idSegment"],
+    *_IDS,
+    *_CLOSED,
+    *_TIMES,
+}
+_MAX_VALUES = 1000
+_AVAILABILITY_DELAY = 3 * 3600
+
+_NAME = re.compile(r"([^\[\]]+)(\[\d*\])?")
+_SELECTOR = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
+_SDK_KEY = re.compile(r"\d{20}", re.ASCII)
+
+
+class Refused(Exception):
+    """The service does not accept the parameters; the text is the service's ``detail``."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An export that the service accepts.
+
+    Attributes
+    ----------
+    event : str
+        The event to export.
+    selectors : tuple of str
+        The columns, in order.
+    ts_from, ts_to : int
+        The first and the last second (Unix) of event time.
+    inserted_from, inserted_to : int
+        The same for the time the event appeared in the system.
+    timezone : str
+        The time zone of the days.
+    filters : mapping of str to frozenset of str
+        The values a row may have, by parameter.
+    inverted : bool
+        Whether the event names are those to leave out.
+    """
+
+    event: str
+    selectors: tuple[str, ...]
+    ts_from: int
+    ts_to: int
+    inserted_from: int
+    inserted_to: int
+    timezone: str
+    filters: Mapping[str, frozenset[str]]
+    inverted: bool
+
+
+class _Form:
+    """The parameters as they came: plain ones (the last one counts) and arrays."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        self.plain: dict[str, str] = {}
+        self.arrays: dict[str, list[str]] = {}
+        for field, value in fields:
+            match = _NAME.fullmatch(field)
+            name, bracket = match.groups() if match else (field, None)
+            if name not in _KNOWN:
+                raise Refused(f"Argument '{name}' is not allowed")
+            if bracket is None:
+                self.plain[name] = value
+            else:
+                self.arrays.setdefault(name, []).append(value)
+
+    def one(self, name: str) -> str:
+        if name in self.arrays:
+            raise Refused(f"Argument '{name}' must be a scalar")
+        return self.plain.get(name, "")
+
+    def many(self, name: str) -> list[str]:
+        if name in self.arrays:
+            return self.arrays[name]
+        text = self.plain.get(name, "")
+        return text.split(",") if text else []
+
+    def has(self, name: str) -> bool:
+        return bool(self.plain.get(name) or self.arrays.get(name))
+
+
+def _pair(form: _Form, first: str, last: str) -> bool:
+    """Whether both are given; one alone is refused."""
+    given = [name for name in (first, last) if form.has(name)]
+    if len(given) == 1:
+        missing = last if given == [first] else first
+        raise Refused(f"Argument '{missing}' is expected but not set")
+    return bool(given)
+
+
+def _day(form: _Form, name: str) -> date:
+    text = form.one(name)
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"Argument '{name}' is invalid") from None
+
+
+def _seconds(form: _Form, name: str) -> int | None:
+    text = form.one(name)
+    if not text:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise Refused(f"Argument '{name}' is invalid")
+    return int(text)
+
+
+def _in_order(first: str, last: str, given: tuple[int | date | None, int | date | None]) -> None:
+    if None not in given and given[0] > given[1]:  # type: ignore[operator]
+        raise Refused(f"Argument '{first}' must be less than or equal to '{last}'")
+
+
+def _days(form: _Form, zone: ZoneInfo, now: float) -> tuple[int, int]:
+    """The first and the last second of the days asked for."""
+    first, last = _day(form, "dateFrom"), _day(form, "dateTo")
+    if first < date(1970, 1, 1):
+        raise Refused("Argument 'dateFrom' must be greater than or equal to 1970-01-01")
+    today = datetime.fromtimestamp(now, zone).date()
+    for name, day in (("dateFrom", first), ("dateTo", last)):
+        if day > today:
+            raise Refused(f"Argument '{name}' must be less than or equal to {today}")
+    _in_order("dateFrom", "dateTo", (first, last))
+
+    def midnight(day: date) -> int:
+        return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+
+    return midnight(first), midnight(last + timedelta(days=1)) - 1
+
+
+def _moments(form: _Form, first: str, last: str, limit: int) -> tuple[int | None, int | None]:
+    moments = _seconds(form, first), _seconds(form, last)
+    for name, moment in zip((first, last), moments, strict=True):
+        if moment is not None and moment > limit:
+            raise Refused(f"Argument '{name}' must be less than or equal to {limit}")
+    _in_order(first, last, moments)
+    return moments
+
+
+def _filter(form: _Form, name: str, pattern: re.Pattern[str]) -> frozenset[str]:
+    values = form.many(name)
+    # ids are numbers: 7 and 007 are the same one
+    ids = {
+        str(int(value)) if pattern is _NUMBER else value
+        for value in values
+        if pattern.fullmatch(value)
+    }
+    if not all(pattern.fullmatch(value) for value in values):
+        raise Refused(f"Argument '{name}' is invalid")
+    if len(ids) > _MAX_VALUES:
+        raise Refused(f"Argument '{name}' set size expected to be below {_MAX_VALUES}")
+    return frozenset(ids)
+
+
+def _event(form: _Form) -> str:
+    if not form.has("event"):
+        raise Refused("Argument 'event' is expected but not set")
+    events = dictionary("event")
+    event = form.one("event")
+    if event not in events:
+        raise Refused(
+            "Argument 'event' must be in set of allowed tables. "
+            f"Allowed values are: {', '.join(events)}."
+        )
+    return event
+
+
+def _selectors(form: _Form) -> tuple[str, ...]:
+    if not form.has("selectors"):
+        raise Refused("Argument 'selectors' is expected but not set")
+    names = form.many("selectors")
+    if not all(map(_SELECTOR.fullmatch, names)):
+        raise Refused("Argument 'selectors' is invalid")
+    return tuple(dict.fromkeys(names))
+
+
+def _filters(form: _Form, event: str) -> dict[str, frozenset[str]]:
+    for name, events in _ONLY_FOR.items():
+        if form.has(name) and event not in events:
+            raise Refused(f"Argument '{name}' is not allowed for event '{event}'")
+    filters = {name: _filter(form, name, _NUMBER) for name in _IDS}
+    filters["SDKKey"] = _filter(form, "SDKKey", _SDK_KEY)
+    for name in _CLOSED:
+        value = form.one(name)
+        if value and value not in dictionary(name):
+            raise Refused(
+                f"Argument '{name}' must be in set of allowed values. "
+                f"Allowed values are: {', '.join(dictionary(name))}."
+            )
+        filters[name] = frozenset([value] if value else [])
+    segment = _seconds(form, "idSegment")
+    filters["idSegment"] = frozenset() if segment is None else frozenset([str(segment)])
+    if form.plain.get("eventName"):
+        raise Refused("Argument 'eventName' must be an array")
+    names = frozenset(form.arrays.get("eventName", []))
+    if len(names) > _MAX_VALUES:
+        raise Refused(f"Argument 'eventName' set size expected to be below {_MAX_VALUES}")
+    filters["eventName"] = names
+    return {name: values for name, values in filters.items() if values}
+
+
+def judge(fields: Iterable[tuple[str, str]], now: float) -> Wish:
+    """The export that the parameters ask for.
+
+    Parameters
+    ----------
+    fields : iterable of (str, str)
+        The names and values of the query string and the form, as they came.
+    now : float
+        The time of the request, in Unix seconds.
+
+    Raises
+    ------
+    Refused
+        If the service would answer 400.
+    """
+    form = _Form(fields)
+    event = _event(form)
+    selectors = _selectors(form)
+    timezone = form.one("timezone") or "Europe/Moscow"
+    if timezone not in dictionary("timezone"):
+        raise Refused("Argument 'timezone' must be in set of allowed values")
+    # what has not happened and not arrived yet can't be exported
+    starts, ends = [0], [int(now)]
+    by_days = _pair(form, "dateFrom", "dateTo")
+    by_seconds = _pair(form, "tsFrom", "tsTo")
+    if not by_days and not by_seconds:
+        raise Refused("Argument 'dateFrom' is expected but not set")
+    if by_days:
+        first, last = _days(form, ZoneInfo(timezone), now)
+        starts.append(first)
+        ends.append(last)
+    ts_from, ts_to = _moments(form, "tsFrom", "tsTo", int(now))
+    starts.append(ts_from or 0)
+    ends.append(int(now) if ts_to is None else ts_to)
+    available_from, available_to = _moments(
+        form, "availabilityTsFrom", "availabilityTsTo", int(now) - _AVAILABILITY_DELAY - 1
+    )
+    filters = _filters(form, event)
+    inverted = "1" in filters.pop("eventNameInvert", ())
+    return Wish(
+        event=event,
+        selectors=selectors,
+        ts_from=max(starts),
+        ts_to=min(ends),
+        inserted_from=available_from or 0,
+        inserted_to=int(now) if available_to is None else available_to,
+        timezone=timezone,
+        filters=filters,
+        inverted=inverted,
+    )

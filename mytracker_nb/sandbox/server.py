@@ -1,0 +1,117 @@
+"""The sandbox's server: a thread of this process, listening at 127.0.0.1."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import tempfile
+import weakref
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+from mytracker_nb.sandbox.calls import Call
+from mytracker_nb.sandbox.clock import Clock
+from mytracker_nb.sandbox.config import Config
+from mytracker_nb.sandbox.exports import Exports
+from mytracker_nb.sandbox.faults import Faults
+from mytracker_nb.sandbox.service import application
+
+__all__ = ["Sandbox"]
+
+_HOST = "127.0.0.1"
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its parent's name
+        """Say nothing: a notebook is no place for a server's log."""
+
+
+class _Server(ThreadedWSGIServer):
+    daemon_threads = True
+
+    def shutdown_request(self, request: Any) -> None:
+        # a connection that is to be reset must not be ended politely before
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
+
+class Sandbox:
+    """A local MyTracker that is running.
+
+    Parameters
+    ----------
+    config : Config
+        Its settings.
+
+    Attributes
+    ----------
+    base_url : str
+        The address to use in place of the service's.
+    api_user_id : int
+        The API User ID of its account.
+    secret_key : str
+        The account's secret key.
+    clock : Clock
+        Its time, which can be moved.
+    faults : Faults
+        What goes wrong on purpose.
+    exports : Exports
+        The exports by their idRawExport.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.api_user_id = config.api_user_id
+        self.secret_key = config.secret_key or secrets.token_urlsafe(18)
+        self.clock = Clock(config.now)
+        directory = Path(tempfile.mkdtemp(prefix="mytracker-sandbox-"))
+        self._clean_up = weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        self.exports = Exports(config, self.clock, directory)
+        app = application(config, self.clock, self.exports, self.secret_key, self._storage)
+        self.faults = Faults(app)
+        self._server = _Server(_HOST, config.port, self.faults, _QuietHandler)
+        self.base_url = f"http://{_HOST}:{self._server.port}"
+        self._thread = Thread(target=self._server.serve_forever, name="sandbox", daemon=True)
+        self._thread.start()
+
+    def _storage(self) -> str:
+        return f"http://{self.config.storage_host}:{self._server.port}"
+
+    @property
+    def requests(self) -> list[Call]:
+        """All requests that reached it, in order."""
+        return self.faults.calls
+
+    def served(self, id_raw_export: int) -> list[str]:
+        """The decompressed text of each file of an export, as it is served."""
+        return self.exports[int(id_raw_export)].served()
+
+    def stop(self) -> None:
+        """End it and delete its files; once it has ended this does nothing."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+        self._clean_up()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self._thread.is_alive() else "stopped"
+        return f"<Sandbox {self.base_url} api_user_id={self.api_user_id} secret_key=*** ({state})>"
