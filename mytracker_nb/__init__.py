@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mytracker_nb.errors import Problem as Problem
     from mytracker_nb.errors import QueueFull as QueueFull
     from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
+    from mytracker_nb.frames import RawData as RawData
+    from mytracker_nb.frames import open_files as open_files
     from mytracker_nb.request import ExportRequest as ExportRequest
 
 # The public names, by the module in which they live.
@@ -56,6 +58,7 @@ _HOMES = {
         "QueueFull",
         "QuotaExceeded",
     ),
+    "frames": ("RawData", "open_files"),
     "request": ("ExportRequest",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,0 +1,287 @@
+"""A gzip CSV file as a stream of pieces: whole rows, a few megabytes at a time.
+
+Memory stays bounded whatever the size of the file. A piece ends at a line break outside of quotes,
+so that each can be parsed on its own: Arrow's own streaming reader loses the line feed of a CRLF
+inside a cell where two of its blocks meet.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mytracker_nb.errors import FileError, printable
+
+__all__ = ["CorruptFile", "Limits", "Piece", "inflate", "open_csv"]
+
+PIECE = 4 << 20
+_BLOCK = 1 << 20
+_LONGEST_ROW = 256 << 20
+_GZIP = b"\x1f\x8b"
+_QUOTE = ord('"')
+_BOM = b"\xef\xbb\xbf"
+
+
+class CorruptFile(FileError):
+    """A file's bytes are not those of a whole gzip file; to fetch it again may help."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a file may grow when it is decompressed, against files made to fill a machine.
+
+    Attributes
+    ----------
+    size : int
+        The most bytes that one file may hold.
+    ratio : int
+        The most bytes that one compressed byte may stand for, once `floor` is passed. Gzip itself
+        reaches 1032; exports are seen at 4 to 30.
+    floor : int
+        Bytes up to which every ratio is fine: a column of one value compresses very well.
+    """
+
+    size: int = 256 << 30
+    ratio: int = 300
+    floor: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole rows of a file.
+
+    Attributes
+    ----------
+    text : bytes
+        The rows, the last one with its line break.
+    line : int
+        The line of the decompressed text that the first row starts in, counted from 1.
+    quotes : int
+        How many double quotes the text holds.
+    """
+
+    text: bytes
+    line: int
+    quotes: int
+
+
+def _decompressor() -> Any:
+    # 31: a gzip wrapper, whose checksum and length are verified at its end
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.decompressobj(31)
+    return isal_zlib.decompressobj(31)
+
+
+def _not_gzip(start: bytes, name: str) -> CorruptFile:
+    text = start[:80].decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        what = f"an HTML or XML page stands in its place, starting with {text[:60]!r}"
+    else:
+        what = f"it is no gzip file; it starts with {text[:30]!r}"
+    return CorruptFile(
+        f"{name}: {what}. Fetch it again; a file that was unpacked has to be packed with gzip",
+        file=name,
+    )
+
+
+def inflate(chunks: Iterable[bytes], name: str, limits: Limits | None = None) -> Iterator[bytes]:
+    """Decompress a gzip stream, of one member or several.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes
+        The compressed bytes in order, cut anywhere.
+    name : str
+        What the file is called in errors.
+    limits : Limits, optional
+        How far it may grow.
+
+    Yields
+    ------
+    bytes
+        Up to 1 MiB of text at a time.
+
+    Raises
+    ------
+    CorruptFile
+        If the stream is empty, no gzip, damaged or ends too early; after what is sound of it.
+    FileError
+        If it passes a limit.
+    """
+    limits = limits or Limits()
+    taken = given = 0
+    inner: Any = None
+    for chunk in chunks:
+        taken += len(chunk)
+        rest = chunk
+        while rest:
+            if inner is None or inner.eof:
+                # Zeros after the last member are padding.
+                rest = rest if inner is None else rest.lstrip(b"\0")
+                if not rest:
+                    break
+                if not _GZIP.startswith(rest[:2]):
+                    raise _not_gzip(rest, name)
+                inner = _decompressor()
+            try:
+                text = inner.decompress(rest, _BLOCK)
+            except Exception as error:
+                # zlib and isal each have an error class of their own
+                raise _damaged(name, given, error) from error
+            given += len(text)
+            _check_growth(name, taken, given, limits)
+            if text:
+                yield text
+            rest = inner.unused_data if inner.eof else inner.unconsumed_tail
+    if inner is None:
+        raise CorruptFile(f"{name}: the file is empty (0 bytes). Fetch it again", file=name)
+    if not inner.eof:
+        text = inner.flush()
+        if text:
+            yield text
+    if not inner.eof:
+        raise CorruptFile(
+            f"{name}: the file is cut short after {taken:,} bytes "
+            f"({given:,} decompressed). Fetch it again",
+            file=name,
+        )
+
+
+def _damaged(name: str, given: int, error: Exception) -> CorruptFile:
+    return CorruptFile(
+        f"{name}: the file is damaged about {given:,} decompressed bytes in "
+        f"({printable(error)}). Fetch it again",
+        file=name,
+    )
+
+
+def _check_growth(name: str, taken: int, given: int, limits: Limits) -> None:
+    if given > limits.size:
+        raise FileError(
+            f"{name}: more than {limits.size:,} bytes when decompressed, which is the limit. "
+            "Raise Limits.size if the file is to be trusted",
+            file=name,
+        )
+    if given > limits.floor and given > taken * limits.ratio:
+        raise FileError(
+            f"{name}: {taken:,} bytes grew to more than {given:,}, more than {limits.ratio} times "
+            "as many. Raise Limits.ratio if the file is to be trusted",
+            file=name,
+        )
+
+
+def open_csv(
+    blocks: Iterable[bytes], name: str, size: int = PIECE
+) -> tuple[list[str], Iterator[Piece]]:
+    """The header of a CSV text, and its rows in pieces.
+
+    Parameters
+    ----------
+    blocks : iterable of bytes
+        The text in order, cut anywhere.
+    name : str
+        What the file is called in errors.
+    size : int
+        About how many bytes a piece shall have.
+
+    Returns
+    -------
+    header : list of str
+        The names in the first row.
+    pieces : iterator of Piece
+        The other rows.
+
+    Raises
+    ------
+    FileError
+        If there is no header or it is no UTF-8 text; while iterating, if a quoted cell never ends.
+    """
+    blocks = iter(blocks)
+    start = b""
+    end = 0
+    for block in blocks:
+        start += block
+        end = start.find(b"\n") + 1
+        if end or len(start) > _BLOCK:
+            break
+    if not start.strip():
+        raise CorruptFile(
+            f"{name}: the file holds nothing, not even a header. Fetch it again", file=name
+        )
+    line = (start[:end] if end else start).removeprefix(_BOM)
+    try:
+        header = next(csv.reader([line.decode().rstrip("\r\n")]), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileError(
+            f"{name}, line 1: the header is no UTF-8 CSV text ({error})", file=name, line=1
+        ) from error
+    rest = start[end:] if end else b""
+    pieces = _pieces(itertools.chain([rest], blocks), name, size, one_column=len(header) == 1)
+    return header, pieces
+
+
+def _pieces(blocks: Iterator[bytes], name: str, size: int, *, one_column: bool) -> Iterator[Piece]:
+    line = 2
+    waiting: list[bytes] = []
+    length = 0
+    wanted = size
+    for block in blocks:
+        waiting.append(block)
+        length += len(block)
+        if length < wanted:
+            continue
+        text = b"".join(waiting)
+        end, quotes = _last_row(text)
+        if end:
+            yield Piece(text[:end], line, quotes)
+            line += text.count(b"\n", 0, end)
+            text = text[end:]
+            wanted = size
+        elif length > _LONGEST_ROW:
+            raise _open_quote(name, line)
+        else:
+            wanted = 2 * length
+        waiting, length = [text], len(text)
+    text = b"".join(waiting)
+    if not one_column:
+        # In one column an empty line is a row with an empty cell.
+        text = text.rstrip(b"\r\n")
+    if text:
+        quotes = _count_quotes(text)
+        if quotes % 2:
+            raise _open_quote(name, line)
+        yield Piece(text if text.endswith(b"\n") else text + b"\n", line, quotes)
+
+
+def _open_quote(name: str, line: int) -> FileError:
+    return FileError(
+        f"{name}: a quoted cell in or after line {line:,} never ends. "
+        "Fetch the file again; if it stays so, ask for a new export",
+        file=name,
+        line=line,
+    )
+
+
+def _count_quotes(text: bytes) -> int:
+    import numpy as np
+
+    # faster than bytes.count where quotes are many, and other threads go on meanwhile
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _QUOTE))
+
+
+def _last_row(text: bytes) -> tuple[int, int]:
+    """Where the last whole row ends (0: nowhere), and how many quotes stand before."""
+    end = text.rfind(b"\n") + 1
+    quotes = _count_quotes(text) - text.count(b'"', end)
+    while end and quotes % 2:
+        # The last quote before `end` opens a cell that goes on: look before it.
+        earlier = text.rfind(b"\n", 0, text.rfind(b'"', 0, end)) + 1
+        quotes -= text.count(b'"', earlier, end)
+        end = earlier
+    return end, quotes

@@ -1,0 +1,355 @@
+"""Pieces of CSV text as Arrow tables with the right types, no digit changed.
+
+Arrow reads a number leniently: ``007``, ``0x7`` and `` 7`` all become 7. So every piece is checked:
+written back, its values would take exactly as many bytes as they came in. Only where they would
+not, or where Arrow refuses, the piece is looked at cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mytracker_nb.arrays import NotAnArray, parse_arrays
+from mytracker_nb.csvgz import Piece
+from mytracker_nb.errors import FileError, printable
+from mytracker_nb.schema import LAST_SECOND, field, fits, is_sent_text, kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+__all__ = ["Misfit", "Parser"]
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The first cell that did not fit its column's type.
+
+    Attributes
+    ----------
+    selector : str
+        The column.
+    file : str
+        The file's name.
+    line : int
+        The line of its decompressed text, counted from 1 (the header).
+    value : str
+        The cell.
+    """
+
+    selector: str
+    file: str
+    line: int
+    value: str
+
+    def __str__(self) -> str:
+        return printable(
+            f"{self.selector}: {self.value[:60]!r} ({self.file}, line {self.line:,}) is not what "
+            f"a column of kind {kind(self.selector)} holds; the whole column stays text"
+        )
+
+
+class _Odd(Exception):
+    """A piece has to be looked at cell by cell."""
+
+
+class Parser:
+    """Parses the pieces of files that all have the same columns.
+
+    Parameters
+    ----------
+    selectors : sequence of str
+        The columns of the tables, in this order.
+
+    Attributes
+    ----------
+    misfits : dict of str to Misfit
+        The columns that turned out to be text, as far as pieces were parsed. A table parsed
+        before a misfit was found has the column's own type.
+    """
+
+    def __init__(self, selectors: Sequence[str]) -> None:
+        self.selectors = tuple(selectors)
+        self.misfits: dict[str, Misfit] = {}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of the tables, after all misfits known by now."""
+        import pyarrow as pa
+
+        return pa.schema([self._field(name) for name in self.selectors])
+
+    def parse(self, piece: Piece, header: Sequence[str], file: str) -> pa.Table:
+        """The rows of a piece.
+
+        Parameters
+        ----------
+        piece : Piece
+            Whole rows.
+        header : sequence of str
+            The names of the columns as they stand in the file: those of `selectors`, in any order.
+        file : str
+            The file's name, for errors.
+
+        Returns
+        -------
+        pyarrow.Table
+            Of one chunk.
+
+        Raises
+        ------
+        FileError
+            If a row has too many or too few cells, is no UTF-8 text or cannot be read exactly.
+        """
+        import pyarrow as pa
+
+        while True:
+            known = dict(self.misfits)
+            wire = {name: self._wire_type(name) for name in header}
+            try:
+                raw = _read(piece.text, header, wire)
+                if _length(raw, piece) != len(piece.text):
+                    raise _Odd
+                columns = [self._finish(name, raw.column(name)) for name in self.selectors]
+            except (pa.ArrowInvalid, NotAnArray, _Odd) as error:
+                self._examine(piece, header, file)
+                if self.misfits.keys() == known.keys():
+                    raise FileError(
+                        f"{file}: the rows from line {piece.line:,} on cannot be read exactly "
+                        f"({printable(error) or 'line breaks or quotes out of place'}). "
+                        "Fetch the file again; if it stays so, ask for a new export",
+                        file=file,
+                        line=piece.line,
+                    ) from error
+            else:
+                return pa.table(columns, schema=self.schema)
+
+    def _field(self, selector: str) -> pa.Field:
+        return field(selector, as_text=selector in self.misfits)
+
+    def _wire_type(self, selector: str) -> pa.DataType:
+        """What Arrow's CSV reader makes of the column, before `_finish`."""
+        import pyarrow as pa
+
+        role = "text" if selector in self.misfits else kind(selector)
+        if role == "timestamp":
+            return pa.int64()
+        if role == "number":
+            return pa.string()
+        if role == "list":
+            return pa.dictionary(pa.int32(), pa.string())
+        return self._field(selector).type
+
+    def _finish(self, selector: str, column: pa.Array) -> pa.Array:
+        """From what was read to the column's type."""
+        import pyarrow as pa
+
+        role = "text" if selector in self.misfits else kind(selector)
+        if role == "timestamp":
+            return _times(column)
+        if role == "number":
+            return _without_empty(column).cast(pa.float64())
+        if role == "list":
+            cells = _without_empty(column)
+            return parse_arrays(cells.dictionary).take(cells.indices)
+        if not is_sent_text(selector):
+            return _without_empty(column)
+        return column
+
+    def _examine(self, piece: Piece, header: Sequence[str], file: str) -> None:
+        """Find what is odd about a piece: note the misfits, or raise for what cannot be read."""
+        import pyarrow as pa
+
+        try:
+            piece.text.decode()
+        except UnicodeDecodeError as error:
+            line = piece.line + piece.text.count(b"\n", 0, error.start)
+            raise FileError(
+                f"{file}, line {line:,}: this is no UTF-8 text ({error.reason}, "
+                f"byte 0x{piece.text[error.start]:02x}). Fetch the file again; "
+                "if it stays so, ask for a new export",
+                file=file,
+                line=line,
+            ) from error
+        bad_rows: list[Any] = []
+
+        def skip(row: Any) -> str:
+            bad_rows.append(row)
+            return "skip"
+
+        text = dict.fromkeys(header, pa.string())
+        cells = _read(piece.text, header, text, skip)
+        if bad_rows:
+            row = bad_rows[0]
+            line = _line(piece, cells, row.number - 1)
+            raise FileError(
+                f"{file}, line {line:,}: the row has {row.actual_columns} cells, the header "
+                f"{row.expected_columns}. Fetch the file again; "
+                "if it stays so, ask for a new export",
+                file=file,
+                line=line,
+            )
+        for name in header:
+            if name in self.misfits:
+                continue
+            column = cells.column(name)
+            bad = {
+                value for value in column.unique().to_pylist() if value and not fits(name, value)
+            }
+            if bad:
+                rows = (row for row, value in enumerate(column.to_pylist()) if value in bad)
+                row = next(rows)
+                self.misfits.setdefault(
+                    name, Misfit(name, file, _line(piece, cells, row), column[row].as_py())
+                )
+
+
+def _read(
+    text: bytes, header: Sequence[str], types: dict[str, Any], on_bad_row: Any = None
+) -> pa.RecordBatch:
+    """What Arrow's reader makes of a piece: an empty cell is missing, ``""`` is an empty text.
+
+    Where ``""`` stands in a column that is no text, it is missing there and stays in what the app
+    sends.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    def read(names: Sequence[str], *, quoted_is_missing: bool) -> pa.RecordBatch:
+        table = csv.read_csv(
+            pa.BufferReader(text),
+            # one block, so that rows are counted and no cell is ever cut
+            csv.ReadOptions(column_names=header, block_size=len(text) + 1, use_threads=False),
+            csv.ParseOptions(
+                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=on_bad_row
+            ),
+            csv.ConvertOptions(
+                column_types=types,
+                include_columns=names,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=quoted_is_missing,
+            ),
+        )
+        batches = table.to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+    try:
+        return read(header, quoted_is_missing=False)
+    except pa.ArrowInvalid:
+        if b'""' not in text:
+            raise
+    missing = read(header, quoted_is_missing=True)
+    sent = [name for name in header if is_sent_text(name)]
+    if not sent:
+        return missing
+    kept = read(sent, quoted_is_missing=False)
+    columns = [(kept if name in sent else missing).column(name) for name in header]
+    return pa.RecordBatch.from_arrays(columns, names=list(header))
+
+
+def _length(raw: pa.RecordBatch, piece: Piece) -> int:
+    """How many bytes the values would take as CSV text."""
+    import pyarrow as pa
+
+    # a comma or a line break after every cell
+    total: int = raw.num_rows * raw.num_columns
+    # what is in the text and in no value
+    total += piece.quotes + piece.text.count(b"\r")
+    inside = [mark for mark, sign in ((b'"', b'""'), (b"\r", b"\r")) if sign in piece.text]
+    for column in raw.columns:
+        if pa.types.is_integer(column.type):
+            total += _digits(column.drop_null().to_numpy())
+        elif pa.types.is_date(column.type):
+            total += len("YYYY-MM-DD") * (len(column) - column.null_count)
+        else:
+            total += _text_length(column, inside)
+    return total
+
+
+def _text_length(column: pa.Array, inside: Sequence[bytes]) -> int:
+    """The bytes of a column of text, less those that are one of `inside`."""
+    import numpy as np
+    import pyarrow as pa
+
+    coded = pa.types.is_dictionary(column.type)
+    texts = column.dictionary if coded else column
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)
+    offsets = offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    if not coded:
+        offsets = offsets[[0, -1]]
+    lengths = np.diff(offsets)
+    data = texts.buffers()[2]
+    if data:
+        octets = np.frombuffer(data, np.uint8)[: offsets[-1]]
+        for mark in inside:
+            places = np.flatnonzero(octets == mark[0])
+            lengths -= np.diff(np.searchsorted(places, offsets))
+    if not coded:
+        return int(lengths[0])
+    codes = column.indices.drop_null().to_numpy()
+    return int(np.bincount(codes, minlength=len(texts)) @ lengths)
+
+
+def _digits(numbers: np.ndarray[Any, Any]) -> int:
+    """How many characters these integers take in decimal."""
+    import numpy as np
+
+    if not len(numbers):
+        return 0
+    total = len(numbers)
+    low = int(numbers.min())
+    if low < 0:
+        total += int(np.count_nonzero(numbers < 0))
+        # the lowest integer has no positive twin in int64
+        numbers = np.abs(numbers).view(np.uint64)
+        low = int(numbers.min())
+    high = int(numbers.max())
+    power = 10
+    while power <= high:
+        total += len(numbers) if power <= low else int(np.count_nonzero(numbers >= power))
+        power *= 10
+    return total
+
+
+def _times(seconds: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    bounds = pc.min_max(seconds).as_py()
+    if bounds["min"] is not None and (bounds["min"] < 0 or bounds["max"] > LAST_SECOND):
+        raise _Odd
+    if bounds["min"] == 0:
+        seconds = pc.if_else(pc.equal(seconds, 0), pa.scalar(None, pa.int64()), seconds)
+    return pc.multiply(seconds, 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _without_empty(column: pa.Array) -> pa.Array:
+    """A text column in which ``""`` is missing too; other columns as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        texts, codes = column.dictionary, column.indices
+        empty = pc.index(texts, "").as_py()
+        if empty >= 0:
+            codes = pc.if_else(pc.equal(codes, empty), pa.scalar(None, codes.type), codes)
+            codes = pc.if_else(pc.greater(codes, empty), pc.subtract(codes, 1), codes)
+            texts = texts.filter(pc.not_equal(texts, ""))
+            return pa.DictionaryArray.from_arrays(codes.cast(pa.int32()), texts)
+    elif pa.types.is_string(column.type):
+        empty = pc.equal(column, "")
+        if pc.any(empty).as_py():
+            return pc.if_else(empty, pa.scalar(None, pa.string()), column)
+    return column
+
+
+def _line(piece: Piece, cells: pa.RecordBatch, row: int) -> int:
+    """The line that a row of the piece starts in: rows and line breaks inside of cells before."""
+    import pyarrow.compute as pc
+
+    before = cells.slice(0, row)
+    inside = sum(pc.sum(pc.count_substring(column, "\n")).as_py() or 0 for column in before.columns)
+    return piece.line + row + int(inside)
