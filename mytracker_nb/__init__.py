@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mytracker_nb import sandbox as sandbox
+    from mytracker_nb.client import Client as Client
+    from mytracker_nb.client import export as export
     from mytracker_nb.dictionaries import dictionary as dictionary
     from mytracker_nb.errors import AccessDenied as AccessDenied
     from mytracker_nb.errors import ApiError as ApiError
@@ -33,10 +35,13 @@ if TYPE_CHECKING:
     from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
     from mytracker_nb.frames import RawData as RawData
     from mytracker_nb.frames import open_files as open_files
+    from mytracker_nb.errors import WaitInterrupted as WaitInterrupted
+    from mytracker_nb.exports import Export as Export
     from mytracker_nb.request import ExportRequest as ExportRequest
 
 # The public names, by the module in which they live.
 _HOMES = {
+    "client": ("Client", "export"),
     "dictionaries": ("dictionary",),
     "errors": (
         "AccessDenied",
@@ -57,7 +62,9 @@ _HOMES = {
         "Problem",
         "QueueFull",
         "QuotaExceeded",
+        "WaitInterrupted",
     ),
+    "exports": ("Export",),
     "frames": ("RawData", "open_files"),
     "request": ("ExportRequest",),
 }

@@ -19,6 +19,8 @@
     ├── ExportTimeout           .export      it is still running, the wait is over
     └── FileError               .file .line  a file could not be fetched or read
         └── LinkExpired                      the service has deleted it
+
+Beside it stands `WaitInterrupted`, a KeyboardInterrupt: it is the user's own doing.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ __all__ = [
     "Problem",
     "QueueFull",
     "QuotaExceeded",
+    "WaitInterrupted",
     "printable",
 ]
 
@@ -91,15 +94,16 @@ class Problem:
         return printable(f"{self.parameter}: {self.message}{hint}")
 
 
-class MyTrackerError(Exception):
-    """The root of all errors of this package.
-
-    In a notebook it shows as one short message in place of a traceback; it still fails the cell.
-    """
+class _Short(BaseException):
+    """In a notebook, one short message in place of a traceback; it still fails the cell."""
 
     def _render_traceback_(self) -> list[str]:
         # IPython's protocol for exceptions that draw themselves.
         return [f"{type(self).__name__}: {printable(self)}"]
+
+
+class MyTrackerError(_Short, Exception):
+    """The root of all errors of this package."""
 
 
 class InvalidRequest(MyTrackerError):
@@ -119,10 +123,11 @@ class InvalidRequest(MyTrackerError):
         errors = [problem for problem in self.problems if problem.severity == "error"]
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = [f"the request has {count}; nothing was sent"]
-        for problem in self.problems:
-            mark = "" if problem.severity == "error" else f"{problem.severity}: "
-            lines.append(f"  - {mark}{problem}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(self._told, self.problems)])
+
+    def _told(self, problem: Problem) -> str:
+        mark = "" if problem.severity == "error" else f"{problem.severity}: "
+        return f"  - {mark}{problem}"
 
 
 class CredentialsMissing(MyTrackerError):
@@ -253,6 +258,20 @@ class ExportTimeout(_AboutExport):
     export : Export
         The export as it was last seen.
     """
+
+
+class WaitInterrupted(_Short, KeyboardInterrupt):
+    """The user ended the wait; the export goes on.
+
+    Attributes
+    ----------
+    export : Export
+        The export as it was last seen.
+    """
+
+    def __init__(self, message: str = "", *, export: Export | None = None) -> None:
+        super().__init__(message)
+        self.export = export
 
 
 class FileError(MyTrackerError):

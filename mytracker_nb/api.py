@@ -1,0 +1,479 @@
+"""The four calls of the Export API: create, get, cancel, quotas.
+
+Answers become plain facts, refusals the exceptions of `mytracker_nb.errors`. Calls that only read
+are tried again through passing faults; a create is repeated only where the service has refused it
+for sure. Source: pages ``export-api/raw/*`` and ``quotas`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+import requests
+
+from mytracker_nb import __version__
+from mytracker_nb.credentials import Credentials
+from mytracker_nb.errors import (
+    AccessDenied,
+    ApiError,
+    BadRequest,
+    ConnectionFailed,
+    CreateUnconfirmed,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    QuotaExceeded,
+    printable,
+)
+from mytracker_nb.pace import Pace, pace_of
+from mytracker_nb.signing import AuthHMAC
+
+__all__ = ["Api", "Link", "Patience", "State"]
+
+USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
+
+_EXPORT = "/api/raw/v1/export/"
+_QUOTAS = "/api/open/user/v1/quotas/get.json"
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
+_FIRST_WORDS = 200  # of an answer that is no JSON
+
+_Answer = TypeVar("_Answer")
+OnWait: TypeAlias = "Callable[[float, MyTrackerError], None]"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file of an export, as the service named it.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    expires : datetime.datetime or None
+        When the service deletes it (UTC), where it said so.
+    """
+
+    url: str
+    expires: datetime | None
+
+
+@dataclass(frozen=True)
+class State:
+    """What the service says of an export.
+
+    Attributes
+    ----------
+    status : str
+        The service's own word.
+    progress : float or None
+        From 0.0 to 1.0, where it said so.
+    is_cancellable : bool or None
+        Whether it can be cancelled, where the service said so.
+    links : tuple of Link
+        The files, once there are any.
+    error_message : str
+        Why it failed, where the service said so.
+    """
+
+    status: str
+    progress: float | None = None
+    is_cancellable: bool | None = None
+    links: tuple[Link, ...] = ()
+    error_message: str = ""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How many faults in a row a call survives, and for how long.
+
+    Attributes
+    ----------
+    faults : int
+        Failed tries before the error is raised; waiting for a quota is no failed try.
+    seconds : float
+        The longest time that one call may go on.
+    """
+
+    faults: int = 5
+    seconds: float = 900.0
+
+    def delay(self, error: MyTrackerError, faults: int) -> float:
+        """Seconds to wait after the `faults`-th fault in a row.
+
+        What the service asks for, if it does; else growing waits with jitter.
+        """
+        if isinstance(error, QuotaExceeded) and error.retry_after is not None:
+            # a little later than asked, and not all at the same moment
+            return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
+        return float(min(60.0, 0.5 * 2**faults) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+class Api:
+    """The calls, for one account at one service.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        The account and the service.
+    session : requests.Session, optional
+        For proxies, certificates and adapters of one's own.
+    patience : Patience, optional
+        How much is survived.
+    pace : Pace, optional
+        Shared by default by all that talks to this service for this account.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        session: requests.Session | None = None,
+        patience: Patience | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.credentials = credentials
+        self.session = session or requests.Session()
+        self.auth = AuthHMAC(credentials.api_user_id, credentials.secret_key)
+        self.patience = patience or Patience()
+        self.pace = pace or pace_of(credentials.base_url, credentials.api_user_id)
+
+    def create(self, fields: list[tuple[str, str]], on_wait: OnWait | None = None) -> int:
+        """Ask for an export.
+
+        Parameters
+        ----------
+        fields : list of tuple of str
+            The form fields, as `ExportRequest.wire` gives them.
+        on_wait : callable, optional
+            Told of each wait before it begins: its seconds, and the error that it is for.
+
+        Returns
+        -------
+        int
+            The idRawExport.
+
+        Raises
+        ------
+        ApiError
+            If the service refused. A quota is waited for: after its 429 nothing was made.
+        CreateUnconfirmed
+            If the request was sent and no answer came; it is not sent again.
+        ConnectionFailed
+            If the service was not reached: nothing was sent.
+        """
+
+        def once() -> Mapping[str, Any]:
+            try:
+                return self._call("POST", f"{_EXPORT}create.json", data=fields)
+            except _AnswerLost as error:
+                raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+            except ApiError as error:
+                if error.status < 400 or error.status >= 500:
+                    raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+                raise
+
+        data = self._patiently(once, lambda error: isinstance(error, QuotaExceeded), on_wait)
+        id_raw_export = _integer(data.get("idRawExport"))
+        if id_raw_export is None:
+            raise CreateUnconfirmed(
+                _unconfirmed(f"the answer holds no idRawExport: {_shown(data)}")
+            )
+        return id_raw_export
+
+    def get(
+        self,
+        id_raw_export: int,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> State:
+        """What the service says of an export.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            The export.
+        on_wait : callable, optional
+            As for `create`.
+        patience : Patience, optional
+            In place of that of the calls in general.
+
+        Raises
+        ------
+        NotFound
+            If the service knows no such export for this account.
+        ApiError, ConnectionFailed
+            If it refused, or faults outlasted the patience.
+        """
+        params = {"idRawExport": id_raw_export}
+        data = self._read(f"{_EXPORT}get.json", params, on_wait, patience)
+        files = data.get("files")
+        return State(
+            status=printable(data.get("status", "")),
+            progress=_share(data.get("progress")),
+            is_cancellable=_truth(data.get("isCancellable")),
+            links=tuple(map(_link, files)) if isinstance(files, list) else (),
+            error_message=printable(data.get("errorMessage") or ""),
+        )
+
+    def cancel(self, id_raw_export: int) -> str:
+        """Ask to cancel an export.
+
+        Returns
+        -------
+        str
+            The service's answer (``Canceled``).
+
+        Raises
+        ------
+        BadRequest
+            If it can't be cancelled, with the service's reason.
+        NotFound
+            If the service knows no such export for this account.
+        """
+        data = self._read(f"{_EXPORT}cancel.json", {"idRawExport": id_raw_export})
+        return printable(data.get("info", ""))
+
+    def quotas(self) -> list[dict[str, Any]]:
+        """The quotas as the service lists them."""
+        data = self._read(_QUOTAS, {})
+        return _quotas(data)
+
+    def _read(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> Mapping[str, Any]:
+        call = partial(self._call, "GET", path, params=params)
+        return self._patiently(call, _passes, on_wait, patience)
+
+    def _patiently(
+        self,
+        call: Callable[[], _Answer],
+        passes: Callable[[MyTrackerError], bool],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> _Answer:
+        """Call until it answers, through the faults that `passes` knows to pass."""
+        patience = patience or self.patience
+        end = time.monotonic() + patience.seconds
+        faults = 0
+        while True:
+            try:
+                return call()
+            except MyTrackerError as error:
+                if not passes(error):
+                    raise
+                faults += not isinstance(error, QuotaExceeded)
+                delay = patience.delay(error, faults)
+                if faults > patience.faults or time.monotonic() + delay > end:
+                    raise
+                if on_wait:
+                    on_wait(delay, error)
+                time.sleep(delay)
+
+    def _call(self, method: str, path: str, **content: Any) -> Mapping[str, Any]:
+        self.pace.wait()
+        try:
+            response = self.session.request(
+                method,
+                self.credentials.base_url + path,
+                auth=self.auth,
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+                timeout=_TIMEOUT,
+                # the API has no redirects, and a signature holds for one URL
+                allow_redirects=False,
+                **content,
+            )
+        except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
+            raise ConnectionFailed(self._unreached(error)) from None
+        except requests.ConnectionError as error:
+            failed = _AnswerLost if _was_sent(error) else ConnectionFailed
+            raise failed(self._unreached(error)) from None
+        except requests.RequestException as error:
+            raise _AnswerLost(self._unreached(error)) from None
+        return _data(response)
+
+    def _unreached(self, error: Exception) -> str:
+        reason = error.args[0] if error.args else error
+        reason = getattr(reason, "reason", reason)
+        return (
+            f"no answer from {self.credentials.base_url}: {type(error).__name__}, "
+            f"{printable(reason)[:_FIRST_WORDS]}. Check the network, or a proxy's settings in the "
+            "environment (HTTPS_PROXY), and try again"
+        )
+
+
+class _AnswerLost(ConnectionFailed):
+    """The request may have reached the service; its answer did not reach us."""
+
+
+def _was_sent(error: requests.ConnectionError) -> bool:
+    """Whether anything may have been sent before the connection broke."""
+    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError
+
+    cause: Any = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    return not isinstance(cause, (NewConnectionError, NameResolutionError, SSLError))
+
+
+def _unconfirmed(reason: str) -> str:
+    return (
+        f"the create was sent, but its answer was lost ({reason}). The export may have been made. "
+        "Nothing is sent again by itself: look at MyTracker's list of exports, then make it anew "
+        "if it is not there"
+    )
+
+
+def _passes(error: MyTrackerError) -> bool:
+    """Whether a fault of a call that only reads is worth another try."""
+    if isinstance(error, ApiError):
+        # an HTML page in place of an answer comes from something between us and the service
+        return isinstance(error, QuotaExceeded) or error.status >= 500 or error.payload is None
+    return isinstance(error, ConnectionFailed)
+
+
+def _data(response: requests.Response) -> Mapping[str, Any]:
+    """The data of a good answer; a refusal raises."""
+    try:
+        payload = json.loads(response.content)
+    except ValueError:
+        payload = None
+    if not isinstance(payload, dict):
+        raise _error_class(response.status_code)(_no_json(response), status=response.status_code)
+    status = response.status_code
+    code = _integer(payload.get("code"))
+    if status < 400 and code is not None and code >= 400:
+        status = code  # a refusal in an envelope that says otherwise
+    data = payload.get("data")
+    if status != 200:
+        raise _refusal(status, payload, response.headers.get("Retry-After"))
+    return data if isinstance(data, dict) else {}
+
+
+def _no_json(response: requests.Response) -> str:
+    kind = response.headers.get("Content-Type", "no type")
+    words = " ".join(printable(response.text[: 4 * _FIRST_WORDS]).split())[:_FIRST_WORDS]
+    return (
+        f"HTTP {response.status_code} {response.reason}: the answer is no JSON but {kind}"
+        f"{f', beginning {words!r}' if words else ', and empty'}. "
+        "Something between here and the service may have answered (a proxy, a login page)"
+    )
+
+
+def _error_class(status: int) -> type[ApiError]:
+    return {
+        400: BadRequest,
+        403: AccessDenied,
+        404: NotFound,
+        429: QuotaExceeded,
+    }.get(status, ApiError)
+
+
+_NEXT_STEP = {
+    403: "Check the API User ID and the secret key (%mytracker_login); "
+    "exporting also needs the export permission on the account",
+    404: "Ids of exports belong to one account: check the id and the account",
+}
+
+
+def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -> ApiError:
+    """The exception for the service's own refusal, in its words."""
+    data = payload.get("data")
+    error = data.get("error") if isinstance(data, dict) else None
+    error = error if isinstance(error, dict) else {"detail": error} if error else {}
+    info = error.get("info")
+    info = info if isinstance(info, dict) else {}
+    detail = printable(error.get("detail") or "")
+    facts: dict[str, Any] = {"status": status, "detail": detail, "payload": payload}
+    said = f"HTTP {status} {printable(payload.get('message') or '')}".rstrip()
+    text = f"{said}: {detail}" if detail else said
+
+    if status == 429:
+        quotas = _quotas(info)
+        seconds = _retry_after(quotas, retry_after)
+        when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
+        over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
+        text += f". Too many requests{f' ({printable(over)})' if over else ''}: try again {when}"
+        return QuotaExceeded(text, retry_after=seconds, quotas=quotas, **facts)
+    exports = info.get("exports")
+    if status == 400 and (isinstance(exports, list) or "simultaneous requests" in detail):
+        ids = [_integer(_dict(export).get("idRawExport")) for export in exports or ()]
+        filling = [id_raw_export for id_raw_export in ids if id_raw_export is not None]
+        names = f" by {', '.join(map(str, filling))}" if filling else ""
+        text += f" The queue is filled{names}: wait for one of them, or cancel one"
+        return QueueFull(text, exports=filling, **facts)
+    if status in _NEXT_STEP:
+        text += f". {_NEXT_STEP[status]}"
+    return _error_class(status)(text, **facts)
+
+
+def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    quotas = info.get("quotas")
+    return (
+        [quota for quota in quotas if isinstance(quota, dict)] if isinstance(quotas, list) else []
+    )
+
+
+def _retry_after(quotas: list[dict[str, Any]], header: str | None) -> float | None:
+    """Seconds until the last of the exceeded quotas is reset, else what the header says."""
+    resets = [
+        quota["resetInSecond"]
+        for quota in quotas
+        if quota.get("exceeded") and isinstance(quota.get("resetInSecond"), (int, float))
+    ]
+    if resets:
+        return max(0.0, float(max(resets)))
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:  # a date; the growing waits do as well
+        return None
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
+    return None if value is None else bool(value)
+
+
+def _share(value: Any) -> float | None:
+    """``"64%"`` as 0.64."""
+    try:
+        share = float(str(value).rstrip("% ")) / 100
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
+
+
+def _link(value: Any) -> Link:
+    facts = _dict(value)
+    seconds = _integer(facts.get("timestampExpires"))
+    try:
+        expires = datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
+    except (OverflowError, ValueError, OSError):
+        expires = None
+    return Link(str(facts.get("link", "")), expires)
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value))[:_FIRST_WORDS]

@@ -1,0 +1,371 @@
+"""`Export`: the status object.
+
+Source: pages ``export-api/raw/get``, ``cancel`` and ``download`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from mytracker_nb.api import Api, Patience, State
+from mytracker_nb.card import Card
+from mytracker_nb.credentials import is_local
+from mytracker_nb.errors import (
+    ExportCanceled,
+    ExportFailed,
+    ExportTimeout,
+    ExportTooLarge,
+    MyTrackerError,
+    WaitInterrupted,
+)
+from mytracker_nb.live import CardDisplay
+from mytracker_nb.request import ExportRequest
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
+
+IN_PROGRESS = "In progress"
+SUCCESS = "Success!"
+FAILED = "Error occurred"
+REFUSED = "User error occurred"
+CANCELED = "Canceled by user"
+
+_ENDS: Mapping[str, type[ExportFailed] | None] = {
+    SUCCESS: None,
+    FAILED: ExportFailed,
+    REFUSED: ExportTooLarge,
+    CANCELED: ExportCanceled,
+}
+_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
+_FOLLOWING = Patience(faults=20, seconds=1800.0)
+
+
+class Export(Mapping[str, Any]):
+    """An export of raw events, running or finished.
+
+    As a mapping it holds its facts: ``idRawExport``, ``status``, ``progress``, then the parameters
+    of the request, so that ``pandas.Series(export)`` and ``pandas.DataFrame([one, other])`` work.
+    Only `refresh`, `wait`, `cancel` and what hands out data talk to the service. Made by
+    `Client.create` and `Client.attach`.
+
+    Attributes
+    ----------
+    id_raw_export : int
+        The service's id of the export.
+    request : ExportRequest or None
+        What was asked for; None where that is not known.
+    created_at, updated_at : datetime.datetime or None
+        When it was made, and last heard of (UTC); None where that is not known.
+    notes : tuple of str
+        What else there is to say of it, for the card.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        id_raw_export: int,
+        request: ExportRequest | None = None,
+        *,
+        created_at: datetime | None = None,
+        notes: tuple[str, ...] = (),
+        make: Callable[[ExportRequest], Export] | None = None,
+    ) -> None:
+        self._api: Api | None = api
+        self._make = make
+        self._service = api.credentials.base_url
+        self._account = api.credentials.api_user_id
+        self._state = State(IN_PROGRESS)
+        self._waiting = ""
+        self._display = CardDisplay(self.card)
+        self.id_raw_export = id_raw_export
+        self.request = request
+        self.created_at = created_at
+        self.updated_at: datetime | None = None
+        self.notes = notes
+
+    @property
+    def status(self) -> str:
+        """The service's own word, as last heard.
+
+        ``In progress``, ``Success!``, ``Error occurred``, ``User error occurred``,
+        ``Canceled by user``, or one that is not documented.
+        """
+        return self._state.status
+
+    @property
+    def progress(self) -> float | None:
+        """How much is done, from 0.0 to 1.0; None where the service did not say so."""
+        return 1.0 if self._state.status == SUCCESS else self._state.progress
+
+    @property
+    def is_cancellable(self) -> bool | None:
+        """Whether it can be cancelled; None where the service did not say so."""
+        return self._state.is_cancellable
+
+    @property
+    def error_message(self) -> str:
+        """Why it failed, in the service's words; ``""`` where it did not say so."""
+        return self._state.error_message
+
+    @property
+    def files(self) -> tuple[RemoteFile, ...]:
+        """The files, once the service has made them."""
+        return tuple(RemoteFile(link.url, link.expires) for link in self._state.links)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the service is done with it, well or not; an unknown status does not end it."""
+        return self._state.status in _ENDS
+
+    def refresh(self) -> Export:
+        """Ask the service how the export stands.
+
+        Returns
+        -------
+        Export
+            Itself.
+
+        Raises
+        ------
+        ApiError, ConnectionFailed
+            If the service refused, or faults outlasted the patience of the client.
+        """
+        self._look(self.api.patience)
+        self._display.update()
+        return self
+
+    def wait(self, timeout: float | None = None) -> Export:
+        """Follow the export until the service is done with it.
+
+        In a notebook a card shows how it goes. Faults on the way are survived; a quota is waited
+        for. Interrupting it leaves the export running.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds to wait; None waits as long as it takes.
+
+        Returns
+        -------
+        Export
+            Itself, finished well.
+
+        Raises
+        ------
+        ExportFailed
+            If the service gave it up; `ExportTooLarge` and `ExportCanceled` say why.
+        ExportTimeout
+            If it was still running after `timeout`.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt).
+        ApiError, ConnectionFailed
+            If the service refused, or faults outlasted a long patience.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.is_finished:
+            self._display.show()
+        try:
+            if not self.is_finished:
+                with self.api.pace.following():
+                    self._follow(deadline)
+        except KeyboardInterrupt:
+            raise WaitInterrupted(
+                f"the wait was interrupted; export {self.id_raw_export} goes on. "
+                f"Come back to it with {self._come_back}.wait()",
+                export=self,
+            ) from None
+        finally:
+            self._waiting = ""
+            self._display.update()
+        self._raise_for_status()
+        return self
+
+    def _follow(self, deadline: float | None) -> None:
+        delay = _FIRST_DELAY
+        while True:
+            left = math.inf if deadline is None else deadline - time.monotonic()
+            try:
+                self._look(replace(_FOLLOWING, seconds=min(_FOLLOWING.seconds, left)))
+            except MyTrackerError as error:
+                if deadline is None or time.monotonic() + delay < deadline:
+                    raise
+                raise self._timeout(f"; the last try failed: {error}") from error
+            self._display.update()
+            if self.is_finished:
+                return
+            pause = self.api.pace.interval(delay)
+            if self.status != IN_PROGRESS:
+                pause = max(pause, _LAST_DELAY)  # an unknown status: it may mean anything
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._timeout()
+                pause = min(pause, left)
+            time.sleep(pause)
+            delay = min(_LAST_DELAY, delay * _GROWTH)
+
+    def _look(self, patience: Patience) -> None:
+        """Hear of the export once."""
+
+        def on_wait(delay: float, error: MyTrackerError) -> None:
+            self._waiting = f"trying again in {delay:.0f} s: {error}"
+            self._display.update()
+
+        self._state = self.api.get(self.id_raw_export, on_wait, patience)
+        self._waiting = ""
+        self.updated_at = datetime.now(timezone.utc)
+
+    def _timeout(self, more: str = "") -> ExportTimeout:
+        return ExportTimeout(
+            f"export {self.id_raw_export} is still {self._progress_words()}{more}. "
+            f"It goes on: wait again, or come back to it with {self._come_back}",
+            export=self,
+        )
+
+    def _progress_words(self) -> str:
+        share = "" if self.progress is None else f", {self.progress:.0%}"
+        return f"{self.status!r}{share}"
+
+    @property
+    def _come_back(self) -> str:
+        return f"mt.Client().attach({self.id_raw_export})"
+
+    def _raise_for_status(self) -> None:
+        error = _ENDS.get(self.status)
+        if error is None:
+            return
+        reason = f"{self.status}: {self.error_message}" if self.error_message else self.status
+        step = {
+            ExportFailed: "The request can be made again: export.retry()",
+            ExportTooLarge: "It will never complete as it is: ask for less at once, or let "
+            "mt.plan(...) or --every auto cut it into smaller exports",
+            ExportCanceled: "export.retry() makes it anew",
+        }[error]
+        raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
+
+    def __await__(self) -> Generator[Any, None, Export]:
+        return asyncio.to_thread(self.wait).__await__()
+
+    def cancel(self) -> str:
+        """Ask the service to cancel the export.
+
+        Returns
+        -------
+        str
+            The service's answer.
+
+        Raises
+        ------
+        BadRequest
+            If it can't be cancelled, in the service's words.
+        """
+        answer = self.api.cancel(self.id_raw_export)
+        self.refresh()
+        return answer
+
+    def retry(self) -> Export:
+        """Make the same request once more, as a new export.
+
+        Raises
+        ------
+        MyTrackerError
+            If it is not known what was asked for.
+        """
+        if self.request is None or self._make is None:
+            raise MyTrackerError(
+                f"what export {self.id_raw_export} asked for is not known here; "
+                "make the request again with mt.export(...)"
+            )
+        return self._make(self.request)
+
+    @property
+    def api(self) -> Api:
+        """What it talks to the service with.
+
+        Raises
+        ------
+        MyTrackerError
+            If it was pickled: keys do not travel, so what comes out of a pickle only shows facts.
+        """
+        if self._api is None:
+            raise MyTrackerError(
+                f"this copy of export {self.id_raw_export} came without the keys; "
+                f"{self._come_back} gives one that can talk to the service"
+            )
+        return self._api
+
+    def card(self) -> Card:
+        """The export as a card."""
+        waiting = (self._waiting,) if self._waiting else ()
+        return Card(
+            request=self.request,
+            id_raw_export=self.id_raw_export,
+            status=self.status,
+            progress=self.progress,
+            is_cancellable=self.is_cancellable,
+            service=self._service,
+            api_user_id=self._account,
+            is_sandbox=is_local(self._service),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            files=tuple((file.name, file.expires, file.size) for file in self.files),
+            error_message=self.error_message,
+            notes=(*self.notes, *waiting),
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        parameters = self.request.parameters if self.request else {}
+        return {
+            "idRawExport": self.id_raw_export,
+            "status": self.status,
+            "progress": self.progress,
+            **{
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in parameters.items()
+            },
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self._facts()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts())
+
+    def __len__(self) -> int:
+        return len(self._facts())
+
+    @property
+    def _identity(self) -> tuple[str, int, int]:
+        return self._service, self._account, self.id_raw_export
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Export):
+            return self._identity == other._identity
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # keys do not travel; neither does what makes exports, nor a place in a notebook
+        return self.__dict__ | {"_api": None, "_make": None, "_display": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _display=CardDisplay(self.card))
+
+    def __repr__(self) -> str:
+        return f"<Export {self.id_raw_export}: {self._progress_words()}>"
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else self.card().text())
