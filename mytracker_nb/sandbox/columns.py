@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -167,6 +168,11 @@ def _app_version(text: Callable[[int], str]) -> _Column:
     return cells
 
 
+@cache
+def _told(code: int) -> dict[str, str]:
+    return ALL_STORIES[code >> 16].columns((code >> 4) & 4095, code & 15)
+
+
 def _story(name: str) -> _Column:
     """A column of custom events; other events have none."""
     nothing = "[]" if name.startswith("params.") else ""
@@ -177,11 +183,7 @@ def _story(name: str) -> _Column:
         facts = rows.facts
         codes = (facts["story"] * 4096 + facts["number"]) * 16 + facts["item"]
         codes, places = np.unique(codes, return_inverse=True)
-        texts = [
-            ALL_STORIES[code >> 16].columns((code >> 4) & 4095, code & 15)[name]
-            for code in codes.tolist()
-        ]
-        return from_choices(places, texts)
+        return from_choices(places, [_told(code)[name] for code in codes.tolist()])
 
     return cells
 

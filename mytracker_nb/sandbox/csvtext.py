@@ -7,6 +7,7 @@ are line feeds, as the standard library's ``csv`` module reads them back.
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from mytracker_nb.sandbox.draws import Array
 __all__ = ["from_choices", "from_numbers", "lines", "write"]
 
 
+_MARKS = re.compile('[,"\r\n]')
+
+
 def _quoted(text: str) -> str:
-    if any(mark in text for mark in ',"\r\n'):
+    if _MARKS.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 

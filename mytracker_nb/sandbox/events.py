@@ -335,6 +335,15 @@ _SOURCES: dict[str, _Source] = {
 }
 
 
+# How many days before an event the install is at most, where it is no whole life.
+_LOOK_BACK = {
+    **dict.fromkeys(["installs", "newDevices", "newUsers"], 0),
+    **dict.fromkeys(["deviceRegistrations", "userRegistrations"], 0),
+    "appleSKANpostbacks": 2,
+    "partnerSKANpostbacks": 3,
+}
+
+
 def _devices_asked_for(devices: Devices, wish: Wish) -> Devices:
     wanted = np.ones(len(devices), dtype=bool)
     filters = wish.filters
@@ -387,7 +396,7 @@ def days_together(wish: Wish, scale: float) -> list[tuple[int, int]]:
 
 def rows_of_days(wish: Wish, seed: int, scale: float, first: int, last: int) -> Rows:
     """The rows of a wish that fall into the UTC days from `first` to `last`, in no order."""
-    devices = Devices.of_days(seed, scale, first - LIFE, last)
+    devices = Devices.of_days(seed, scale, first - _LOOK_BACK.get(wish.event, LIFE), last)
     return _rows_asked_for(
         _SOURCES[wish.event](_devices_asked_for(devices, wish), first, last), wish
     )

@@ -139,10 +139,13 @@ def application(
 
     @app.after_request
     def leave(answer: flask.Response) -> flask.Response:
-        if answer.status_code >= 400 and answer.status_code not in (403, 429):
+        wrong = answer.status_code >= 400 and answer.status_code not in (403, 429)
+        if wrong and call().path.startswith("/api/"):
             with lock:
                 gate.count_error()
         answer.headers["X-MyTracker-Sandbox"] = "1"
+        # the server writes it
+        answer.headers.remove("Date")
         return answer
 
     @app.errorhandler(_Stop)

@@ -198,7 +198,9 @@ class Devices:
     @cached_property
     def is_second(self) -> Array:
         """Whether it is the further device of a user who has another one."""
-        return (self.index % 2 == 1) & (uniform(self.key, "second device") < 0.2)
+        lucky: Array = uniform(self.key, "second device") < 0.2
+        found: Array = lucky & (self.index % 2 == 1)
+        return found
 
     @cached_property
     def user(self) -> Array:
