@@ -17,14 +17,16 @@ from mytracker_nb.api import Api, Patience, State
 from mytracker_nb.card import Card
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
+    AccessDenied,
     ExportCanceled,
     ExportFailed,
     ExportTimeout,
     ExportTooLarge,
     MyTrackerError,
+    NotFound,
     WaitInterrupted,
 )
-from mytracker_nb.live import CardDisplay
+from mytracker_nb.live import CardDisplay, follow
 from mytracker_nb.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
 }
 _FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
 _FOLLOWING = Patience(faults=20, seconds=1800.0)
+_ONE_TRY = Patience(faults=0, seconds=0.0)
 
 
 class Export(Mapping[str, Any]):
@@ -84,6 +87,7 @@ class Export(Mapping[str, Any]):
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
         self._waiting = ""
+        self._delay = _FIRST_DELAY
         self._display = CardDisplay(self.card)
         self.id_raw_export = id_raw_export
         self.request = request
@@ -364,8 +368,38 @@ class Export(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Export {self.id_raw_export}: {self._progress_words()}>"
 
+    def _ipython_display_(self) -> None:
+        if not self._display.show():
+            raise NotImplementedError  # no place that could change: IPython shows a repr
+
     def _repr_html_(self) -> str:
         return self.card().html()
+
+    def _ipython_display_(self) -> None:
+        if not self._display.show():
+            raise NotImplementedError  # IPython goes on to the other forms
+        if not self.is_finished and self._api is not None:
+            self._delay = _FIRST_DELAY
+            follow(self._display, self._step)
+
+    def _step(self) -> float | None:
+        """Look once for the living card; the seconds until the next look, None if it is over."""
+        if not self.is_finished:
+            try:
+                # one try: others wait for their turn
+                self._look(_ONE_TRY)
+            except MyTrackerError as error:
+                if isinstance(error, (AccessDenied, NotFound)):
+                    self._waiting = f"no longer followed: {error}"
+                    self._display.update()
+                    return None
+                self._delay = max(self._delay, _FOLLOWING.delay(error, 5))
+                self._waiting = f"trying again in {self._delay:.0f} s: {error}"
+            self._display.update()
+        if self.is_finished:
+            return None
+        self._delay = min(_LAST_DELAY, self._delay * _GROWTH)
+        return self.api.pace.interval(self._delay)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())
