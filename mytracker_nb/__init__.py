@@ -90,3 +90,10 @@ def load_ipython_extension(shell: Any) -> None:
     from mytracker_nb.magics import load
 
     load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again: what ``%unload_ext mytracker_nb`` calls."""
+    from mytracker_nb.magics import unload
+
+    unload(shell)
