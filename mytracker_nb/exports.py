@@ -368,16 +368,12 @@ class Export(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Export {self.id_raw_export}: {self._progress_words()}>"
 
-    def _ipython_display_(self) -> None:
-        if not self._display.show():
-            raise NotImplementedError  # no place that could change: IPython shows a repr
-
     def _repr_html_(self) -> str:
         return self.card().html()
 
     def _ipython_display_(self) -> None:
         if not self._display.show():
-            raise NotImplementedError  # IPython goes on to the other forms
+            raise NotImplementedError  # no place that could change: IPython shows a repr
         if not self.is_finished and self._api is not None:
             self._delay = _FIRST_DELAY
             follow(self._display, self._step)

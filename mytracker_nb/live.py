@@ -6,14 +6,28 @@ could change.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-from mytracker_nb.card import Card
+__all__ = ["CardDisplay", "Drawable", "follow"]
 
-__all__ = ["CardDisplay"]
+Step: TypeAlias = "Callable[[], float | None]"
+
+
+class Drawable(Protocol):
+    """What can be shown as a card."""
+
+    def html(self) -> str:
+        """The card for a notebook."""
+
+    def text(self) -> str:
+        """The card for a terminal."""
 
 
 def _shell() -> Any:
@@ -23,8 +37,15 @@ def _shell() -> Any:
     return shell if getattr(shell, "kernel", None) is not None else None
 
 
+def _cell(shell: Any) -> str | None:
+    """The id of the cell that runs now, where the front end says so."""
+    parent = shell.get_parent() or {}
+    cell = parent.get("metadata", {}).get("cellId")
+    return str(cell) if cell else None
+
+
 class CardDisplay:
-    """The place of one card in a notebook.
+    """The places of one card in a notebook; all of them change together.
 
     Parameters
     ----------
@@ -32,10 +53,16 @@ class CardDisplay:
         Gives the card as it is now.
     """
 
-    def __init__(self, draw: Callable[[], Card]) -> None:
+    def __init__(self, draw: Callable[[], Drawable]) -> None:
         self._draw = draw
-        self._display_id: str | None = None
+        self._display_id = uuid.uuid4().hex
         self._execution: int | None = None
+        self._cells: set[str | None] = set()
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a cell may still hold the card: none has run again since it showed it."""
+        return bool(self._cells)
 
     def show(self) -> bool:
         """Show the card in the cell that runs now, once; whether there is a notebook to show it in.
@@ -45,18 +72,21 @@ class CardDisplay:
         shell = _shell()
         if shell is None:
             return False
-        if self._display_id is None or self._execution != shell.execution_count:
-            self._display_id, self._execution = uuid.uuid4().hex, shell.execution_count
-            self._publish(shell, update=False)
-        else:
-            self._publish(shell, update=True)
+        again = self._execution == shell.execution_count
+        self._execution = shell.execution_count
+        self._cells.add(_cell(shell))
+        self._publish(shell, update=again)
         return True
 
     def update(self) -> None:
-        """Bring the card up to date wherever it was last shown."""
+        """Bring the card up to date wherever it is shown."""
         shell = _shell()
-        if shell is not None and self._display_id is not None:
+        if shell is not None and self.is_shown:
             self._publish(shell, update=True)
+
+    def drop(self, cell: str) -> None:
+        """Take note that `cell` runs again and so has lost its card."""
+        self._cells.discard(cell)
 
     def _publish(self, shell: Any, *, update: bool) -> None:
         card = self._draw()
@@ -65,3 +95,79 @@ class CardDisplay:
             transient={"display_id": self._display_id},
             update=update,
         )
+
+
+class _Follower:
+    """One thread that keeps all living cards alive, one step of one card at a time."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, CardDisplay, Step]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._running = False
+        self._listening = False
+
+    def add(self, display: CardDisplay, step: Step) -> None:
+        with self._changed:
+            if any(followed is display for _, _, followed, _ in self._due):
+                return
+            self._push(0.0, display, step)
+            self._listen()
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="mytracker-cards", daemon=True).start()
+            self._changed.notify()
+
+    def _push(self, delay: float, display: CardDisplay, step: Step) -> None:
+        heapq.heappush(self._due, (time.monotonic() + delay, next(self._numbers), display, step))
+
+    def _listen(self) -> None:
+        """Learn of cells that run again: they clear their cards."""
+        shell = _shell()
+        if shell is not None and not self._listening:
+            shell.events.register("pre_run_cell", self._cell_runs)
+            self._listening = True
+
+    def _cell_runs(self, info: Any) -> None:
+        cell = _cell(_shell())
+        if cell is not None:
+            with self._changed:
+                for _, _, display, _ in self._due:
+                    display.drop(cell)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._due = [entry for entry in self._due if entry[2].is_shown]
+                heapq.heapify(self._due)
+                if not self._due:
+                    self._running = False
+                    return
+                due, _, display, step = self._due[0]
+                if due > time.monotonic():
+                    self._changed.wait(due - time.monotonic())
+                    continue
+            # the entry stays in its place during the step, so that no other is made beside it
+            delay = step()
+            with self._changed:
+                self._due = [entry for entry in self._due if entry[2] is not display]
+                heapq.heapify(self._due)
+                if delay is not None:
+                    self._push(delay, display, step)
+
+
+_follower = _Follower()
+
+
+def follow(display: CardDisplay, step: Step) -> None:
+    """Keep a card alive from the background.
+
+    Parameters
+    ----------
+    display : CardDisplay
+        The card.
+    step : callable
+        Brings what the card shows up to date and the card with it; gives the seconds until it
+        shall be called again, or None if the card has come to rest. Must not raise.
+    """
+    _follower.add(display, step)
