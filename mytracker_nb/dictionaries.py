@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-__all__ = ["Dictionary", "Entry", "Selector", "dictionary", "events", "selectors"]
+__all__ = ["Dictionary", "Entry", "Selector", "dictionary", "events", "nearest", "selectors"]
+
+_LONG = 100  # characters past which a text is like no name
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,17 @@ class Dictionary(Mapping[str, Entry]):
         names = dict(self._names)
         for entry in self.entries.values():
             names.setdefault(entry.value.casefold(), entry)
-        word = text.casefold()
-        # something near is worth more than nothing: the cutoff only keeps the far away out of the
-        # company of the close
-        close = difflib.get_close_matches(word, names, n=2 * count, cutoff=0.6)
-        close = close or difflib.get_close_matches(word, names, n=count, cutoff=0.0)
+        close = nearest(text, names, 2 * count)
         return list(dict.fromkeys(names[name] for name in close))[:count]
+
+
+def nearest(text: str, names: Iterable[str], count: int) -> list[str]:
+    """The casefolded `names` that look most like `text`, best first; never none of them."""
+    word = text.casefold()[:_LONG]
+    # something near is worth more than nothing: the cutoff only keeps the far away out of the
+    # company of the close
+    close = difflib.get_close_matches(word, names, n=count, cutoff=0.6)
+    return close or difflib.get_close_matches(word, names, n=count, cutoff=0.0)
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

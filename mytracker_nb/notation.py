@@ -6,8 +6,9 @@ The notation of the magic, the same in its line and its cell form::
     name = value        in a cell: a line each; comments after #; lists go on after a comma,
                         an open brace or an indent
     a, b                a list; only commas separate
-    "a, b"  'a, b'      one text, whatever it holds
-    $name  {expression} the object itself; within a longer text, its text
+    "a, b"  'a, b'      one text, whatever it holds up to the line's end
+    $name  {expression} the object itself
+    today-{days}d       within a longer text, the text of an expression
 
 It reads and writes values without judging them.
 """
@@ -15,14 +16,15 @@ It reads and writes values without judging them.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
-from mytracker_nb.values import Unreadable
+from mytracker_nb.values import Unreadable, items
 
 __all__ = [
     "Assignment",
@@ -41,9 +43,13 @@ Evaluate = Callable[[str], Any]
 
 _WIDTH = 88  # where a list in a cell is continued on the next line
 _MAGIC = re.compile(r"\s*(%{1,2})\s*\w+[ \t]*")
-_ASSIGNMENT = re.compile(r"([^\W\d][\w.]*(?:\[\d*\])?)\s*=", re.ASCII)
-_VARIABLE = re.compile(r"\$([^\W\d]\w*)")
-_PLAIN = re.compile(r"(?![-$\"'{])[^\s,#{}\"']+")
+# wider than any name of the service, so that a misspelt one is told as such
+_ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
+_OPTION = re.compile(r"--?[A-Za-z]")
+_VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
+# what needs no quotes; a question mark at a line's end would ask IPython for help
+_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,#=?{{}}\"']+")
 _CREATE = "/api/raw/v1/export/create.json"
 
 
@@ -96,14 +102,8 @@ class Parsed:
         result: dict[str, Any] = {}
         for assignment in self.assignments:
             name, value = assignment.name, assignment.value
-            if name in result:
-                value = [*_as_list(result[name]), *_as_list(value)]
-            result[name] = value
+            result[name] = [*items(result[name]), *items(value)] if name in result else value
         return result
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
@@ -116,15 +116,15 @@ def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
     evaluate : callable
         Gives the object of an expression; what it raises makes the value `Unreadable`.
     """
+    text = text.strip("\ufeff \t\r\n")
     magic = _MAGIC.match(text)
+    if magic is None and "\n" in text:
+        return parse_cell("", text, evaluate)
     body = text[magic.end() :] if magic else text
-    line, newline, cell = body.partition("\n")
-    if magic and magic[1] == "%%":
-        return parse_cell(line, cell, evaluate)
-    if magic or not newline:
-        # a backslash continues the line of a line magic
-        return parse_cell(re.sub(r"\\\n", " ", body), "", evaluate)
-    return parse_cell("", body, evaluate)
+    if magic is None or magic[1] == "%":
+        body = re.sub(r"\\\r?\n", " ", body)  # a backslash continues a line magic
+    line, _, cell = body.partition("\n")
+    return parse_cell(line, cell, evaluate)
 
 
 def parse_cell(line: str, cell: str, evaluate: Evaluate = literal) -> Parsed:
@@ -170,7 +170,12 @@ def _read_cell(scan: _Scanner, parsed: Parsed) -> None:
 
 
 def _stray(word: str, start: int, end: int) -> Assignment:
-    return Assignment(word, Unreadable(word, "is not of the form name=value"), start, end)
+    why = "is not of the form name=value; " + (
+        "options go on the first line"
+        if _OPTION.match(word)
+        else "a value with spaces needs quotes, a list goes on after a comma"
+    )
+    return Assignment(word, Unreadable(word, why), start, end)
 
 
 @dataclass
@@ -189,10 +194,15 @@ class _Scanner:
             self.end = len(self.text)
 
     def skip_space(self) -> bool:
-        """Skip spaces; whether anything is left."""
-        while self.pos < self.end and self.text[self.pos] in " \t\r":
+        """Skip spaces, a cell's line breaks not among them; whether anything is left."""
+        while self.pos < self.end and self.is_space(self.pos):
             self.pos += 1
         return self.pos < self.end
+
+    def is_space(self, position: int) -> bool:
+        """Whether a space is there, of whatever kind: pasted text has no-break spaces."""
+        char = self.text[position]
+        return char.isspace() and not (self.in_cell and char == "\n")
 
     def skip_lines(self) -> bool:
         """Skip spaces, line breaks and comments; whether anything is left."""
@@ -253,7 +263,7 @@ class _Scanner:
         if len(parts) == 1:
             # a quoted text is one value, whatever commas it holds
             return [parts[0]] if quoted and parts[0] else parts[0]
-        return [item for part in parts for item in (part if _is_list(part) else [part])]
+        return [item for part in parts for item in items(part)]
 
     def skip_between(self) -> bool:
         """Skip the space that may stand before a comma; whether anything is left.
@@ -274,31 +284,30 @@ class _Scanner:
     def goes_on(self, first: bool) -> bool:
         """Go to the next part of a value; whether there is one."""
         before = self.pos
+        left = self.skip_space()
+        apart = self.pos > before
         if self.in_cell:
-            left = self.skip_space()
-            if left and self.text[self.pos] in "\n#":
-                left = self.skip_lines() and (not first or self.is_indented())
-        else:
-            left = self.skip_space() and not (first and self.text.startswith("-", self.pos))
-        if left and self.pos > before and _ASSIGNMENT.match(self.text, self.pos, self.end):
-            left = False  # the next parameter: this value ends with nothing
+            apart = left and self.text[self.pos] in "\n#"
+            if apart:
+                left = self.skip_lines() and (not first or self.is_space(self.pos - 1))
+        # the next parameter or an option: this value ends with nothing
+        if left and apart and (self.starts(_ASSIGNMENT) or self.starts(_OPTION)):
+            left = False
         if not left:
             self.pos = before
         return left
 
-    def is_indented(self) -> bool:
-        """Whether a space precedes the position."""
-        return self.text[self.pos - 1 : self.pos] in (" ", "\t")
+    def starts(self, pattern: re.Pattern[str]) -> bool:
+        """Whether `pattern` stands at the position."""
+        return pattern.match(self.text, self.pos, self.end) is not None
 
     def part(self) -> tuple[Any, bool]:
         """Read one part of a value, and whether it was quoted."""
         char = self.text[self.pos]
         if char in "\"'":
             return self.quoted(char), True
-        variable = _VARIABLE.match(self.text, self.pos, self.end)
-        if variable and self.is_delimiter(variable.end()):
-            self.pos = variable.end()
-            return self.evaluated(variable[0], variable[1]), False
+        start = self.pos
+        variable = _VARIABLE.match(self.text, start, self.end)
         pieces: list[Any] = []
         while not self.is_delimiter(self.pos):
             if self.text[self.pos] == "{":
@@ -306,12 +315,24 @@ class _Scanner:
                 if isinstance(piece, Unreadable):
                     return piece, False
                 pieces.append(piece)
-            else:
-                pieces.append(self.text[self.pos])
-                self.pos += 1
-        if len(pieces) == 1:
-            return pieces[0], False
-        return "".join(map(str, pieces)).strip(), False
+            elif literal_text := self.literal_text():
+                pieces.append(literal_text)
+        text = self.text[start : self.pos].rstrip()
+        if variable and text == variable[0]:
+            return self.evaluated(text, variable[1]), False
+        if variable:
+            return Unreadable(text, "is more than a name; write an expression in {braces}"), False
+        if char in _CURLY_QUOTES:
+            return Unreadable(text, "starts with a typographic quote; write straight ones"), False
+        return (pieces[0] if len(pieces) == 1 else self.joined(pieces)), False
+
+    def literal_text(self) -> str:
+        """Read on to a brace or to the part's end, where spaces do not count."""
+        start = self.pos
+        while not self.is_delimiter(self.pos) and self.text[self.pos] != "{":
+            self.pos += 1
+        text = self.text[start : self.pos]
+        return text.rstrip() if self.is_delimiter(self.pos) else text
 
     def is_delimiter(self, position: int) -> bool:
         """Whether an unquoted part ends at `position`."""
@@ -319,12 +340,12 @@ class _Scanner:
             return True
         char = self.text[position]
         if not self.in_cell:
-            return char in ", \t\r\n"
-        return char in ",\n" or (char == "#" and self.text[position - 1] in " \t")
+            return char == "," or char.isspace()
+        return char in ",\n" or (char == "#" and self.is_space(position - 1))
 
     def quoted(self, quote: str) -> Any:
         """Read a text in quotes; there are no escapes in it."""
-        close = self.text.find(quote, self.pos + 1, self.end)
+        close = self.text.find(quote, self.pos + 1, self.line_end())
         if close < 0:
             start, self.pos = self.pos, self.line_end()
             return Unreadable(self.text[start : self.pos], "has no closing quote")
@@ -342,7 +363,7 @@ class _Scanner:
                 return self.evaluated(self.text[start : self.pos], source.strip())
             close = self.text.find("}", close + 1, self.end)
         self.pos = self.line_end()
-        return Unreadable(self.text[start : self.pos], "is no Python expression in braces")
+        return Unreadable(self.text[start : self.pos], "is not a Python expression in braces")
 
     def evaluated(self, text: str, source: str) -> Any:
         try:
@@ -350,6 +371,12 @@ class _Scanner:
         except Exception as error:  # whatever the notebook's own code raises
             why = str(error) if self.evaluate is literal else f"{type(error).__name__}: {error}"
             return Unreadable(text, why)
+
+    def joined(self, pieces: list[Any]) -> Any:
+        try:
+            return "".join(map(str, pieces))
+        except Exception as error:
+            return Unreadable("a value in braces", f"has no text ({type(error).__name__})")
 
 
 def _is_expression(source: str) -> bool:
@@ -359,10 +386,6 @@ def _is_expression(source: str) -> bool:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
     return bool(source.strip())
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
 
 
 def _written(value: Any, *, in_list: bool = False) -> str:
@@ -415,20 +438,28 @@ def _wrapped(start: str, parts: list[str]) -> Iterator[str]:
 
 
 def to_python(parameters: Mapping[str, Any]) -> str:
-    """Write `parameters` as Python code that makes the export."""
-    odd = {name: value for name, value in parameters.items() if not name.isidentifier()}
-    lines = [
-        f"    {name}={_python(value)}," for name, value in parameters.items() if name.isidentifier()
-    ]
-    if odd:
-        lines.append(f"    **{_python(odd)},")
+    """Write `parameters` as Python code that makes the export.
+
+    A value that no literal can write stands as its text: the code runs, and the text is judged.
+    """
+    lines = []
+    for name, value in parameters.items():
+        plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+        written = f"{name}={_python(value)}" if plain else f"**{{{name!r}: {_python(value)}}}"
+        lines.append(f"    {written},")
     return "\n".join(["import mytracker_nb as mt", "", "export = mt.export(", *lines, ")"])
 
 
 def _python(value: Any) -> str:
     if isinstance(value, Unreadable):
         return repr(value.text)
-    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_python, value))}]"
+    try:
+        literal(repr(value))
+    except ValueError:
+        return repr(repr(value))
+    return repr(value)
 
 
 def to_curl(fields: list[tuple[str, str]], base_url: str) -> str:
@@ -447,8 +478,8 @@ def parse_url(text: str) -> dict[str, Any]:
 
     Array-style names (``idApp[]``, ``idApp[0]``) give lists; what is repeated becomes one too.
     """
-    pieces = [text.strip()]
-    if pieces[0].startswith("curl "):
+    pieces = [text.strip("\ufeff \t\r\n")]
+    if re.match(r"curl(\.exe)?\s", pieces[0]):
         try:
             pieces = shlex.split(pieces[0].replace("\\\n", " "))
         except ValueError:  # a quote that is not closed
@@ -458,7 +489,7 @@ def parse_url(text: str) -> dict[str, Any]:
         for name, value in parse_qsl(query, keep_blank_values=True):
             base, array = re.subn(r"\[\d*\]$", "", name)
             if base in result or array:
-                result[base] = [*_as_list(result.get(base, [])), value]
+                result[base] = [*items(result.get(base, [])), value]
             else:
                 result[base] = value
     return result
@@ -466,7 +497,7 @@ def parse_url(text: str) -> dict[str, Any]:
 
 def _query(piece: str) -> str:
     if "://" in piece.partition("?")[0]:
-        return urlsplit(piece).query
+        return piece.partition("?")[2].partition("#")[0]
     query = piece.rpartition("?")[2]
     # other words of a curl command are no queries
     return query if re.match(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", query, re.IGNORECASE) else ""

@@ -6,7 +6,7 @@ one parameter is read from `mytracker_nb.parameters`.
 
 from __future__ import annotations
 
-import difflib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timezone
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mytracker_nb import notation
-from mytracker_nb.dictionaries import dictionary, selectors
+from mytracker_nb.dictionaries import Selector, dictionary, nearest
 from mytracker_nb.errors import InvalidRequest, Problem
 from mytracker_nb.parameters import (
     DEFAULT_TIMEZONE,
@@ -26,13 +26,14 @@ from mytracker_nb.parameters import (
     Parameter,
     find_parameter,
 )
-from mytracker_nb.values import Moment, Unreadable, parts, read
+from mytracker_nb.values import Moment, Unreadable, foreign_letters, parts, presentable, read
 
 __all__ = ["ExportRequest"]
 
 _ORDER = {name: position for position, name in enumerate(PARAMETERS)}
 # A Unix time past this one is taken for milliseconds: in seconds it lies after the year 5000.
-_MILLISECONDS = 10**11
+_FAR = 10**11
+_FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 
 
 class ExportRequest:
@@ -63,7 +64,7 @@ class ExportRequest:
         for name, value in parameters.items():
             parameter = find_parameter(name)
             if parameter is None:
-                unknown[name] = value
+                unknown[name] = presentable(value)
             elif pieces := parts(parameter, value):
                 # a list may come under both of its names
                 given.setdefault(parameter.name, []).extend(pieces)
@@ -102,7 +103,7 @@ class ExportRequest:
         """The time zone whose days the request counts in."""
         return self._zone
 
-    @cached_property
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """All that is to be said of the request now, in the order of the documentation."""
         return self.check(datetime.now(timezone.utc))
@@ -110,7 +111,7 @@ class ExportRequest:
     @property
     def is_valid(self) -> bool:
         """Whether the request can be sent: no problem is an error."""
-        return not any(problem.severity == "error" for problem in self.problems)
+        return not _has_errors(self.problems)
 
     def check(self, now: datetime) -> tuple[Problem, ...]:
         """Judge the request as of another moment.
@@ -159,8 +160,9 @@ class ExportRequest:
         InvalidRequest
             If the request has errors.
         """
-        if not self.is_valid:
-            raise InvalidRequest(self.problems)
+        problems = self.problems
+        if _has_errors(problems):
+            raise InvalidRequest(problems)
         fields: list[tuple[str, str]] = []
         for name, value in self._parameters.items():
             if PARAMETERS[name].array:
@@ -273,10 +275,12 @@ class ExportRequest:
         values = {name: self._normal[name] for name in interval.names if name in self._normal}
         start, end = values.get(interval.start), values.get(interval.end)
         earliest = interval.earliest or 0
-        if start is not None and start < earliest:
-            yield _error(
-                interval.start, "too_early", f"{start} is before 1970", "1970-01-01 or later"
-            )
+        # of days only the first one has a bound; no Unix time is below 0
+        for name in (interval.start,) if interval.earliest else interval.names:
+            if name in values and values[name] < earliest:
+                yield _error(
+                    name, "too_early", f"{values[name]} is before 1970", f"{earliest} or later"
+                )
         for name, value in values.items():
             yield from _too_late(PARAMETERS[name], value, interval, moment)
         if start is not None and end is not None and start > end:
@@ -307,13 +311,13 @@ class ExportRequest:
                 "selectors",
                 "slow_selector",
                 "note",
-                f"the service warns that {', '.join(slow)} makes the export slower",
+                f"the service warns that the export is slower with {', '.join(slow)}",
                 "leave out what you do not need",
             )
 
     def _is_slow(self, name: str) -> bool:
-        selector = selectors().get(name)
-        when = selector.slows_export if selector else ""
+        selector = dictionary("selector").get(name)
+        when = selector.slows_export if isinstance(selector, Selector) else ""
         if not when.startswith("before "):
             return bool(when)
         starts = []
@@ -329,18 +333,22 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def _has_errors(problems: tuple[Problem, ...]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
 def _error(parameter: str, code: str, message: str, hint: str = "") -> Problem:
     return Problem(parameter, code, "error", message, hint)
 
 
 def _unknown_parameter(name: str, value: Any) -> Problem:
-    if isinstance(value, Unreadable):
-        return _error(name, "unknown_parameter", value.why, "put quotes around a value with spaces")
+    if isinstance(value, Unreadable) and value.text == name:
+        return _error(name, "unknown_parameter", value.why)
     folded = {known.casefold(): known for known in PARAMETERS}
-    close = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
-    close = close or difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.0)
-    hint = f"the nearest known: {', '.join(folded[match] for match in close)}"
-    return _error(name, "unknown_parameter", "is no parameter of an export", hint)
+    near = nearest(name, folded, 3)
+    hint = f"the nearest known: {', '.join(folded[match] for match in near)}"
+    hint = "; ".join(filter(None, [hint, foreign_letters(name)]))
+    return _error(name, "unknown_parameter", "is not a parameter of an export", hint)
 
 
 def _day(seconds: int, zone: ZoneInfo) -> str:
@@ -363,17 +371,25 @@ def _too_late(
                 f"{today} or earlier",
             )
         return
-    limit = (moment.now - interval.lag).timestamp()
+    limit = math.floor((moment.now - interval.lag).timestamp())
     # up to now itself is allowed; a lag must be exceeded
     if value > limit or (interval.lag and value == limit):
-        limit = int(limit)
         hours = interval.lag.total_seconds() / 3600
         last = f"{hours:g} hours ago" if hours else "now"
         message = (
             f"{value} is not before {last}, {limit}" if hours else f"{value} is after now, {limit}"
         )
-        if value > _MILLISECONDS:
-            hint = f"milliseconds? in seconds it would be {value // 1000}"
+        unit, per_second = _unit(value)
+        if per_second > 1:
+            hint = f"{unit}? in seconds it would be {value // per_second}"
         else:
             hint = f"a Unix time in seconds before {last}"
         yield _error(parameter.name, "too_late", message, hint)
+
+
+def _unit(time: int) -> tuple[str, int]:
+    """What a Unix time seems to count, and how many of it a second has."""
+    for unit, per_second in _FRACTIONS.items():
+        if time > _FAR * per_second // 1000:
+            return unit, per_second
+    return "seconds", 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,16 +17,28 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from mytracker_nb.dictionaries import Dictionary, Entry
+from mytracker_nb.dictionaries import Dictionary, Entry, dictionary
 from mytracker_nb.errors import Problem
 from mytracker_nb.parameters import MAX_VALUES, Holds, Parameter
 
-__all__ = ["Item", "Moment", "Reading", "Unreadable", "Value", "parts", "read"]
+__all__ = [
+    "Item",
+    "Moment",
+    "Reading",
+    "Unreadable",
+    "Value",
+    "foreign_letters",
+    "items",
+    "parts",
+    "presentable",
+    "read",
+]
 
 Item: TypeAlias = "str | int"
 Value: TypeAlias = "Item | tuple[Item, ...]"
 
 _MAX_ID = 2**64 - 1
+_MAX_TIME = 2**63 - 1  # nanoseconds fit in
 _SHOWN = 5  # values named in one message, suggestions in one hint
 _SELECTOR = re.compile(r"[A-Za-z]\w*(\.\w+)*", re.ASCII)
 _SDK_KEY = re.compile(r"\d{20}", re.ASCII)
@@ -34,12 +47,13 @@ _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RELATIVE_DAY = re.compile(r"(today|yesterday)(?:\s*([+-])\s*(\d{1,6})\s*([dw]))?", re.ASCII)
 _RELATIVE_TIME = re.compile(r"now(?:\s*([+-])\s*(\d{1,9})\s*([smhdw]))?", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AN_ID = "a whole number from 0 up"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What stands in the place of a value that a notation could not read.
+    """What stands in the place of a value that could not be read.
 
     Attributes
     ----------
@@ -86,15 +100,35 @@ class _Flawed(Exception):
 
 def _plain(item: Any) -> Any:
     """`item` as Python's own type where it is a scalar of numpy or Arrow."""
-    if type(item).__module__ == "numpy" and hasattr(item, "item"):
-        # datetime64 in nanoseconds would come out as a bare integer
+    if type(item).__module__ == "numpy" and item.ndim == 0 and item.dtype.kind != "m":
+        # datetime64 in nanoseconds would come out as a bare integer, as timedelta64 does
         return (item.astype("datetime64[us]") if item.dtype.kind == "M" else item).item()
     return item.as_py() if hasattr(item, "as_py") else item
 
 
+def presentable(item: Any) -> Any:
+    """`item`, or what stands in its place where not even its repr is to be had."""
+    try:
+        repr(item)
+    except Exception as error:
+        return Unreadable(type(item).__name__, f"can't be shown ({type(error).__name__})")
+    return item
+
+
+def items(given: Any) -> list[Any]:
+    """The single values that a collection, or a value alone, stands for.
+
+    Nothing raises: what can't be read gives an `Unreadable`.
+    """
+    try:
+        return [presentable(item) for item in _items(given)]
+    except Exception as error:  # whatever a foreign collection raises
+        return [Unreadable(type(given).__name__, f"can't be read ({type(error).__name__})")]
+
+
 def _items(given: Any) -> Iterator[Any]:
-    """The single values that a collection, or a value alone, stands for."""
-    dimensions = getattr(given, "ndim", 1)
+    shape = getattr(given, "shape", None)
+    dimensions = len(shape) if isinstance(shape, tuple) else 1
     single = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
     if single or dimensions == 0:
         yield _plain(given)
@@ -116,7 +150,7 @@ def parts(parameter: Parameter, given: Any) -> list[Any]:
         return []
     whole = parameter.array and not isinstance(given, str)
     result: list[Any] = []
-    for item in _items(given):
+    for item in items(given):
         if isinstance(item, str) and not whole:
             result.extend(part.strip() for part in item.split(","))
         else:
@@ -158,7 +192,7 @@ def _read_date(parameter: Parameter, item: Any, moment: Moment) -> str:
         item = _iso_datetime(item)
     if isinstance(item, datetime) and item == item:  # pandas' NaT does not equal itself
         item = (item.astimezone(moment.zone) if item.tzinfo else item).date()
-    if type(item) is date:
+    if isinstance(item, date) and not isinstance(item, datetime):
         return item.isoformat()
     hint = "YYYY-MM-DD, today, yesterday or today-7d"
     raise _Flawed(hint=f"{hint}; Unix times go to tsFrom and tsTo" if _is_number(item) else hint)
@@ -167,7 +201,7 @@ def _read_date(parameter: Parameter, item: Any, moment: Moment) -> str:
 def _read_time(parameter: Parameter, item: Any, moment: Moment) -> int:
     if isinstance(item, str):
         if _INTEGER.fullmatch(item):
-            return int(item)
+            return _checked_time(int(item))
         relative = _RELATIVE_TIME.fullmatch(item)
         if relative:
             return _timestamp(moment.now + _offset(*relative.groups()))
@@ -175,11 +209,17 @@ def _read_time(parameter: Parameter, item: Any, moment: Moment) -> int:
     if isinstance(item, datetime) and item == item:
         return _timestamp(item if item.tzinfo else item.replace(tzinfo=moment.zone))
     if _is_number(item) and math.isfinite(item):
-        return math.floor(float(item))
+        return _checked_time(math.floor(item))
     raise _Flawed(
-        hint="Unix seconds, an ISO date with time (2026-11-01T10:00), now or now-6h; "
+        hint="seconds since 1970, an ISO date with a time such as 2026-11-01T10:00, now or now-6h; "
         "days go to dateFrom and dateTo"
     )
+
+
+def _checked_time(seconds: int) -> int:
+    if abs(seconds) > _MAX_TIME:
+        raise _Flawed(hint="seconds since 1970")
+    return seconds
 
 
 def _is_number(item: Any) -> bool:
@@ -194,7 +234,7 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
         item = int(item)  # a column of ids that has a gap holds floats
     if isinstance(item, int) and not isinstance(item, bool):
         if not 0 <= item <= _MAX_ID:
-            raise _Flawed(hint="an id is a whole number from 0 up")
+            raise _Flawed(hint=_AN_ID)
         if names is None or str(item) in names:
             return item
         raise _Flawed("not_in_dictionary", keep=None if names.complete else item)
@@ -204,13 +244,24 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
             raise _Flawed("not_in_dictionary")
         return int(entry.value)
     if isinstance(item, bool):
-        raise _Flawed(hint="a truth value is no id; write the number")
-    raise _Flawed(hint="an id is a whole number from 0 up")
+        raise _Flawed(hint="a truth value is not an id; write the number")
+    raise _Flawed(hint=_AN_ID)
 
 
 @cache
 def _all_timezones() -> set[str]:
-    return zoneinfo.available_timezones()
+    return zoneinfo.available_timezones() - {"localtime"}  # a file of some systems, not a zone
+
+
+@cache
+def _listed_zones_like(zone: str, year: int) -> list[str]:
+    """The zones in the dictionary whose clocks show the same time as those of `zone` all year."""
+    days = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
+    offsets = {
+        name: [zoneinfo.ZoneInfo(name).utcoffset(day) for day in days]
+        for name in (zone, *dictionary("timezone"))
+    }
+    return [name for name in offsets if name != zone and offsets[name] == offsets[zone]]
 
 
 def _read_word(parameter: Parameter, item: Any, moment: Moment) -> str:
@@ -219,11 +270,14 @@ def _read_word(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, tzinfo):
         item = getattr(item, "key", None) or str(item)
     if not isinstance(item, str):
-        raise _Flawed(hint=f"the {names.name} as text")
+        raise _Flawed(hint="write its name as text")
     if item in names:
         return item
     if parameter.dictionary_name == "timezone":
-        raise _Flawed("not_in_dictionary", keep=item if item in _all_timezones() else None)
+        if item not in _all_timezones():
+            raise _Flawed("not_in_dictionary")
+        alike = ", ".join(_listed_zones_like(item, moment.now.year)[:_SHOWN])
+        raise _Flawed("not_in_dictionary", f"the same time in {alike}" if alike else "", keep=item)
     if parameter.dictionary_name == "selector":
         if not _SELECTOR.fullmatch(item):
             raise _Flawed(hint="a column's name has letters, digits and dots; commas separate")
@@ -236,15 +290,16 @@ def _read_sdk_key(parameter: Parameter, item: Any, moment: Moment) -> str:
         if _SDK_KEY.fullmatch(item):
             return item
         if not (item.isascii() and item.isdigit()) or len(item) > 20:
-            raise _Flawed(hint="20 digits")
+            raise _Flawed
     raise _Flawed(
-        hint="20 digits as text: a number or a shorter text has lost the key's leading zeros; "
+        hint="a number or a shorter text has lost the key's leading zeros; "
         "read the keys as text (dtype=str)"
     )
 
 
 def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, str):
+        item.encode()  # half of a surrogate pair raises: it can't be sent
         return item
     raise _Flawed(hint="text, in quotes")
 
@@ -265,9 +320,23 @@ def _some(texts: list[str]) -> str:
 
 
 def _show(item: Any) -> str:
-    text = item if isinstance(item, str) else repr(item)
+    if _is_blank(item):
+        return "an empty part"
+    text = item if isinstance(item, str) else " ".join(repr(item).split())
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return repr(text) if isinstance(item, str) else text
+
+
+def foreign_letters(text: str) -> str:
+    """What a reader can't see: letters of other alphabets, and marks, among Latin ones in `text`.
+
+    ``""`` where there are none. Pasted text often holds them.
+    """
+    if not re.search("[A-Za-z0-9]", text):
+        return ""
+    names = {letter: unicodedata.name(letter, "") for letter in text if not letter.isascii()}
+    told = [f"{letter!r} is {name}" for letter, name in names.items() if name[:5] != "LATIN"]
+    return f"in it {_some(told)}" if told else ""
 
 
 def _suggestion(names: Dictionary, items: list[Any]) -> str:
@@ -278,6 +347,11 @@ def _suggestion(names: Dictionary, items: list[Any]) -> str:
         near += names.nearest(str(item))
     labels = [entry.label if names.numeric else entry.value for entry in near]
     return f"the nearest known: {', '.join(dict.fromkeys(labels))}"
+
+
+def _not(what: str, items: list[Any]) -> str:
+    shown = list(dict.fromkeys(map(_show, items)))
+    return f"{shown[0]} is not {what}" if len(shown) == 1 else f"none of {_some(shown)} is {what}"
 
 
 class _Flaws:
@@ -297,16 +371,19 @@ class _Flaws:
     def problems(self) -> Iterator[Problem]:
         names = self.parameter.dictionary
         for (code, severity), items in self.items.items():
-            shown = _some([_show(item) for item in items])
-            hint = "; ".join(self.hints.get((code, severity), ()))
+            hints = list(self.hints.get((code, severity), ()))
             if code == "not_in_dictionary" and names is not None:
                 sent = "" if severity == "error" else "; sent as it is"
-                message = f"unknown {names.name} {shown}{sent}"
-                hint = _suggestion(names, items)
+                message = _not(f"a known {names.name}", items) + sent
+                hints = [_suggestion(names, items), *hints]
             else:
                 what = self.parameter.holds.value if names is None else f"a valid {names.name}"
-                message = f"{shown} is not {what}"
-            yield Problem(self.parameter.name, code, severity, message, hint)
+                message = _not(what, items)
+            if self.parameter.holds is not Holds.TEXT:
+                hints.append(foreign_letters("".join(i for i in items if isinstance(i, str))))
+            yield Problem(
+                self.parameter.name, code, severity, message, "; ".join(filter(None, hints))
+            )
 
 
 def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Problem:
@@ -352,7 +429,9 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
             flaws.add(piece, flaw)
             if flaw.keep is not None:
                 values.append(flaw.keep)
-        except (OverflowError, ValueError, TypeError):  # years past 9999, numbers past all bounds
+        except (
+            Exception
+        ):  # years past 9999, numbers past all bounds, objects with a life of their own
             flaws.add(piece, _Flawed())
 
     problems = list(flaws.problems())
@@ -365,7 +444,7 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
             Problem(parameter.name, "duplicate", "warning", message, "each value is sent once")
         )
     if parameter.filters and len(distinct) > MAX_VALUES:
-        message = f"has {len(distinct)} different values; the service takes {MAX_VALUES} in one"
+        message = f"{len(distinct)} different values; the service takes {MAX_VALUES} in one filter"
         hint = f"several exports of at most {MAX_VALUES} values each, as mt.plan makes them"
         problems.append(_error(parameter, "too_many", message, hint))
 
