@@ -36,7 +36,8 @@ def signature(method: str, url: str, body: bytes, secret_key: SecretKey) -> str:
     method : str
         The HTTP method, in capitals.
     url : str
-        The full URL exactly as it is sent: scheme, host, path and query.
+        The full URL exactly as it is sent: scheme, host, path and query. A fragment is never sent,
+        and not signed.
     body : bytes
         The body exactly as it is sent; empty without one.
     secret_key : SecretKey
@@ -47,7 +48,8 @@ def signature(method: str, url: str, body: bytes, secret_key: SecretKey) -> str:
     str
         base64(HMAC-SHA1(``METHOD&quoted URL&quoted body``, key)).
     """
-    baseline = "&".join([method, quote(url, safe="~"), quote(body, safe="~")])
+    sent = url.partition("#")[0]
+    baseline = "&".join([method, quote(sent, safe="~"), quote(body, safe="~")])
     digest = hmac.new(secret_key.encode(), baseline.encode(), hashlib.sha1).digest()
     return base64.b64encode(digest).decode()
 
@@ -76,7 +78,7 @@ class AuthHMAC(AuthBase):
         """Sign `request`, whose body must be text or bytes."""
         body = request.body or b""
         if isinstance(body, str):
-            body = body.encode()
+            request.body = body = body.encode()  # text would be encoded anew when it is sent
         if not isinstance(body, bytes):
             raise TypeError("a body that is a stream cannot be signed")
         request.headers["Authorization"] = self._authorization(
