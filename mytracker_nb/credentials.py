@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ SERVICE_URL = "https://tracker.my.com"
 
 _KEYRING_NAME = "mytracker-nb"
 
-_MISSING = """no API User ID and secret key were found
+_HELP = """\
   With an account: they are in your MyTracker profile, under API Credentials. Type %mytracker_login,
   or set MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY before you start Jupyter.
   Without an account: type %mytracker_sandbox to try everything on made-up data."""
@@ -47,14 +48,12 @@ class Credentials:
     base_url: str = SERVICE_URL
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "api_user_id", int(self.api_user_id))
-        except ValueError:
-            raise CredentialsMissing(
-                "the API User ID is a number, as in your MyTracker profile under API Credentials"
-            ) from None
-        object.__setattr__(self, "base_url", checked_url(self.base_url))
+        # the key first: whoever shows the values of a traceback shows no key
         object.__setattr__(self, "secret_key", SecretKey(self.secret_key.strip()))
+        object.__setattr__(self, "api_user_id", _user_id(self.api_user_id))
+        object.__setattr__(self, "base_url", checked_url(self.base_url))
+        if not self.secret_key:
+            raise CredentialsMissing(f"the secret key is empty\n{_HELP}")
 
     @property
     def is_sandbox(self) -> bool:
@@ -62,9 +61,22 @@ class Credentials:
         return is_local(self.base_url)
 
 
+def _user_id(text: object) -> int:
+    digits = str(text).strip()
+    if digits.isascii() and digits.isdigit():
+        return int(digits)
+    # what was given is not shown: it may be the key, in the wrong place
+    raise CredentialsMissing(
+        "the API User ID is a number, as in your MyTracker profile under API Credentials"
+    )
+
+
 def is_local(url: str) -> bool:
     """Whether `url` is on this machine, where nothing that is sent leaves it."""
-    return urlsplit(url.strip()).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        return urlsplit(url.strip()).hostname in ("127.0.0.1", "localhost", "::1")
+    except ValueError:  # brackets that hold no IPv6 address
+        return False
 
 
 def checked_url(base_url: str) -> str:
@@ -73,14 +85,17 @@ def checked_url(base_url: str) -> str:
     Raises
     ------
     CredentialsMissing
-        If it is no address, or neither https nor on this machine.
+        If it is no address of a service, or neither https nor on this machine.
     """
-    parts = urlsplit(base_url.strip())
-    private = parts.scheme == "https" or (parts.scheme == "http" and is_local(base_url))
-    if private and parts.hostname and parts.username is None:
-        return base_url.strip().rstrip("/")
+    base_url = base_url.strip().rstrip("/")
+    # no user info (a password would be in logs), no path or query (they would be signed)
+    address = re.fullmatch(r"(https?)://([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?", base_url.lower())
+    if address and (address[1] == "https" or is_local(base_url)):
+        return address[0]
+    shown = re.sub(".*@", "***@", base_url, flags=re.DOTALL)
     raise CredentialsMissing(
-        f"MYTRACKER_BASE_URL must be an https address (http only on this machine), not {base_url!r}"
+        "MYTRACKER_BASE_URL must be an address such as https://tracker.my.com (http only on this "
+        f"machine; no user, no path), not {shown!r}"
     )
 
 
@@ -116,32 +131,45 @@ def find(
     CredentialsMissing
         If no place has them; the text says where an account finds them and how to try the sandbox.
     """
-    same = _in_use and (base_url is None or checked_url(base_url) == _in_use.base_url)
-    if _in_use and same and api_user_id is None and secret_key is None:
+    user = "" if api_user_id is None else str(api_user_id).strip()
+    key = secret_key = SecretKey((secret_key or "").strip())
+    url = checked_url(base_url or _environment("MYTRACKER_BASE_URL") or SERVICE_URL)
+    if (
+        _in_use
+        and not key
+        and user in ("", str(_in_use.api_user_id))
+        and (not base_url or url == _in_use.base_url)
+    ):
         return _in_use
-    url = checked_url(base_url or os.environ.get("MYTRACKER_BASE_URL") or SERVICE_URL)
-    user = api_user_id or os.environ.get("MYTRACKER_API_USER_ID")
-    key = secret_key or os.environ.get("MYTRACKER_SECRET_KEY")
+    for place in (_from_environment, _from_keyring):
+        if not (user and key):
+            found_user, found_key = place(url)
+            # the key of another account is of no use
+            if not (user and found_user and user != found_user):
+                user, key = user or found_user, key or found_key
     if not (user and key):
-        saved = _from_keyring(url)
-        if saved is not None and user in (None, "", saved[0], str(saved[0])):
-            user, key = saved
-    if not (user and key):
-        raise CredentialsMissing(_MISSING)
-    return Credentials(int(user) if str(user).isdigit() else user, key, url)  # type: ignore[arg-type]
+        missing = [name for name, text in (("API User ID", user), ("secret key", key)) if not text]
+        raise CredentialsMissing(f"no {' and no '.join(missing)} was found\n{_HELP}")
+    return Credentials(_user_id(user), key, url)
 
 
-def _from_keyring(base_url: str) -> tuple[int, str] | None:
+def _environment(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _from_environment(base_url: str) -> tuple[str, SecretKey]:
+    key = SecretKey(_environment("MYTRACKER_SECRET_KEY"))
+    return _environment("MYTRACKER_API_USER_ID"), key
+
+
+def _from_keyring(base_url: str) -> tuple[str, SecretKey]:
     try:
         import keyring
 
-        kept = keyring.get_password(_KEYRING_NAME, base_url)
-        if kept is None:
-            return None
-        user, key = json.loads(kept)
-        return int(user), str(key)
-    except Exception:  # no keyring, a locked one, or one that fails in its own way
-        return None
+        user, key = json.loads(keyring.get_password(_KEYRING_NAME, base_url) or "")
+        return str(user), SecretKey(key)
+    except Exception:  # no keyring, an empty or a locked one, or one that fails in its own way
+        return "", SecretKey()
 
 
 def save(credentials: Credentials) -> None:
@@ -150,12 +178,12 @@ def save(credentials: Credentials) -> None:
     Raises
     ------
     CredentialsMissing
-        If there is no keyring to keep them in.
+        If there is no keyring, or it does not keep them.
     """
     try:
         import keyring
 
-        kept = json.dumps([credentials.api_user_id, credentials.secret_key])
+        kept = SecretKey(json.dumps([credentials.api_user_id, credentials.secret_key]))
         keyring.set_password(_KEYRING_NAME, credentials.base_url, kept)
     except ImportError:
         raise CredentialsMissing(
@@ -166,3 +194,5 @@ def save(credentials: Credentials) -> None:
         raise CredentialsMissing(
             f"nothing was saved: the system's keyring refused ({type(error).__name__})"
         ) from None
+    if _from_keyring(credentials.base_url)[1] != credentials.secret_key:
+        raise CredentialsMissing("nothing was saved: the system's keyring kept nothing")
