@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -63,6 +64,11 @@ class Link:
 
     url: str
     expires: datetime | None
+
+    @property
+    def name(self) -> str:
+        """What the file is called: the last part of the path, never a path itself."""
+        return unquote(urlsplit(self.url).path).rpartition("/")[2]
 
 
 @dataclass(frozen=True)

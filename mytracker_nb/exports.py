@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from mytracker_nb.api import Api, Patience, State
+from mytracker_nb.api import Api, Link, Patience, State
 from mytracker_nb.card import Card
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
@@ -120,9 +120,9 @@ class Export(Mapping[str, Any]):
         return self._state.error_message
 
     @property
-    def files(self) -> tuple[RemoteFile, ...]:
+    def files(self) -> tuple[Link, ...]:
         """The files, once the service has made them."""
-        return tuple(RemoteFile(link.url, link.expires) for link in self._state.links)
+        return self._state.links
 
     @property
     def is_finished(self) -> bool:
@@ -320,7 +320,7 @@ class Export(Mapping[str, Any]):
             is_sandbox=is_local(self._service),
             created_at=self.created_at,
             updated_at=self.updated_at,
-            files=tuple((file.name, file.expires, file.size) for file in self.files),
+            files=tuple((file.name, file.expires, None) for file in self.files),
             error_message=self.error_message,
             notes=(*self.notes, *waiting),
         )

@@ -1,0 +1,313 @@
+"""The status object: what it tells, how it waits, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import threading
+import time
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+import mytracker_nb as mt
+from mytracker_nb.pace import Pace
+
+REQUEST = mt.ExportRequest(
+    event="installs",
+    selectors=["idDevice", "tsEvent"],
+    dateFrom="2026-01-01",
+    dateTo="2026-01-02",
+    idCountry=["RU", 200],
+)
+
+
+@pytest.fixture
+def client_of():
+    """Clients of sandboxes, closed after the test."""
+
+    def make(sandbox):
+        client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+        client.api.pace = Pace({1.0: 10_000})
+        clients.append(client)
+        return client
+
+    clients = []
+    yield make
+    for client in clients:
+        client.api.session.close()
+
+
+@pytest.fixture
+def advancing(monkeypatch):
+    """Let waiting move a sandbox's clock in place of time; returns the seconds waited."""
+
+    def use(sandbox):
+        slept = []
+        start = time.monotonic()
+
+        def sleep(seconds):
+            slept.append(seconds)
+            sandbox.clock.advance(seconds)
+
+        clock = SimpleNamespace(sleep=sleep, monotonic=lambda: start + sum(slept))
+        monkeypatch.setattr("mytracker_nb.exports.time", clock)
+        monkeypatch.setattr("mytracker_nb.api.time", clock)
+        return slept
+
+    return use
+
+
+def test_a_create_is_judged_before_it_is_sent(start_sandbox, client_of):
+    sandbox = start_sandbox()
+    bad = mt.ExportRequest(event="installs", dateFrom="2026-01-01", idCountry="Atlantis")
+
+    with pytest.raises(mt.InvalidRequest) as caught:
+        client_of(sandbox).create(bad)
+
+    assert {problem.code for problem in caught.value.problems} == {
+        "required",
+        "interval_half",
+        "not_in_dictionary",
+    }
+    assert all(problem.parameter in str(caught.value) for problem in caught.value.problems)
+    assert sandbox.requests == []
+
+
+def test_an_export_is_a_mapping_of_its_facts(start_sandbox, client_of):
+    client = client_of(start_sandbox(seconds=100))
+    export, other = client.create(REQUEST), client.create(REQUEST)
+
+    assert export.status == "In progress"
+    assert list(export)[:3] == ["idRawExport", "status", "progress"]
+    series = pd.Series(export)
+    assert series["idRawExport"] == export.id_raw_export
+    assert series["event"] == "installs"
+    assert series["idCountry"] == [188, 200]
+    frame = pd.DataFrame([export, other])
+    assert list(frame["idRawExport"]) == [export.id_raw_export, other.id_raw_export]
+    assert list(frame["dateFrom"]) == ["2026-01-01"] * 2
+    assert export != other
+    assert len({export, other, export}) == 2
+
+
+def test_refresh_tells_progress_and_files(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=100)
+    export = client_of(sandbox).create(REQUEST)
+
+    sandbox.clock.advance(50)
+    assert export.refresh() is export
+    assert export.status == "In progress"
+    assert export.progress == pytest.approx(0.5, abs=0.1)
+    assert export.is_cancellable is True
+    assert export.files == ()
+    sandbox.clock.advance(51)
+    export.refresh()
+    assert (export.status, export.progress, export.is_finished) == ("Success!", 1.0, True)
+    assert len(export.files) >= 1
+
+
+def test_attach_finds_an_export_and_refuses_an_unknown_id(start_sandbox, client_of):
+    client = client_of(start_sandbox())
+    made = client.create(REQUEST)
+
+    found = client.attach(made.id_raw_export)
+
+    assert found == made
+    assert found.status == "Success!"
+    with pytest.raises(mt.NotFound):
+        client.attach(99)
+
+
+def test_a_wait_looks_at_once_and_then_less_and_less_often(start_sandbox, client_of, advancing):
+    sandbox = start_sandbox(seconds=100)
+    export = client_of(sandbox).create(REQUEST)
+    slept = advancing(sandbox)
+
+    assert export.wait() is export
+
+    assert export.status == "Success!"
+    assert slept[0] == 1.0
+    assert slept == sorted(slept)
+    assert slept[-1] == 15.0
+    looks = len(sandbox.requests)
+    export.wait()
+    assert len(sandbox.requests) == looks, "a finished export is not asked for again"
+
+
+def test_a_wait_that_is_too_short_tells_the_last_status(start_sandbox, client_of, advancing):
+    sandbox = start_sandbox(seconds=100)
+    export = client_of(sandbox).create(REQUEST)
+    slept = advancing(sandbox)
+
+    with pytest.raises(mt.ExportTimeout, match=r"'In progress', \d+%") as caught:
+        export.wait(timeout=30)
+
+    assert caught.value.export is export
+    assert sum(slept) == pytest.approx(30)
+    assert export.wait().status == "Success!", "a second wait goes on where it was"
+
+
+def test_a_wait_survives_faults_and_says_so(start_sandbox, client_of, advancing):
+    sandbox = start_sandbox(seconds=20)
+    export = client_of(sandbox).create(REQUEST)
+    advancing(sandbox)
+    sandbox.faults.add(path="/get.json", every=2, times=None, status=502, body="<html>busy</html>")
+    notes = []
+    export._display = SimpleNamespace(
+        show=lambda: True, update=lambda: notes.extend(export.card().notes)
+    )
+
+    assert export.wait().status == "Success!"
+    assert any("HTTP 502" in note for note in notes)
+    assert not export.card().notes
+
+
+def test_a_wait_ends_in_time_though_the_service_fails(start_sandbox, client_of, advancing):
+    sandbox = start_sandbox(seconds=20)
+    export = client_of(sandbox).create(REQUEST)
+    slept = advancing(sandbox)
+    sandbox.faults.add(path="/get.json", times=None, status=500)
+
+    with pytest.raises(mt.ExportTimeout, match="HTTP 500"):
+        export.wait(timeout=10)
+    assert sum(slept) <= 10
+
+
+def test_an_unknown_status_is_shown_and_followed_slowly(start_sandbox, client_of, advancing):
+    sandbox = start_sandbox(seconds=1)
+    export = client_of(sandbox).create(REQUEST)
+    slept = advancing(sandbox)
+    sandbox.faults.add(path="/get.json", times=3, data={"status": "Resting", "files": None})
+
+    export.wait()
+
+    assert slept[:3] == [15.0] * 3
+    sandbox.faults.add(path="/get.json", data={"status": "Resting"})
+    assert export.refresh().status == "Resting"
+    assert not export.is_finished
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        ("Error occurred", None, mt.ExportFailed),
+        ("User error occurred", "Too many lines in export", mt.ExportTooLarge),
+        ("User error occurred", "Too much export data", mt.ExportTooLarge),
+        ("Canceled by user", None, mt.ExportCanceled),
+    ],
+)
+def test_a_failed_export_raises_with_itself(sandbox, client_of, status, message, error):
+    export = client_of(sandbox).create(REQUEST)
+    export._state = type(export._state)(status, error_message=message or "")
+
+    with pytest.raises(error, match=status) as caught:
+        export.wait()
+
+    assert type(caught.value) is error
+    assert caught.value.export is export
+    assert (message or "") in str(caught.value)
+    again = export.retry()
+    assert again != export
+    assert again.request == export.request
+
+
+def test_too_large_exports_end_and_name_the_plan(start_sandbox, client_of):
+    export = client_of(start_sandbox(max_rows=3)).create(REQUEST)
+    with pytest.raises(mt.ExportTooLarge, match=r"Too many lines in export.*mt\.plan"):
+        export.wait()
+
+
+def test_cancel_tells_the_verdict(start_sandbox, client_of):
+    client = client_of(start_sandbox(seconds=100))
+    export = client.create(REQUEST)
+
+    assert export.cancel() == "Canceled"
+    assert export.status == "Canceled by user"
+    with pytest.raises(mt.ExportCanceled):
+        export.wait()
+    with pytest.raises(mt.BadRequest, match="can not be cancel"):
+        export.cancel()
+
+
+def test_an_interrupted_wait_leaves_the_export_running(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=100)
+    export = client_of(sandbox).create(REQUEST)
+    pid = os.getpid()
+    timer = threading.Timer(0.3, os.kill, [pid, signal.SIGINT])
+    timer.start()
+
+    with pytest.raises(KeyboardInterrupt, match=r"attach\(1\)\.wait\(\)") as caught:
+        export.wait()
+    timer.join()
+
+    assert isinstance(caught.value, mt.WaitInterrupted)
+    assert not any("cancel" in call.path for call in sandbox.requests)
+    sandbox.clock.advance(101)
+    assert export.wait().status == "Success!"
+
+
+def test_an_export_can_be_awaited(sandbox, client_of):
+    export = client_of(sandbox).create(REQUEST)
+
+    async def follow():
+        return await export
+
+    assert asyncio.run(follow()).status == "Success!"
+
+
+def test_a_pickle_has_the_facts_and_not_the_key(sandbox, client_of):
+    export = client_of(sandbox).create(REQUEST).wait()
+
+    pickled = pickle.dumps(export)
+    copy = pickle.loads(pickled)
+
+    assert sandbox.secret_key.encode() not in pickled
+    assert dict(copy) == dict(export)
+    assert copy == export
+    assert "Success!" in copy._repr_html_()
+    with pytest.raises(mt.MyTrackerError, match="attach"):
+        copy.refresh()
+
+
+def test_reprs_hide_the_key_and_ask_nobody(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=100)
+    client = client_of(sandbox)
+    export = client.create(REQUEST)
+    asked = len(sandbox.requests)
+
+    shown = [repr(export), str(export), export._repr_html_(), repr(client), repr(client.api.auth)]
+    shown += [repr(client.credentials), repr(vars(client.credentials)), repr(vars(client.api.auth))]
+
+    assert len(sandbox.requests) == asked
+    assert not any(sandbox.secret_key in text for text in shown)
+    assert "SANDBOX" in export._repr_html_()
+
+
+def test_quotas_are_a_frame(start_sandbox, client_of):
+    frame = client_of(start_sandbox(without_quotas=False)).quotas()
+    assert {"name", "count", "limit", "resetInSecond", "exceeded"} <= set(frame.columns)
+    assert (frame["count"] <= frame["limit"]).all()
+
+
+def test_the_default_client_follows_the_credentials_in_use(start_sandbox, monkeypatch):
+    from mytracker_nb import client, credentials
+
+    sandbox = start_sandbox()
+    monkeypatch.setattr(client, "_default", None)
+    monkeypatch.setattr(credentials, "_in_use", None)
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
+    monkeypatch.setenv("MYTRACKER_BASE_URL", sandbox.base_url)
+
+    export = mt.export(**REQUEST.parameters)
+    assert export.wait().status == "Success!"
+    assert client.default_client() is client.default_client()
+    first = client.default_client()
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", "5")
+    assert client.default_client() is not first
+    for each in (first, client.default_client()):
+        each.api.session.close()
