@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import keyring
 import pytest
+from keyring.backend import KeyringBackend
 
 import mytracker_nb as mt
+from mytracker_nb import credentials
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from jupyter_client.blocking.client import BlockingKernelClient
+
     from mytracker_nb.sandbox.server import Sandbox
 
 
@@ -32,3 +40,61 @@ def start_sandbox() -> Iterator[Callable[..., Sandbox]]:
     yield start
     for running in started:
         running.stop()
+
+
+class MemoryKeyring(KeyringBackend):
+    """A keyring of the test's own."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+
+@pytest.fixture
+def no_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryKeyring]:
+    """No credentials in any place; the keyring is empty."""
+    for name in ("MYTRACKER_API_USER_ID", "MYTRACKER_SECRET_KEY", "MYTRACKER_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(credentials, "_in_use", None)
+    before, mine = keyring.get_keyring(), MemoryKeyring()
+    keyring.set_keyring(mine)
+    yield mine
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_account: MemoryKeyring
+) -> Iterator[InteractiveShell]:
+    """An IPython shell, the one that `get_ipython` gives, with the magics; no account is known."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    # a shell makes its namespace the main module
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(ipython_dir=str(tmp_path / "ipython"), config=config)
+    shell.extension_manager.load_extension("mytracker_nb")
+    yield shell
+    shell.extension_manager.unload_extension("mytracker_nb")
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[BlockingKernelClient]:
+    """A notebook's kernel with the extension loaded."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3")
+    client.execute("%load_ext mytracker_nb", reply=True, timeout=60)
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
