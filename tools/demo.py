@@ -1,0 +1,39 @@
+"""The main job against the sandbox, cell by cell as in a notebook, in the terminal."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+from IPython.core.interactiveshell import InteractiveShell
+
+CELLS = (
+    "%load_ext mytracker_nb",
+    "%mytracker_sandbox",
+    """
+    %%mytracker_export --wait --frame installs
+    event     = installs
+    selectors = idDevice, tsEvent, idCountryISOAlpha2, idPartnerTitle, idAppVersionTitle
+    dateFrom  = today-7d
+    dateTo    = yesterday
+    idCountry = RU, Kazakhstan, BY
+    """,
+    "installs.head(8)",
+    "%mytracker_sandbox --stop",
+)
+
+
+def main() -> int:
+    """Run the cells; 1 if one of them fails."""
+    shell = InteractiveShell.instance(colors="NoColor")
+    for cell in CELLS:
+        source = textwrap.dedent(cell).strip()
+        print(textwrap.indent(source, "    "), end="\n\n", flush=True)
+        if not shell.run_cell(source, store_history=True).success:
+            return 1
+        print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
