@@ -22,7 +22,6 @@ PIECE = 4 << 20
 _BLOCK = 1 << 20
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
-_QUOTE = ord('"')
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -229,33 +228,29 @@ def open_csv(
 def _pieces(blocks: Iterator[bytes], name: str, size: int, *, one_column: bool) -> Iterator[Piece]:
     line = 2
     waiting: list[bytes] = []
-    length = 0
-    wanted = size
+    length = quotes = 0
     for block in blocks:
+        end = 0
+        if length + len(block) >= size:
+            end, before = _last_row(block, quotes)
+        if end:
+            text = b"".join([*waiting, block[:end]])
+            yield Piece(text, line, before)
+            line += _count(text, b"\n")
+            waiting, length, quotes = [], 0, 0
+            block = block[end:]
         waiting.append(block)
         length += len(block)
-        if length < wanted:
-            continue
-        text = b"".join(waiting)
-        end, quotes = _last_row(text)
-        if end:
-            yield Piece(text[:end], line, quotes)
-            line += text.count(b"\n", 0, end)
-            text = text[end:]
-            wanted = size
-        elif length > _LONGEST_ROW:
+        quotes += _count(block, b'"')
+        if length > _LONGEST_ROW:
             raise _open_quote(name, line)
-        else:
-            wanted = 2 * length
-        waiting, length = [text], len(text)
     text = b"".join(waiting)
     if not one_column:
         # In one column an empty line is a row with an empty cell.
         text = text.rstrip(b"\r\n")
+    if quotes % 2:
+        raise _open_quote(name, line)
     if text:
-        quotes = _count_quotes(text)
-        if quotes % 2:
-            raise _open_quote(name, line)
         yield Piece(text if text.endswith(b"\n") else text + b"\n", line, quotes)
 
 
@@ -268,20 +263,23 @@ def _open_quote(name: str, line: int) -> FileError:
     )
 
 
-def _count_quotes(text: bytes) -> int:
+def _count(text: bytes, byte: bytes) -> int:
     import numpy as np
 
-    # faster than bytes.count where quotes are many, and other threads go on meanwhile
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _QUOTE))
+    # faster than bytes.count where there are many, and other threads go on meanwhile
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == byte[0]))
 
 
-def _last_row(text: bytes) -> tuple[int, int]:
-    """Where the last whole row ends (0: nowhere), and how many quotes stand before."""
-    end = text.rfind(b"\n") + 1
-    quotes = _count_quotes(text) - text.count(b'"', end)
-    while end and quotes % 2:
+def _last_row(block: bytes, quotes: int) -> tuple[int, int]:
+    """Where in a block the last row ends (0: nowhere), and the quotes before that place.
+
+    `quotes` are those since the last piece and before the block.
+    """
+    end = block.rfind(b"\n") + 1
+    before = quotes + _count(block[:end], b'"')
+    while end and before % 2:
         # The last quote before `end` opens a cell that goes on: look before it.
-        earlier = text.rfind(b"\n", 0, text.rfind(b'"', 0, end)) + 1
-        quotes -= text.count(b'"', earlier, end)
+        earlier = block.rfind(b"\n", 0, max(0, block.rfind(b'"', 0, end))) + 1
+        before -= block.count(b'"', earlier, end)
         end = earlier
-    return end, quotes
+    return end, before

@@ -274,23 +274,28 @@ def _text_length(column: pa.Array, inside: Sequence[bytes]) -> int:
     import numpy as np
     import pyarrow as pa
 
-    coded = pa.types.is_dictionary(column.type)
-    texts = column.dictionary if coded else column
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)
-    offsets = offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    if not coded:
-        offsets = offsets[[0, -1]]
+    if not pa.types.is_dictionary(column.type):
+        offsets, octets = _octets(column)
+        marks = sum(int(np.count_nonzero(octets == mark[0])) for mark in inside)
+        return len(octets) - marks
+    offsets, octets = _octets(column.dictionary)
     lengths = np.diff(offsets)
-    data = texts.buffers()[2]
-    if data:
-        octets = np.frombuffer(data, np.uint8)[: offsets[-1]]
-        for mark in inside:
-            places = np.flatnonzero(octets == mark[0])
+    for mark in inside:
+        places = np.flatnonzero(octets == mark[0])
+        if len(places):
             lengths -= np.diff(np.searchsorted(places, offsets))
-    if not coded:
-        return int(lengths[0])
     codes = column.indices.drop_null().to_numpy()
-    return int(np.bincount(codes, minlength=len(texts)) @ lengths)
+    return int(np.bincount(codes, minlength=len(lengths)) @ lengths)
+
+
+def _octets(texts: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Where each text starts and ends within the bytes of all, and these."""
+    import numpy as np
+
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    octets = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+    return (bounds - bounds[0]).astype(np.int64), octets[bounds[0] : bounds[-1]]
 
 
 def _digits(numbers: np.ndarray[Any, Any]) -> int:

@@ -33,9 +33,12 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LAST_SECOND = 253_402_300_799
 
 
+_known = cache(known_selectors)
+
+
 def kind(selector: str) -> str:
     """What the column holds, as `Selector.kind` has it; ``"unknown"`` for a name not known."""
-    entry = known_selectors().get(selector)
+    entry = _known().get(selector)
     return entry.kind if entry else "unknown"
 
 
@@ -84,7 +87,7 @@ def field(selector: str, *, as_text: bool = False) -> pa.Field:
     """
     import pyarrow as pa
 
-    entry = known_selectors().get(selector)
+    entry = _known().get(selector)
     role = "text" if as_text else kind(selector)
     if _FREE_TITLE.fullmatch(selector):
         role = "text"
@@ -101,7 +104,7 @@ def schema(selectors: Iterable[str], *, as_text: Collection[str] = ()) -> pa.Sch
 
 def descriptions(selectors: Iterable[str]) -> dict[str, str]:
     """What the columns hold, in words, for those that the dictionary knows."""
-    known = known_selectors()
+    known = _known()
     return {name: known[name].title for name in selectors if name in known}
 
 
