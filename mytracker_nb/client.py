@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -10,14 +12,21 @@ import requests
 from mytracker_nb import credentials as sources
 from mytracker_nb.api import Api
 from mytracker_nb.credentials import Credentials
-from mytracker_nb.errors import InvalidRequest
-from mytracker_nb.exports import Export
+from mytracker_nb.errors import CreateUnconfirmed, InvalidRequest, NotFound
+from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.history import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
 from mytracker_nb.request import ExportRequest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Client", "default_client", "export"]
+
+_HELD = timedelta(hours=1)
+"""How long an unconfirmed create keeps the same request from being sent again: if the service did
+make an export of it, that has left the queue by then."""
+
+_POLL = 0.2  # seconds between two looks at a create that another kernel is sending
 
 
 class Client:
@@ -61,6 +70,7 @@ class Client:
     def _open(self, credentials: Credentials, session: requests.Session | None) -> None:
         self.credentials = credentials
         self.api = Api(credentials, session)
+        self.journal = Journal(credentials)
 
     def create(self, request: ExportRequest) -> Export:
         """Make a new export.
@@ -86,17 +96,8 @@ class Client:
         ApiError, ConnectionFailed
             If the service refused, or was not reached.
         """
-        problems = request.check(datetime.now(timezone.utc))
-        if any(problem.severity == "error" for problem in problems):
-            raise InvalidRequest(problems)
-        id_raw_export = self.api.create(request.wire())
-        return Export(
-            self.api,
-            id_raw_export,
-            request,
-            created_at=datetime.now(timezone.utc),
-            make=self.create,
-        )
+        _judge(request)
+        return self._send(request, self.journal.ask(request))
 
     def attach(self, id_raw_export: int) -> Export:
         """Find an export that was made earlier, here or elsewhere.
@@ -116,11 +117,113 @@ class Client:
         NotFound
             If the service knows no such export for this account.
         """
-        return Export(self.api, int(id_raw_export), make=self.create).refresh()
+        entry = self.journal.find(int(id_raw_export))
+        if entry is None:
+            return self._export(int(id_raw_export)).refresh()
+        return self._export(int(id_raw_export), entry.request, entry.asked_at).refresh()
 
     def export(self, request: ExportRequest, *, fresh: bool = False) -> Export:
-        """Make an export, or adopt an earlier one where that is right."""
-        return self.create(request)
+        """Make an export, or adopt an earlier one where that is right.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            What to export.
+        fresh : bool
+            Whether to make a new one in any case.
+
+        Returns
+        -------
+        Export
+            Running or finished; its notes say so if it is an earlier one (`adopt`).
+
+        Raises
+        ------
+        CreateUnconfirmed
+            If the answer was lost, now or less than an hour ago; nothing is sent again by itself.
+        InvalidRequest, QueueFull, ApiError, ConnectionFailed
+            As `create`.
+        """
+        if fresh:
+            return self.create(request)
+        _judge(request)
+        while True:
+            earlier = self.journal.earlier(request)
+            if any(entry.status == ASKED for entry in earlier):
+                time.sleep(_POLL)
+                continue
+            adopted = self._adopt(earlier, too_large=False)
+            if adopted is not None:
+                return adopted
+            _hold(earlier)
+            create = self.journal.claim(request, after=earlier[0].number if earlier else 0)
+            if create is not None:
+                return self._send(request, create)
+
+    def adopt(self, request: ExportRequest, *, too_large: bool = False) -> Export | None:
+        """Find an earlier export of the same request that is as good as a new one.
+
+        That is one which is still in progress; or one which succeeded, was asked for when no row
+        could come any more, and has its files.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            One without errors.
+        too_large : bool
+            Whether one counts that was given up as too large, as a new one would be.
+
+        Returns
+        -------
+        Export or None
+            As the service now says it stands.
+        """
+        return self._adopt(self.journal.earlier(request), too_large)
+
+    def _adopt(self, earlier: Iterable[Entry], too_large: bool) -> Export | None:
+        for entry in earlier:
+            if entry.id_raw_export is None or not _is_good(entry, entry.status, too_large):
+                continue
+            note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
+            export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
+            try:
+                export.refresh()
+            except NotFound:
+                self.journal.hear(entry.id_raw_export, GONE)
+                continue
+            if _is_good(entry, export.status, too_large) and _is_within_reach(export):
+                return export
+        return None
+
+    def _send(self, request: ExportRequest, create: Create) -> Export:
+        try:
+            with create:
+                id_raw_export = self.api.create(request.wire(), create.wait)
+                create.answer(id_raw_export)
+        except CreateUnconfirmed as error:
+            error.request = request
+            raise
+        return self._export(id_raw_export, request, datetime.now(timezone.utc))
+
+    def _export(
+        self,
+        id_raw_export: int,
+        request: ExportRequest | None = None,
+        created_at: datetime | None = None,
+        *notes: str,
+    ) -> Export:
+        return Export(
+            self.api,
+            id_raw_export,
+            request,
+            created_at=created_at,
+            notes=notes,
+            make=self.create,
+            on_change=self._hear,
+        )
+
+    def _hear(self, export: Export) -> None:
+        self.journal.hear(export.id_raw_export, export.status)
 
     def quotas(self) -> pd.DataFrame:
         """How much of the service's quotas is used.
@@ -137,6 +240,52 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of account {self.credentials.api_user_id} at {self.credentials.base_url}>"
+
+
+def _judge(request: ExportRequest) -> None:
+    problems = request.check(datetime.now(timezone.utc))
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidRequest(problems)
+
+
+def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
+    """Whether an export in `status` is as good as a new one, as far as the journal can tell."""
+    if status == SUCCESS:
+        return entry.is_final
+    if status == REFUSED:
+        return too_large
+    return status not in (FAILED, CANCELED, GONE)
+
+
+def _is_within_reach(export: Export) -> bool:
+    """Whether no file of it has expired."""
+    now = datetime.now(timezone.utc)
+    return all(file.expires is None or file.expires > now for file in export.files)
+
+
+def _hold(earlier: Iterable[Entry]) -> None:
+    """Raise if the last create of a request may have made an export that nobody knows the id of."""
+    for entry in earlier:
+        if entry.id_raw_export is not None:
+            return
+        age = datetime.now(timezone.utc) - entry.asked_at
+        if entry.status == UNCONFIRMED and age < _HELD:
+            raise CreateUnconfirmed(
+                f"this request was sent {_ago(entry.asked_at)}, and its answer was lost: the "
+                "export may have been made, so nothing is sent again by itself. Look at "
+                "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it "
+                "up; if not, --fresh (fresh=True in Python) makes it anew",
+                request=entry.request,
+            )
+
+
+def _ago(moment: datetime) -> str:
+    """``12 minutes ago``."""
+    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    lengths = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+    unit = next((unit for unit, length in lengths.items() if seconds >= length), "second")
+    count = seconds // lengths[unit]
+    return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
 _default: Client | None = None

@@ -80,9 +80,11 @@ class Export(Mapping[str, Any]):
         created_at: datetime | None = None,
         notes: tuple[str, ...] = (),
         make: Callable[[ExportRequest], Export] | None = None,
+        on_change: Callable[[Export], None] | None = None,
     ) -> None:
         self._api: Api | None = api
         self._make = make
+        self._on_change = on_change
         self._service = api.credentials.base_url
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
@@ -226,6 +228,8 @@ class Export(Mapping[str, Any]):
         self._state = self.api.get(self.id_raw_export, on_wait, patience)
         self._waiting = ""
         self.updated_at = datetime.now(timezone.utc)
+        if self._on_change:
+            self._on_change(self)
 
     def _timeout(self, more: str = "") -> ExportTimeout:
         return ExportTimeout(
@@ -360,7 +364,8 @@ class Export(Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
-        return self.__dict__ | {"_api": None, "_make": None, "_display": None}
+        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display"))
+        return self.__dict__ | stays
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _display=CardDisplay(self.card))
