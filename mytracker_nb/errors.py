@@ -57,11 +57,16 @@ __all__ = [
     "printable",
 ]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def printable(text: object) -> str:
-    """`text` without what could steer a terminal: control characters and text direction marks."""
+    """`text` without what could steer a terminal or has no place in a file.
+
+    That is control characters, marks of text direction and halves of characters.
+    """
     return _CONTROL.sub("\ufffd", str(text))
 
 

@@ -1,0 +1,338 @@
+"""How the facts of an export look, as HTML and as plain text."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mytracker_nb.card import Card, Download
+from mytracker_nb.request import ExportRequest
+
+MOMENT = datetime(2026, 11, 23, 15, 3, 10, tzinfo=timezone.utc)
+ATTACK = "<img src=x onerror=alert(1)>"
+WEEK = {
+    "event": "installs",
+    "selectors": "idDevice,tsEvent",
+    "dateFrom": "2026-11-01",
+    "dateTo": "2026-11-07",
+}
+ELEMENTS = {
+    *("div", "style", "header", "strong", "span", "progress", "p", "ul", "li", "dl", "dt", "dd"),
+    *("code", "pre", "details", "summary"),
+}
+
+
+class Page(HTMLParser):
+    """The elements of an HTML text and what a reader sees of it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[str] = []
+        self.attributes: dict[str, list[str | None]] = {}
+        self.words: list[str] = []
+        self.folded: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == [], "every element is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.elements.append(tag)
+        for name, value in attrs:
+            self.attributes.setdefault(name, []).append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        is_folded = "details" in self.open and "summary" not in self.open
+        (self.folded if is_folded else self.words).append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+def page(card: Card) -> Page:
+    return Page(card.html())
+
+
+def request(**parameters: Any) -> ExportRequest:
+    return ExportRequest(**{**WEEK, **parameters})
+
+
+def both(card: Card) -> list[str]:
+    """What a person reads of the card in a notebook and in a terminal."""
+    return [page(card).text, " ".join(card.text().split())]
+
+
+def seen(card: Card, *texts: str) -> bool:
+    return all(text in face for face in both(card) for text in texts)
+
+
+def test_the_id_and_the_way_back_to_it_are_shown() -> None:
+    card = Card(request(), 4, "In progress", service="https://tracker.my.com", api_user_id=77658)
+    assert seen(card, "MyTracker export 4", "mt.Client().attach(4)")
+    assert seen(card, "https://tracker.my.com, API user 77658")
+
+
+def test_parameters_stand_in_the_order_of_the_documentation() -> None:
+    card = Card(ExportRequest(idApp=1, **dict(reversed(WEEK.items())), timezone="Asia/Tokyo"), 4)
+    names = ["event", "selectors", "dateFrom", "dateTo", "timezone", "idApp"]
+    for face in both(card):
+        assert sorted(names, key=lambda name: face.index(f" {name} ")) == names
+
+
+@pytest.mark.parametrize(
+    ("parameters", "in_html", "in_text"),
+    [
+        ({"idCountry": ["RU", 200]}, "188 Russia, 200 United States", "188 (Russia), 200 (United"),
+        ({"rooted": 1}, "1 Rooted", "1 (Rooted)"),
+        ({"event": "installs"}, "installs Installs", "installs (Installs)"),
+        ({"idApp": [7]}, "idApp 7 ", "idApp 7 "),
+        ({"dateTo": "2026-11-01"}, "2026-11-01 Europe/Moscow, 1 day", "(Europe/Moscow, 1 day)"),
+        ({"timezone": "Asia/Tokyo"}, "2026-11-07 Asia/Tokyo, 7 days", "(Asia/Tokyo, 7 days)"),
+        (
+            {"tsFrom": 1793480400, "tsTo": 1793480401, "timezone": "Asia/Tokyo"},
+            "1793480400 2026-11-01 06:00:00 Asia/Tokyo",
+            "1793480400 (2026-11-01 06:00:00 Asia/Tokyo)",
+        ),
+    ],
+)
+def test_values_say_what_they_stand_for(
+    parameters: dict[str, Any], in_html: str, in_text: str
+) -> None:
+    html, text = both(Card(request(**parameters), 4))
+    assert in_html in html
+    assert in_text in text
+
+
+@pytest.mark.parametrize(
+    ("status", "progress", "shown", "bar"),
+    [
+        ("In progress", 0.649, "In progress, 64 %", "0.649"),
+        ("In progress", 0.999, "In progress, 99 %", "0.999"),
+        ("In progress", 7.0, "In progress, 100 %", "1.0"),
+        ("In progress", None, "In progress", None),
+        ("In progress", float("nan"), "In progress", None),
+        ("In progress", -1, "In progress", None),
+        ("Success!", None, "Success!", "1.0"),
+        ("Canceled by user", 0.3, "Canceled by user", "0.3"),
+        ("Сделано?", None, "Сделано?", None),
+        (None, None, "status not known yet", None),
+    ],
+)
+def test_the_status_is_the_services_own_word_with_a_bar(
+    status: str | None, progress: float | None, shown: str, bar: str | None
+) -> None:
+    card = Card(request(), 4, status, progress)
+    assert card.state == shown
+    assert seen(card, shown)
+    assert page(card).attributes.get("value") == (bar and [bar])
+    assert ("[" in card.text()) is (bar is not None)
+
+
+def test_a_dry_run_says_that_nothing_was_sent_and_lists_all_problems() -> None:
+    card = Card(request(event="instals", idApp=[1, 1], dateTo=None), code="curl -X POST ...")
+    assert seen(card, "dry run: 2 errors, nothing was sent", "curl -X POST ...")
+    assert seen(card, "error event: 'instals' is", "error dateTo: is missing")
+    assert seen(card, "warning idApp: 1: given more than once")
+    assert not seen(card, "attach")
+    assert seen(Card(request()), "dry run: valid, nothing was sent")
+
+
+def test_what_the_service_has_taken_has_no_errors_of_ours() -> None:
+    card = Card(request(event="brandNewEvent", idApp=[1, 1]), 4, "In progress")
+    assert seen(card, "brandNewEvent", "warning idApp: 1: given more than once")
+    for face in both(card):
+        assert "error" not in face
+
+
+def test_notes_and_the_services_explanation_are_shown() -> None:
+    card = Card(
+        request(),
+        4,
+        "User error occurred",
+        error_message="Too many lines in export",
+        notes=("adopted, made 12 minutes ago; --fresh makes a new one",),
+    )
+    assert seen(card, "error the service says: Too many lines in export", *card.notes)
+
+
+def test_times_stand_in_the_zone_of_the_request() -> None:
+    card = Card(request(timezone="Asia/Tokyo"), 4, created_at=MOMENT, updated_at=MOMENT)
+    assert seen(card, "created 2026-11-24 00:03:10 Asia/Tokyo", "as of 2026-11-24 00:03:10")
+    assert seen(Card(None, 4, created_at=MOMENT), "created 2026-11-23 15:03:10 UTC")
+
+
+def test_files_have_their_size_and_their_end() -> None:
+    files = (
+        ("4.installs.0.csv.gz", MOMENT, 1_234_567),
+        ("4.installs.1.csv.gz", None, 0),
+        ("4.installs.2.csv.gz", None, None),
+    )
+    html, text = both(Card(request(), 4, "Success!", files=files))
+    assert "4.installs.0.csv.gz 1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow" in html
+    assert "4.installs.0.csv.gz (1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow)" in text
+    assert "4.installs.1.csv.gz 0 B, 4.installs.2.csv.gz later" in html
+
+
+@pytest.mark.parametrize(
+    ("download", "words", "bar"),
+    [
+        (Download(1, 4, 10_000_000, 40_000_000), "1 of 4 files, 10.0 MB of 40.0 MB", "0.25"),
+        (Download(1, 4, 999, None), "1 of 4 files, 999 B", "0.25"),
+        (Download(0, 0, 0, 0), "0 of 0 files, 0 B", "0"),
+        (Download(3, 3, 5 * 10**12, None), "3 of 3 files, 5000.0 GB", "1.0"),
+    ],
+)
+def test_a_download_shows_how_far_it_is(download: Download, words: str, bar: str) -> None:
+    card = Card(request(), 4, "brand new", download=download)
+    assert seen(card, words)
+    assert page(card).attributes["value"] == [bar]
+
+
+def test_the_sandbox_is_marked() -> None:
+    assert seen(Card(request(), 4, is_sandbox=True), "SANDBOX")
+    assert not any("SANDBOX" in face for face in both(Card(request(), 4)))
+
+
+def test_the_request_can_be_opened_as_a_form() -> None:
+    line = "%mytracker_builder event=installs selectors=idDevice,tsEvent"
+    card = Card(request(), 4)
+    assert line in "".join(page(card).folded)
+    assert line in card.text()
+
+
+def test_long_lists_fold() -> None:
+    ids = list(range(1000, 2000))
+    card = Card(request(idApp=ids), 4)
+    shown = page(card)
+    assert "1000, 1001," in shown.text
+    assert "1999" not in shown.text
+    assert "1998, 1999" in "".join(shown.folded)
+    assert "1000, 1001, 1002, 1003, 1004, 1005, and 994 more" in card.text()
+    assert "1999" not in card.text()
+
+
+def test_a_value_with_a_comma_is_one_value() -> None:
+    card = Card(request(event="customEvents", eventName=["level, up", "quit"]), 4)
+    assert "'level, up', quit" in card.text()
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        Card(ExportRequest(event=ATTACK, **{ATTACK: ATTACK}), 4),
+        Card(request(event="customEvents", eventName=[ATTACK] * 2 + [ATTACK + "1"] * 30), 4),
+        Card(request(), 4, ATTACK, error_message=ATTACK, notes=(ATTACK,)),
+        Card(request(), 4, service=ATTACK, files=((ATTACK, None, None),)),
+        Card(request(), code=ATTACK),
+    ],
+)
+def test_html_in_a_value_is_text(card: Card) -> None:
+    assert set(page(card).elements) <= ELEMENTS
+    assert seen(card, ATTACK)
+
+
+def test_nothing_is_fetched_and_nothing_runs() -> None:
+    card = Card(request(), 4, "In progress", 0.5, is_sandbox=True)
+    assert set(page(card).attributes) == {"class", "title", "value", "max"}
+    for word in ("url(", "@import", "script", "://"):
+        assert word not in card.html()
+
+
+def test_the_text_cannot_steer_a_terminal() -> None:
+    evil = "a\x1b[31m\x07b\u202ec\x00\r\n\ud800"
+    card = Card(
+        ExportRequest(event=evil, **{evil: evil}),
+        4,
+        evil,
+        service=evil,
+        error_message=evil,
+        notes=(evil,),
+        files=((evil, None, None),),
+        code=evil,
+    )
+    for face in (card.text(), card.html()):
+        assert not set("\x1b\x07\u202e\x00\r\ud800") & set(face)
+        face.encode("utf-8")
+
+
+def test_the_text_is_aligned_and_fits_a_terminal() -> None:
+    notes = ("word " * 50,)
+    card = Card(request(selectors=[f"params.p{i}" for i in range(40)]), 4, "Success!", notes=notes)
+    lines = card.text().splitlines()
+    assert max(map(len, lines[:-1])) <= 100
+    values = {
+        line.index(line[2:].split("  ", 1)[1].strip()) for line in lines[1:] if line[2] != " "
+    }
+    assert len(values) == 1
+
+
+def test_a_notebook_shows_the_card_itself() -> None:
+    card = Card(request(), 4)
+    assert card._repr_mimebundle_() == {"text/plain": card.text(), "text/html": card.html()}
+
+
+class Angry:
+    """A value whose own code fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+TEXTS = st.text() | st.sampled_from([ATTACK, "\ud800", "\x00"])
+MOMENTS = st.none() | st.datetimes(timezones=st.sampled_from([timezone.utc])) | st.datetimes()
+ODD = st.none() | TEXTS | st.integers() | st.floats() | st.builds(Angry)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.builds(
+        Card,
+        request=st.none()
+        | st.dictionaries(
+            st.sampled_from(["event", "selectors", "dateFrom", "dateTo", "tsFrom", "idCountry"])
+            | TEXTS,
+            ODD | st.lists(ODD),
+        ).map(lambda parameters: ExportRequest(**parameters)),
+        id_raw_export=st.none() | st.integers(),
+        status=st.none() | TEXTS,
+        progress=st.none() | st.floats(),
+        service=TEXTS,
+        created_at=MOMENTS,
+        updated_at=MOMENTS,
+        files=st.lists(st.tuples(TEXTS, MOMENTS, st.none() | st.integers())).map(tuple),
+        error_message=TEXTS,
+        notes=st.lists(TEXTS).map(tuple),
+        download=st.none()
+        | st.builds(Download, *[st.integers(0, 10**15)] * 3, st.none() | st.integers(0, 10**15)),
+        code=TEXTS,
+    )
+)
+def test_every_fact_can_be_drawn(card: Card) -> None:
+    assert set(page(card).elements) <= ELEMENTS
+    for face in (card.text(), card.html()):
+        face.encode("utf-8")
+
+
+def test_a_card_is_drawn_in_milliseconds() -> None:
+    card = Card(request(idApp=list(range(1000))), 4, "In progress", 0.5, created_at=MOMENT)
+    card.html()
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        card.html()
+        card.text()
+        times.append(timedelta(seconds=time.perf_counter() - start))
+    assert min(times) < timedelta(milliseconds=25)
