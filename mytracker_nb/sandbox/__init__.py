@@ -44,10 +44,10 @@ def start(**config: Any) -> Sandbox:
     try:
         from mytracker_nb.sandbox.server import Sandbox
     except ModuleNotFoundError as error:
-        if error.name not in ("flask", "werkzeug"):
+        if (error.name or "").partition(".")[0] not in ("flask", "werkzeug"):
             raise
         raise ImportError(
-            "the sandbox needs Flask: pip install mytracker-nb[sandbox]", name=error.name
+            "the sandbox needs Flask: pip install 'mytracker-nb[sandbox]'", name=error.name
         ) from None
     from mytracker_nb.sandbox.config import Config
 

@@ -17,6 +17,13 @@ __all__ = ["main"]
 _ONLY_IN_PYTHON = {"now", "quotas"}
 
 
+def _quota(text: str) -> tuple[str, int]:
+    name, _, limit = text.partition("=")
+    if not (limit.isascii() and limit.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text} is not of the form NAME=LIMIT")
+    return name, int(limit)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mytracker_nb.sandbox",
@@ -41,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quota",
         action="append",
+        type=_quota,
         default=[],
         metavar="NAME=LIMIT",
         help=f"another limit of a quota, 0 for none; may be repeated; NAME is one of {names}",
@@ -59,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     try:
-        pairs = [text.split("=") for text in options.pop("quota")]
-        sandbox = start(**options, quotas={name: int(limit) for name, limit in pairs})
+        options["quotas"] = dict(options.pop("quota"))
+        sandbox = start(**options)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
     ended = Event()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import socket
-import tempfile
 import weakref
-from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any
@@ -17,6 +14,7 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from mytracker_nb.sandbox.calls import Call
 from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
+from mytracker_nb.sandbox.directory import Directory
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
 from mytracker_nb.sandbox.service import application
@@ -29,6 +27,12 @@ _HOST = "127.0.0.1"
 class _QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its parent's name
         """Say nothing: a notebook is no place for a server's log."""
+
+    def connection_dropped(
+        self, error: BaseException, environ: dict[str, Any] | None = None
+    ) -> None:
+        """Wait for no further request on a connection that is to be reset."""
+        self.close_connection = True
 
 
 class _Server(ThreadedWSGIServer):
@@ -64,6 +68,8 @@ class Sandbox:
         What goes wrong on purpose.
     exports : Exports
         The exports by their idRawExport.
+    directory : Path
+        Where their files are until it is stopped, and what its clients keep of it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -71,14 +77,19 @@ class Sandbox:
         self.api_user_id = config.api_user_id
         self.secret_key = config.secret_key or secrets.token_urlsafe(18)
         self.clock = Clock(config.now)
-        directory = Path(tempfile.mkdtemp(prefix="mytracker-sandbox-"))
-        self._clean_up = weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
-        self.exports = Exports(config, self.clock, directory)
+        directory = Directory()
+        self.directory = directory.path
+        self._clean_up = weakref.finalize(self, directory.remove)
+        self.exports = Exports(config, self.clock, self.directory)
         app = application(config, self.clock, self.exports, self.secret_key, self._storage)
         self.faults = Faults(app)
         self._server = _Server(_HOST, config.port, self.faults, _QuietHandler)
+        directory.announce(self._server.port)
         self.base_url = f"http://{_HOST}:{self._server.port}"
-        self._thread = Thread(target=self._server.serve_forever, name="sandbox", daemon=True)
+        # looks twenty times a second whether it is to end
+        self._thread = Thread(
+            target=self._server.serve_forever, args=[0.05], name="sandbox", daemon=True
+        )
         self._thread.start()
 
     def _storage(self) -> str:
