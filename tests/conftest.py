@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from jupyter_client.blocking.client import BlockingKernelClient
 
     from mytracker_nb.sandbox.server import Sandbox
+
+# a busy machine is no failure
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
