@@ -130,10 +130,10 @@ def _items(given: Any) -> Iterator[Any]:
     shape = getattr(given, "shape", None)
     dimensions = len(shape) if isinstance(shape, tuple) else 1
     single = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
-    if single or dimensions == 0:
-        yield _plain(given)
-    elif dimensions > 1:
+    if dimensions > 1:
         yield Unreadable(type(given).__name__, "is a table; hand over one of its columns")
+    elif single or dimensions == 0:
+        yield _plain(given)
     elif isinstance(given, (set, frozenset)):
         yield from sorted((_plain(item) for item in given), key=str)  # sets have no order
     else:
