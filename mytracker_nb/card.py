@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mytracker_nb.request import ExportRequest
 
-__all__ = ["Card", "Download"]
+__all__ = ["Card", "Download", "template"]
 
 # How many values of a list are shown before the rest is folded away, and the most of one value.
 _SHOWN = 12
@@ -145,7 +145,7 @@ class Card:
 
     def html(self) -> str:
         """The card as HTML, with its styles."""
-        return _template().render(card=self, shown=_SHOWN)
+        return template("card.html").render(card=self, shown=_SHOWN)
 
     def text(self) -> str:
         """The card as plain text for a terminal."""
@@ -396,11 +396,12 @@ def _shortened(row: Row) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of the package's templates, which escapes what is put into it."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("mytracker_nb"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["printable"] = printable
-    return environment.get_template("card.html")
+    return environment.get_template(name)
