@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mytracker_nb import sandbox as sandbox
+    from mytracker_nb.builder import RequestBuilder as RequestBuilder
     from mytracker_nb.client import Client as Client
     from mytracker_nb.client import export as export
     from mytracker_nb.dictionaries import dictionary as dictionary
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
     from mytracker_nb.frames import open_files as open_files
     from mytracker_nb.errors import WaitInterrupted as WaitInterrupted
     from mytracker_nb.exports import Export as Export
+    from mytracker_nb.history import journal as journal
     from mytracker_nb.request import ExportRequest as ExportRequest
 
 # The public names, by the module in which they live.
 _HOMES = {
+    "builder": ("RequestBuilder",),
     "client": ("Client", "export"),
     "dictionaries": ("dictionary",),
     "errors": (
@@ -66,6 +69,7 @@ _HOMES = {
     ),
     "exports": ("Export",),
     "frames": ("RawData", "open_files"),
+    "history": ("journal",),
     "request": ("ExportRequest",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,0 +1,443 @@
+"""`RequestBuilder`: a form that writes the request.
+
+Which fields there are, what they are made of and when they show follows from the table of
+parameters; what is right and what is wrong is for `ExportRequest` to say.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+
+from mytracker_nb import notation
+from mytracker_nb.card import Card
+from mytracker_nb.controls import Field, ManyOf, field_for, problems_html
+from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.exports import Export
+from mytracker_nb.parameters import INTERVALS, PARAMETERS, Holds, Parameter, find_parameter
+from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
+from mytracker_nb.request import ExportRequest
+from mytracker_nb.submission import Submission
+
+__all__ = ["RequestBuilder"]
+
+_QUIET_SECONDS = 1.0  # without a change, before what a saved notebook shows is brought up to date
+_CUSTOM = "Custom"
+_URL = re.compile(r"\s*(https?://|curl\s)|\s*\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$")
+
+
+class RequestBuilder(widgets.VBox):  # type: ignore[misc]
+    """A form for the request of an export; it judges, writes code and submits.
+
+    Every change is applied at once, by whomever it is made: in the form, in the text of the magic,
+    or by setting `parameters` or `magic`.
+
+    Parameters
+    ----------
+    **parameters
+        What to open with, as `ExportRequest` takes it.
+
+    Attributes
+    ----------
+    parameters : dict
+        The parameters as they would be sent: lists as lists, values of closed lists as ids, days
+        as ``YYYY-MM-DD``, times as Unix seconds. Set it to fill the form anew; filters that do not
+        apply to the event are kept for when they do, and not sent.
+    magic : str
+        The request as a cell. Set it to move the form; the service's own URL or query string, or a
+        curl command, will do too.
+    request : ExportRequest
+        What would be sent.
+    problems : tuple of Problem
+        What is to be said of it.
+    export : Export or None
+        What was submitted last.
+    """
+
+    parameters = traitlets.Dict()
+    magic = traitlets.Unicode()
+    request = traitlets.Instance(ExportRequest)
+    problems = traitlets.Tuple()
+    export = traitlets.Instance(Export, allow_none=True)
+
+    def __init__(self, /, **parameters: Any) -> None:
+        self._applying = False
+        self._id = uuid.uuid4().hex
+        self._display_pending: threading.Timer | None = None
+        self._displayed = False
+        self._options: list[str] = []  # those of the magic, such as --frame df
+        self._loose: dict[str, Any] = {}  # what was given and has no field
+        self._fields = {name: field_for(parameter) for name, parameter in PARAMETERS.items()}
+        self.request = ExportRequest()
+        self._submission = Submission(self.request)
+        traitlets.dlink((self._submission, "export"), (self, "export"))
+        self._submission.observe(lambda _: self._refresh_display(), "changed")
+        super().__init__(self._layout())
+        self.add_class("mytracker-builder")
+        self.add_class(f"mytracker-live-{self._id}")
+        for field in self._fields.values():
+            field.observe(self._on_field, "value")
+        self._fill(parameters)
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """The names of the parameters that are shown now, in the order of the documentation."""
+        return tuple(
+            name for name, field in self._fields.items() if field.layout.display != "none"
+        )
+
+    def field(self, name: str) -> Field:
+        """The control of the parameter called `name`; its ``.value`` is the parameter's.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        return self._fields[name]
+
+    def submit(self) -> Export:
+        """Make the export, or adopt an earlier one; the form follows it from then on.
+
+        Returns
+        -------
+        Export
+            Also to be found in `export`.
+
+        Raises
+        ------
+        InvalidRequest
+            If the request has errors; nothing was sent.
+        MyTrackerError
+            As `mytracker_nb.export`.
+        """
+        return self._submission.submit()
+
+    # The layout.
+
+    def _layout(self) -> list[widgets.Widget]:
+        inside: dict[str, list[Field]] = {}
+        for name, field in self._fields.items():
+            inside.setdefault(_section(PARAMETERS[name]), []).append(field)
+        # days and what belongs to them in one row, exact times in the next
+        rows = [
+            _grid(
+                field
+                for field in inside["when"]
+                if (field.parameter.holds is Holds.TIME) is exact
+            )
+            for exact in (False, True)
+        ]
+        self._presets = widgets.ToggleButtons(
+            options=[*(preset.title for preset in PRESETS), _CUSTOM],
+            value=None,
+            description="Days",
+        )
+        self._presets.observe(self._on_preset, "value")
+        self._words = widgets.HTML()
+        self._fold = widgets.ToggleButton(icon="caret-right")
+        self._folded = _grid(inside["rare"])
+        self._folded.layout.display = "none"
+        self._fold.observe(self._on_fold, "value")
+        self._fold.add_class("mytracker-fold")
+        return [
+            widgets.HTML(f"<style>{_css()}</style>"),
+            _part("", *inside["what"]),
+            _part("Interval", self._presets, rows[0], self._words, _caption("Or exact times"), rows[1]),
+            _part("", *inside["columns"]),
+            _part("Filters", _grid(inside["filters"]), self._fold, self._folded),
+            _part("Code", *self._code()),
+            _part("Export", self._submission),
+        ]
+
+    def _code(self) -> list[widgets.Widget]:
+        self._language = widgets.ToggleButtons(
+            options=["Magic", "Python", "curl"], description="Code as"
+        )
+        self._language.observe(lambda _: self._show_code(), "value")
+        self._text = widgets.Textarea(description="magic", rows=8)
+        self._text.add_class("mytracker-magic")
+        self._text.observe(self._on_text, "value")
+        self._listing = widgets.HTML()
+        self._others = widgets.HTML()
+        return [self._language, self._text, self._listing, self._others]
+
+    # What is changed, by whom.
+
+    @contextmanager
+    def _applied(self) -> Iterator[None]:
+        """Apply one change; what it changes in turn is no change of its own."""
+        self._applying = True
+        try:
+            yield
+        finally:
+            self._applying = False
+
+    def _on_field(self, change: Any) -> None:
+        if not self._applying:
+            with self._applied():
+                self._from_fields()
+
+    @traitlets.observe("parameters")
+    def _on_parameters(self, change: Any) -> None:
+        if not self._applying:
+            self._fill(change.new)
+
+    @traitlets.observe("magic")
+    def _on_magic(self, change: Any) -> None:
+        if not self._applying:
+            with self._applied():
+                self._from_text(change.new)
+
+    def _on_text(self, change: Any) -> None:
+        if not self._applying:
+            with self._applied():
+                self._from_text(change.new)
+
+    def _on_preset(self, change: Any) -> None:
+        if self._applying or change.new in (None, _CUSTOM):
+            return
+        preset = next(preset for preset in PRESETS if preset.title == change.new)
+        days = preset.days(datetime.now(self.request.zone).date())
+        with self._applied():
+            for name, day in zip(_days().names, days, strict=True):
+                self._fields[name].value = day.isoformat()
+            self._from_fields()
+
+    def _on_fold(self, change: Any) -> None:
+        self._folded.layout.display = None if change.new else "none"
+        self._fold.icon = "caret-down" if change.new else "caret-right"
+
+    # How it is applied.
+
+    def _fill(self, given: Mapping[str, Any]) -> None:
+        """Take the whole of `given` into the form."""
+        with self._applied():
+            self._set_fields(ExportRequest(**given))
+            self._from_fields()
+
+    def _set_fields(self, request: ExportRequest) -> None:
+        given = request.parameters
+        self._loose = {name: value for name, value in given.items() if name not in self._fields}
+        for name, field in self._fields.items():
+            field.value = _plain(given.get(name))
+
+    def _from_fields(self) -> None:
+        """Make the request out of the fields that apply to the event."""
+        event = ExportRequest(event=self._fields["event"].value).parameters.get("event")
+        given = {name: field.value for name, field in self._shown(event)}
+        request = ExportRequest(**given, **self._loose)
+        text = request.to_magic()
+        if self._options:
+            first, newline, rest = text.partition("\n")
+            text = f"{' '.join([first, *self._options])}{newline}{rest}"
+        self._apply(request, text)
+
+    def _from_text(self, text: str) -> None:
+        """Take the request out of the text, which stays as it was written."""
+        request = ExportRequest.from_url(text) if _URL.match(text) else None
+        if request is not None and request.parameters:
+            self._options = []
+            text = request.to_magic()
+        else:
+            request = ExportRequest.from_magic(text, _known)
+            self._options = notation.parse_magic(text, _known).options
+        self._set_fields(request)
+        self._apply(request, text)
+
+    def _shown(self, event: Any) -> Iterator[tuple[str, Field]]:
+        event = event if isinstance(event, str) else None
+        for name, field in self._fields.items():
+            if PARAMETERS[name].applies_to(event):
+                yield name, field
+
+    def _apply(self, request: ExportRequest, text: str) -> None:
+        """Show `request` and the judgement of it all over the form."""
+        given, problems = request.parameters, request.problems
+        shown = dict(self._shown(given.get("event")))
+        for name, field in self._fields.items():
+            display = None if name in shown else "none"
+            if field.layout.display != display:
+                field.layout.display = display
+            if name in given:
+                field.settle(_plain(given[name]))
+            about = [problem for problem in problems if problem.parameter == name]
+            field.tell(about, given=name in given)
+        self._suggest(given.get("event"))
+        self._words.value = _quoted(in_words(given, request.zone))
+        self._show_preset(request)
+        self._show_fold(request, shown)
+        self._others.value = problems_html(
+            [problem for problem in problems if problem.parameter not in shown], name=True
+        )
+        self._text.value = text
+        self.request = self._submission.request = request
+        self._show_code()
+        self.problems = problems
+        self.magic = text
+        self.parameters = {name: _plain(value) for name, value in given.items()}
+        self._refresh_display()
+
+    def _suggest(self, event: Any) -> None:
+        sets = starting_sets(event if isinstance(event, str) else None)
+        for field in self._fields.values():
+            if isinstance(field, ManyOf) and field.parameter.dictionary_name == "selector":
+                field.suggest(sets)
+
+    def _show_preset(self, request: ExportRequest) -> None:
+        first, last = (request.parameters.get(name) for name in _days().names)
+        if first is None and last is None:
+            self._presets.value = None
+        else:
+            preset = preset_of(first, last, datetime.now(request.zone).date())
+            self._presets.value = preset.title if preset else _CUSTOM
+
+    def _show_fold(self, request: ExportRequest, shown: Mapping[str, Field]) -> None:
+        rare = [name for name in shown if _section(PARAMETERS[name]) == "rare"]
+        used = [name for name in rare if name in request.parameters]
+        self._fold.layout.display = None if rare else "none"
+        self._fold.description = f"More filters ({len(rare)}{f', {len(used)} set' * bool(used)})"
+        if used:
+            self._fold.value = True
+
+    def _show_code(self) -> None:
+        language = self._language.value
+        is_magic = language == "Magic"
+        self._text.layout.display = None if is_magic else "none"
+        self._listing.layout.display = "none" if is_magic else None
+        if is_magic:
+            return
+        try:
+            code = self.request.to_python() if language == "Python" else self.request.to_curl()
+            self._listing.value = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
+        except InvalidRequest:
+            self._listing.value = _quoted("There is nothing to send yet: the request has errors.")
+
+    # What is kept in a notebook.
+
+    def __repr__(self) -> str:
+        errors = sum(problem.severity == "error" for problem in self.problems)
+        state = repr(self.export) if self.export is not None else f"{errors} errors"
+        return f"<RequestBuilder: {state}>"
+
+    def _static(self) -> dict[str, str]:
+        """What is shown where there is no kernel: the request, and what came of it."""
+        card = Card(request=self.request, code=self.magic)
+        html = self._submission.html() or card.html()
+        text = self.export.card().text() if self.export is not None else card.text()
+        return {"text/html": html, "text/plain": text}
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        return super()._repr_mimebundle_(**options) | self._static()
+
+    def _ipython_display_(self) -> None:
+        """Show the live form and, beside it, what is to be seen where it can't be live.
+
+        JupyterLab prefers the live view and says "model not found" in a saved notebook, whatever
+        stands beside the view in the same output. So there are two outputs, each of which hides
+        the other: the static one is hidden while the live one is on the page, and hides what is
+        left of the live one when it is not.
+        """
+        view = super()._repr_mimebundle_()
+        _publish(view | {"text/plain": ""})
+        self._displayed = True
+        self._publish_static(update=False)
+
+    def _publish_static(self, *, update: bool) -> None:
+        static = self._static()
+        live, name = f".mytracker-live-{self._id}", f"mytracker-static-{self._id}"
+        view = '[data-mime-type="application/vnd.jupyter.widget-view+json"]'
+        static["text/html"] = (
+            f"<style>body:has({live}) .{name} {{ display: none }}\n"
+            f"body:not(:has({live})) .jp-OutputArea:has(.{name}) {view} {{ display: none }}</style>"
+            f'<div class="{name}">{static["text/html"]}</div>'
+        )
+        _publish(static, display_id=self._id, update=update)
+
+    def _refresh_display(self) -> None:
+        """Bring what a saved notebook will show up to date, once the changes have ended."""
+        if not self._displayed:
+            return
+        if self._display_pending is not None:
+            self._display_pending.cancel()
+        self._display_pending = threading.Timer(_QUIET_SECONDS, self._publish_static, kwargs={"update": True})
+        self._display_pending.daemon = True
+        self._display_pending.start()
+
+
+def _section(parameter: Parameter) -> str:
+    """Which part of the form a parameter stands in."""
+    if parameter.rare:
+        return "rare"
+    if parameter.required:
+        return "columns" if parameter.many else "what"
+    in_interval = any(parameter.name in interval.names for interval in INTERVALS)
+    return "when" if in_interval or not parameter.filters else "filters"
+
+
+def _days() -> "Interval":
+    """The interval of days."""
+    return next(pair for pair in INTERVALS if PARAMETERS[pair.start].holds is Holds.DATE)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _quoted(text: str) -> str:
+    return f'<p class="mytracker-words" role="status">{escape(text)}</p>' if text else ""
+
+
+def _part(title: str, *children: widgets.Widget) -> widgets.VBox:
+    part = widgets.VBox([_caption(title, "heading"), *children] if title else children)
+    part.add_class("mytracker-part")
+    return part
+
+
+def _caption(text: str, kind: str = "caption") -> widgets.HTML:
+    return widgets.HTML(f'<div class="mytracker-{kind}" role="heading" aria-level="3">{text}</div>')
+
+
+def _grid(children: Iterable[Field]) -> widgets.Box:
+    # a list takes a row of its own: it would leave a gap before it
+    grid = widgets.Box(sorted(children, key=lambda child: isinstance(child, ManyOf)))
+    grid.add_class("mytracker-grid")
+    return grid
+
+
+@cache
+def _css() -> str:
+    path = resources.files("mytracker_nb") / "templates" / "builder.css"
+    return path.read_text(encoding="utf-8")
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def _known(expression: str) -> Any:
+    """The object of a name in the notebook, or a literal.
+
+    Other expressions are not evaluated: the text is read with every key that is struck.
+    """
+    names = getattr(_shell(), "user_ns", {})
+    return names[expression] if expression in names else notation.literal(expression)
+
+
+def _publish(data: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
+    from IPython.display import display
+
+    display(data, raw=True, display_id=display_id, update=update)

@@ -1,0 +1,171 @@
+"""The part of the form that makes the export and shows what becomes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import traitlets
+
+from mytracker_nb import client
+from mytracker_nb.errors import MyTrackerError, printable
+from mytracker_nb.exports import SUCCESS, Export
+from mytracker_nb.request import ExportRequest
+
+__all__ = ["Submission"]
+
+_PREVIEW_ROWS = 20
+_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
+
+
+class Submission(widgets.VBox):  # type: ignore[misc]
+    """A button that makes the export of a request, and the export as it goes on.
+
+    Attributes
+    ----------
+    request : ExportRequest
+        What to make.
+    export : Export or None
+        What was made last.
+    changed : int
+        Counts what is new to be seen of the export.
+    """
+
+    request = traitlets.Instance(ExportRequest)
+    export = traitlets.Instance(Export, allow_none=True)
+    changed = traitlets.Int()
+
+    def __init__(self, request: ExportRequest) -> None:
+        self._lock = threading.RLock()
+        self._preview_html = ""
+        self._summary = widgets.HTML()
+        self._submit = widgets.Button(description="Submit", button_style="primary")
+        self._cancel = widgets.Button(description="Cancel", disabled=True)
+        self._trouble = widgets.HTML()
+        self._card = widgets.HTML()
+        self._preview = widgets.HTML()
+        self._submit.on_click(lambda _: self._in_background(self.submit))
+        self._cancel.on_click(lambda _: self._in_background(self._cancel_export))
+        bar = widgets.HBox([self._submit, self._cancel, self._summary])
+        bar.add_class("mytracker-bar")
+        super().__init__([bar, self._trouble, self._card, self._preview])
+        self.request = request
+
+    def html(self) -> str:
+        """What there is to be seen of the export, as HTML; ``""`` before there is one."""
+        return "" if self.export is None else self.export.card().html() + self._preview_html
+
+    @traitlets.observe("request")
+    def _judge(self, change: Any) -> None:
+        self._submit.disabled = not change.new.is_valid
+        self._summary.value = _summary(change.new)
+
+    def submit(self) -> Export:
+        """Make the export, or adopt an earlier one; the same request is not made twice.
+
+        Returns
+        -------
+        Export
+            As it was made; it is followed from now on.
+
+        Raises
+        ------
+        MyTrackerError
+            As `mytracker_nb.export`; the message is shown in the form too.
+        """
+        # whoever comes second, as by a double click, finds what the first has made
+        with self._lock:
+            if self.export is not None and self._stands(self.export):
+                return self.export
+            try:
+                self.export = client.default_client().export(self.request)
+            except MyTrackerError as error:
+                self._complain(error)
+                raise
+            self._complain(None)
+            self._preview.value = self._preview_html = ""
+            self._show(self.export)
+            self._in_background(self._follow, self.export)
+            return self.export
+
+    def _stands(self, export: Export) -> bool:
+        """Whether `export` is what is asked for, and has not failed."""
+        failed = export.is_finished and export.status != SUCCESS
+        return export.request == self.request and not failed
+
+    def _in_background(self, act: Callable[..., object], *given: Any) -> None:
+        """Do what may take its time, and leave the kernel free meanwhile."""
+
+        def run() -> None:
+            try:
+                act(*given)
+            except MyTrackerError as error:
+                self._complain(error)
+
+        threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
+
+    def _follow(self, export: Export) -> None:
+        delay = _FIRST_DELAY
+        with export.api.pace.following():
+            while not export.refresh().is_finished:
+                self._show(export)
+                time.sleep(export.api.pace.interval(delay))
+                delay = min(_LAST_DELAY, delay * _GROWTH)
+        self._show(export)
+        if export.status == SUCCESS:
+            self._show_rows(export)
+
+    def _cancel_export(self) -> None:
+        if self.export is not None:
+            self._complain(None)
+            self.export.cancel()
+            self._show(self.export)
+
+    def _show(self, export: Export) -> None:
+        with self._lock:
+            if export is self.export:
+                self._card.value = export.card().html()
+                self._cancel.disabled = export.is_finished or export.is_cancellable is False
+                self.changed += 1
+
+    def _show_rows(self, export: Export) -> None:
+        frame = export.data().head(_PREVIEW_ROWS)
+        table = frame.to_html(index=False, border=0, na_rep="", max_rows=None)
+        load = f"df = mt.Client().attach({export.id_raw_export}).to_pandas()"
+        count = f"the first {len(frame)} rows" if len(frame) == _PREVIEW_ROWS else (
+            "the only row" if len(frame) == 1 else f"all {len(frame)} rows"
+        )
+        with self._lock:
+            if export is self.export:
+                self._preview_html = self._preview.value = (
+                    f'<div class="mytracker-preview"><p>A look at {count}. All of them:</p>'
+                    f"<pre><code>import mytracker_nb as mt\n{escape(load)}</code></pre>"
+                    f'<div class="mytracker-rows">{table}</div></div>'
+                )
+                self.changed += 1
+
+    def _complain(self, error: MyTrackerError | None) -> None:
+        text = "" if error is None else f"{type(error).__name__}: {printable(error)}"
+        paragraph = f'<p class="mytracker-error mytracker-trouble" role="alert">{escape(text)}</p>'
+        self._trouble.value = paragraph if text else ""
+
+
+def _summary(request: ExportRequest) -> str:
+    """One line on where the request stands, and why it can't be sent if so."""
+    errors = [problem for problem in request.problems if problem.severity == "error"]
+    others = len(request.problems) - len(errors)
+    more = f"; {others} more to know" if others else ""
+    if not errors:
+        return f'<p class="mytracker-good" role="status">Ready to submit{more}.</p>'
+    names = {problem.parameter: problem.parameter in request.parameters for problem in errors}
+    missing = [name for name, given in names.items() if not given]
+    wrong = [name for name, given in names.items() if given]
+    reasons = [f"still needed: {', '.join(missing)}"] if missing else []
+    reasons += [f"to be corrected: {', '.join(wrong)}"] if wrong else []
+    css = "mytracker-error" if wrong else "mytracker-missing"
+    text = escape(printable(f"Submit is off; {'; '.join(reasons)}{more}."))
+    return f'<p class="{css}" role="status">{text}</p>'
