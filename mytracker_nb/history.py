@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import socket
 import sqlite3
@@ -76,7 +77,6 @@ _SCHEMA = (
     "CREATE INDEX of_request ON creates (service, account, digest)",
     "CREATE UNIQUE INDEX of_export ON creates (service, account, id_raw_export)",
 )
-_PATIENCE = 5.0  # seconds to wait for another kernel that writes
 _UNWRITTEN = 0  # the number of no create
 _LEASE = 90.0  # seconds in which a create that was sent is answered, or its answer is lost
 
@@ -216,9 +216,12 @@ class Journal:
     ----------
     credentials : Credentials
         The account and the service; the key is not kept.
+    patience : float
+        Seconds to wait for another kernel that writes.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, patience: float = 5.0) -> None:
+        self._patience = patience
         self._service = credentials.base_url
         self._key = credentials.base_url, credentials.api_user_id
 
@@ -282,10 +285,11 @@ class Journal:
             return cursor.lastrowid
 
         unwritten: int | None = _UNWRITTEN
-        return _use(self._service, write, unwritten)
+        return _use(self._service, write, unwritten, self._patience)
 
     def hear(self, id_raw_export: int, status: str) -> None:
         """Take note of what the service says of an export; one not made here is passed over."""
+        # it will be heard again: not worth a long wait
         self._update("id_raw_export", id_raw_export, {"status": status}, patience=0.5)
 
     def fetched(self, id_raw_export: int, files: Sequence[str]) -> None:
@@ -313,13 +317,13 @@ class Journal:
             )
             return [_entry(row) for row in rows]
 
-        return _use(self._service, read, [])
+        return _use(self._service, read, [], self._patience)
 
     def _change(self, number: int, **columns: object) -> None:
         self._update("number", number, columns)
 
     def _update(
-        self, key: str, value: int, columns: dict[str, object], patience: float = _PATIENCE
+        self, key: str, value: int, columns: dict[str, object], patience: float = math.inf
     ) -> None:
         columns["updated_at"] = time.time()
         changes = ", ".join(f"{name} = ?" for name in columns)
@@ -331,7 +335,7 @@ class Journal:
                 (*columns.values(), *self._key, value),
             )
 
-        _use(self._service, write, None, patience)
+        _use(self._service, write, None, min(patience, self._patience))
 
 
 def journal() -> pd.DataFrame:
@@ -372,7 +376,11 @@ def journal() -> pd.DataFrame:
     }
     nothing: list[dict[str, Any]] = []
     facts = _use(service, read, nothing)
-    return pd.DataFrame(facts, columns=list(kinds)).astype(kinds)
+    # each with its type from the start: large ids would not survive as floats
+    columns = {
+        name: pd.Series([row[name] for row in facts], dtype=kind) for name, kind in kinds.items()
+    }
+    return pd.DataFrame(columns)
 
 
 def _facts(row: sqlite3.Row) -> dict[str, Any]:
@@ -437,7 +445,7 @@ def _use(
     service: str,
     work: Callable[[sqlite3.Connection], _Answer],
     default: _Answer,
-    patience: float = _PATIENCE,
+    patience: float = 5.0,
 ) -> _Answer:
     """What `work` gives, done to the journal of a service; `default` where that can't be.
 

@@ -1,0 +1,544 @@
+"""The journal: what was asked is written before it is sent, and survives what may happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mytracker_nb as mt
+from mytracker_nb import credentials, history, storage
+from mytracker_nb.credentials import Credentials
+from mytracker_nb.history import ASKED, UNCONFIRMED, Journal, canonical, final_from
+from mytracker_nb.sandbox.server import Sandbox
+
+ACCOUNT = Credentials(77658, "a-very-secret-key")
+
+
+def request(**parameters: Any) -> mt.ExportRequest:
+    wish = {"event": "installs", "selectors": "idDevice", "dateFrom": "2026-11-01"}
+    return mt.ExportRequest(**{**wish, "dateTo": "2026-11-02", **parameters})
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the journal of the service is in this test."""
+    monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "_told", False)
+
+
+def client_of(sandbox: Sandbox, patience: float = 5.0) -> mt.Client:
+    client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+    client.journal = Journal(client.credentials, patience)
+    return client
+
+
+def run(sandbox: Sandbox, code: str, **options: Any) -> subprocess.Popen[str]:
+    """Python code in a process of its own, a client of the sandbox."""
+    environment = {
+        **os.environ,
+        "MYTRACKER_BASE_URL": sandbox.base_url,
+        "MYTRACKER_API_USER_ID": str(sandbox.api_user_id),
+        "MYTRACKER_SECRET_KEY": sandbox.secret_key,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def creates(sandbox: Sandbox) -> list[str]:
+    return [call.body.decode() for call in sandbox.requests if call.path.endswith("/create.json")]
+
+
+# the normal form
+
+VALUES = st.lists(st.integers(0, 2**63), min_size=1, max_size=5, unique=True)
+NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5, unique=True)
+
+
+@given(VALUES, NAMES, st.randoms())
+def test_the_order_of_values_in_a_filter_makes_no_other_request(
+    apps: list[int], names: list[str], chance: random.Random
+) -> None:
+    one = request(event="customEvents", idApp=apps, eventName=names)
+    chance.shuffle(apps)
+    chance.shuffle(names)
+    other = request(idApp=apps, event="customEvents", eventName=names, timezone="Europe/Moscow")
+    assert canonical(one) == canonical(other)
+
+
+@given(VALUES, VALUES, NAMES, NAMES)
+def test_other_values_make_another_request(
+    apps: list[int], others: list[int], names: list[str], other_names: list[str]
+) -> None:
+    one = request(event="customEvents", idApp=apps, eventName=names)
+    other = request(event="customEvents", idApp=others, eventName=other_names)
+    same = set(apps) == set(others) and set(names) == set(other_names)
+    assert (canonical(one) == canonical(other)) is same
+
+
+def test_the_order_of_columns_makes_another_request() -> None:
+    one, other = request(selectors="idDevice,tsEvent"), request(selectors="tsEvent,idDevice")
+    assert canonical(one) != canonical(other)
+
+
+@given(VALUES, NAMES)
+def test_a_request_comes_back_from_its_row_as_it_was(apps: list[int], names: list[str]) -> None:
+    one = request(event="customEvents", idApp=apps, eventName=names, selectors="tsEvent,idDevice")
+    kept = json.loads(json.dumps(dict(one.parameters)))
+    assert mt.ExportRequest(**kept) == one
+
+
+# when all rows are there
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "moment"),
+    [
+        ({}, "2026-11-03T00:00"),  # the third begins in Moscow three hours earlier
+        ({"timezone": "UTC"}, "2026-11-03T03:00"),
+        ({"timezone": "America/New_York"}, "2026-11-03T08:00"),
+        ({"tsFrom": 0, "tsTo": 3599}, "1970-01-01T04:00"),
+        ({"availabilityTsFrom": 0, "availabilityTsTo": 3599}, "1970-01-01T04:00"),
+        ({"tsFrom": 0, "tsTo": 1_900_000_000}, "2026-11-03T00:00"),
+    ],
+)
+def test_rows_come_until_the_first_interval_is_closed_for_three_hours(
+    parameters: dict[str, Any], moment: str
+) -> None:
+    assert final_from(request(**parameters)) == utc(moment)
+
+
+# rows
+
+
+def test_a_row_is_there_before_the_create_is_sent(directory: Path) -> None:
+    journal = Journal(ACCOUNT)
+    with journal.ask(request()) as create:
+        (entry,) = journal.earlier(request())
+        assert (entry.status, entry.id_raw_export) == (ASKED, None)
+        create.answer(4)
+    (entry,) = journal.earlier(request())
+    assert (entry.status, entry.id_raw_export) == ("In progress", 4)
+    journal.hear(4, "Success!")
+    journal.fetched(4, ["4.installs.0.csv.gz"])
+    entry = journal.find(4) or entry
+    assert (entry.status, entry.files) == ("Success!", ("4.installs.0.csv.gz",))
+    assert entry.request == request()
+    assert journal.find(5) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "waits", "status"),
+    [
+        (mt.BadRequest("no"), False, "Refused"),
+        (mt.ConnectionFailed("no"), False, "Not sent"),
+        (mt.CreateUnconfirmed("lost"), False, UNCONFIRMED),
+        (KeyboardInterrupt(), False, UNCONFIRMED),
+        (KeyboardInterrupt(), True, "Not sent"),  # while it waited for a quota
+    ],
+)
+def test_what_becomes_of_a_create_is_written(
+    directory: Path, error: BaseException, waits: bool, status: str
+) -> None:
+    journal = Journal(ACCOUNT)
+    with pytest.raises(type(error)), journal.ask(request()) as create:  # noqa: PT012
+        if waits:
+            create.wait(30.0, mt.QuotaExceeded("a minute's"))
+        raise error
+    assert [entry.status for entry in journal.earlier(request())] == [status]
+
+
+def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
+    with Journal(ACCOUNT).ask(request()) as create:
+        create.answer(1)
+    for other in (Credentials(1, "key"), Credentials(77658, "key", "https://example.com")):
+        journal = Journal(other)
+        assert journal.earlier(request()) == []
+        assert journal.find(1) is None
+        journal.hear(1, "Success!")
+    entry = Journal(ACCOUNT).find(1)
+    assert entry is not None
+    assert entry.status == "In progress"
+
+
+def test_a_number_is_claimed_by_one_only(directory: Path) -> None:
+    journal = Journal(ACCOUNT)
+    create = journal.claim(request(), after=0)
+    assert create is not None
+    assert journal.claim(request(), after=0) is None
+    with pytest.raises(mt.ConnectionFailed), create:
+        raise mt.ConnectionFailed("nothing was sent")
+    (entry,) = journal.earlier(request())
+    # the row of the failed one makes place, and its number is not used again
+    assert journal.claim(request(), after=entry.number) is not None
+    assert journal.claim(request(), after=entry.number) is None
+
+
+def test_a_create_without_an_answer_is_unconfirmed_once_its_time_is_over(directory: Path) -> None:
+    journal = Journal(ACCOUNT)
+    journal.ask(request())
+    with sql(directory) as connection:
+        connection.execute("UPDATE creates SET lease_until = 0")
+    assert [entry.status for entry in journal.earlier(request())] == [UNCONFIRMED]
+
+
+@contextmanager
+def sql(directory: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(directory / "journal.sqlite3")) as connection:
+        yield connection
+        connection.commit()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
+def test_only_the_user_can_read_it(directory: Path) -> None:
+    Journal(ACCOUNT).ask(request())
+    with sql(directory) as connection:
+        connection.execute("UPDATE creates SET detail = ''")
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+        assert modes == {f"journal.sqlite3{suffix}": 0o600 for suffix in ("", "-wal", "-shm")}
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_it_keeps_no_key(directory: Path) -> None:
+    with Journal(ACCOUNT).ask(request()) as create:
+        create.answer(1)
+    for path in directory.iterdir():
+        assert ACCOUNT.secret_key.encode() not in path.read_bytes()
+
+
+# the table
+
+
+def test_the_table_shows_the_newest_first(directory: Path, no_account: object) -> None:
+    empty = mt.journal()
+    assert (len(empty), empty.columns[0]) == (0, "idRawExport")
+    journal = Journal(ACCOUNT)
+    before = pd.Timestamp.now("UTC")
+    with journal.ask(request()) as create:
+        create.answer(2**62)
+    with pytest.raises(mt.CreateUnconfirmed), journal.ask(request(idApp=5)):
+        raise mt.CreateUnconfirmed("its answer was lost")
+    table = mt.journal()
+    assert table.columns[0] == "idRawExport"
+    assert table.dtypes.astype(str).to_dict() == empty.dtypes.astype(str).to_dict()
+    assert str(table["idRawExport"].dtype) == "Int64"
+    assert str(table["created"].dtype) == "datetime64[us, UTC]"
+    lost, made = table.to_dict("records")
+    assert pd.isna(lost["idRawExport"])
+    assert (lost["status"], lost["detail"]) == (UNCONFIRMED, "its answer was lost")
+    assert (made["idRawExport"], made["status"]) == (2**62, "In progress")
+    assert before.floor("us") <= made["created"] <= pd.Timestamp.now("UTC")
+    assert (made["service"], made["account"]) == ("https://tracker.my.com", 77658)
+    assert mt.ExportRequest.from_magic(lost["request"]) == request(idApp=5)
+
+
+def test_the_table_is_that_of_the_service_in_use(
+    directory: Path, no_account: object, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    Journal(ACCOUNT).ask(request())
+    client = client_of(start_sandbox())
+    client.create(request())
+    assert set(mt.journal()["service"]) == {"https://tracker.my.com"}
+    credentials.use(client.credentials)
+    assert set(mt.journal()["service"]) == {client.credentials.base_url}
+
+
+# a journal in trouble
+
+
+def assert_exports_go_on(client: mt.Client, sandbox: Sandbox, message: str) -> None:
+    """An export can be made, and of the trouble is told once."""
+    with pytest.warns(RuntimeWarning, match=message) as told:
+        export = client.export(request()).wait()
+    assert export.status == "Success!"
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert client.attach(export.id_raw_export).is_finished
+    assert len(creates(sandbox)) == 1
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\0" * 1000])
+def test_a_corrupt_file_is_set_aside(start_sandbox: Callable[..., Sandbox], content: bytes) -> None:
+    sandbox = start_sandbox()
+    path = storage.data_directory(sandbox.base_url) / "journal.sqlite3"
+    path.write_bytes(content)
+    client = client_of(sandbox)
+    assert_exports_go_on(client, sandbox, "was corrupt")
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert aside.read_bytes() == content
+    assert client.export(request()).id_raw_export == 1  # the new one works
+
+
+def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox)
+    path = storage.data_directory(sandbox.base_url) / "journal.sqlite3"
+    for number in range(1, 40):
+        client.journal.ask(request(idApp=list(range(number, number + 900))))
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    assert_exports_go_on(client, sandbox, "was corrupt")
+
+
+def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox, patience=0.01)
+    client.journal.earlier(request())
+    with sql(storage.data_directory(sandbox.base_url)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert_exports_go_on(client, sandbox, "locked")
+
+
+def test_something_else_in_its_place(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    (storage.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
+    assert_exports_go_on(client_of(sandbox), sandbox, "can't be used")
+
+
+def test_a_later_version(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    with sql(storage.data_directory(sandbox.base_url)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert_exports_go_on(client_of(sandbox), sandbox, "later version")
+
+
+def test_a_full_disk(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox)
+    client.journal.earlier(request())
+    resource = pytest.importorskip("resource", reason="no limit can be set")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.warns(RuntimeWarning, match="can't be used"):
+            export = client.export(request())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert export.id_raw_export == 1
+
+
+@pytest.fixture
+def foreign_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory in which the journal can be read and not written."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", name)
+        with Journal(ACCOUNT).ask(request()) as create:
+            create.answer(1)
+        with sql(path) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        (path / "journal.sqlite3").chmod(0o444)
+        path.chmod(0o555)
+        # nothing is closed to root
+        user = os.geteuid()
+        os.seteuid(user or 65534)
+        try:
+            yield path
+        finally:
+            os.seteuid(user)
+            path.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
+def test_a_read_only_journal_is_read(foreign_directory: Path) -> None:
+    journal = Journal(ACCOUNT)
+    assert [entry.id_raw_export for entry in journal.earlier(request())] == [1]
+    with pytest.warns(RuntimeWarning, match="can't be used"), journal.ask(request()) as create:
+        create.answer(2)
+    assert [entry.id_raw_export for entry in journal.earlier(request())] == [1]
+
+
+# several kernels, and such as are killed
+
+MANY = """
+import sys
+import mytracker_nb as mt
+print("ready", flush=True)
+sys.stdin.readline()
+for day in range(1, {days} + 1):
+    date = f"2026-10-{{day:02}}"
+    try:
+        mt.export(event="installs", selectors="idDevice", dateFrom=date, dateTo=date)
+    except mt.CreateUnconfirmed:
+        print("held", date, flush=True)
+print("done", flush=True)
+"""
+
+
+def test_two_kernels_make_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox(seconds=1, queue=100)
+    sandbox.faults.add(path="/create.json", delay=0.05, times=None)
+    kernels = [run(sandbox, MANY.format(days=6), stdin=subprocess.PIPE) for _ in range(2)]
+    for kernel in kernels:
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "ready\n"
+    for kernel in kernels:
+        out, err = kernel.communicate("go\n", timeout=60)
+        assert (out, err) == ("done\n", "")
+    assert [count for _, count in Counter(creates(sandbox)).items()] == [1] * 6
+
+
+def test_threads_make_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox)
+    made: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(client.export(request()).id_raw_export))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == [1] * 8
+    assert len(creates(sandbox)) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
+def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
+    start_sandbox: Callable[..., Sandbox],
+) -> None:
+    days = 12
+    sandbox = start_sandbox(queue=100)
+    sandbox.faults.add(path="/create.json", delay=0.03, times=None)
+    chance = random.Random(5)
+    for _ in range(5):
+        kernel = run(sandbox, MANY.format(days=days), stdin=subprocess.PIPE)
+        assert kernel.stdin is not None
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "ready\n"
+        kernel.stdin.write("go\n")
+        kernel.stdin.flush()
+        time.sleep(chance.uniform(0.0, 0.4))
+        kernel.send_signal(signal.SIGKILL)
+        kernel.communicate(timeout=30)
+    out, err = run(sandbox, MANY.format(days=days), stdin=subprocess.PIPE).communicate("go\n", 60)
+    *held, done = out.splitlines()[1:]
+    assert (done, err) == ("done", "")
+    assert set(Counter(creates(sandbox)).values()) == {1}
+    journal = client_of(sandbox).journal
+    dates = [f"2026-10-{day:02}" for day in range(1, days + 1)]
+    entries = {}
+    for date in dates:
+        (entries[date],) = journal.earlier(request(dateFrom=date, dateTo=date))
+    known = {date: entry.id_raw_export for date, entry in entries.items() if entry.id_raw_export}
+    in_doubt = [date for date, entry in entries.items() if entry.status == UNCONFIRMED]
+    assert held == [f"held {date}" for date in in_doubt]
+    assert sorted([*known, *in_doubt]) == dates
+    # what the service has made is either known by its id or told to be in doubt
+    assert set(known.values()) <= set(sandbox.exports)
+    assert len(sandbox.exports) - len(known) <= len(in_doubt)
+
+
+# what is kept of a sandbox
+
+
+COMMAND = [sys.executable, "-m", "mytracker_nb.sandbox", "--seconds", "0", "--secret-key", "k"]
+
+
+@contextmanager
+def sandbox_process(port: str = "0") -> Iterator[tuple[subprocess.Popen[str], Credentials]]:
+    process = subprocess.Popen([*COMMAND, "--port", port], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        values = [process.stdout.readline().strip().partition("=")[2] for _ in range(3)]
+        yield process, Credentials(int(values[1]), values[2], values[0])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_kept_of_a_sandbox_ends_with_it(how: signal.Signals) -> None:
+    with sandbox_process() as (process, account):
+        mt.Client.of(account).export(request())
+        code = f"""
+import mytracker_nb as mt
+from mytracker_nb.credentials import Credentials
+client = mt.Client({account.api_user_id}, "k", {account.base_url!r})
+print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
+"""
+        kernel = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert kernel.stdout.startswith("adopted"), kernel.stderr
+        kept = storage.data_directory(account.base_url)
+        assert (kept / "journal.sqlite3").exists()
+        process.send_signal(how)
+        process.wait()
+    if how == signal.SIGTERM:
+        assert not kept.exists()
+    with sandbox_process(account.base_url.rpartition(":")[2]) as (_, again):
+        assert again == account
+        assert Journal(again).earlier(request()) == []
+        export = mt.Client.of(again).export(request())
+        assert export.notes == ()
+        assert storage.data_directory(again.base_url) != kept
+
+
+def test_a_sandbox_keeps_nothing_in_the_user_s_directories(
+    directory: Path, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    client_of(start_sandbox()).export(request())
+    assert not directory.exists()
+
+
+def test_a_service_of_this_machine_that_is_no_sandbox_has_a_place_of_its_own() -> None:
+    import socket
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        kept = storage.data_directory(f"http://127.0.0.1:{port}")
+        (kept / "something").touch()
+        assert storage.data_directory(f"http://127.0.0.1:{port}") == kept
+    with closing(socket.create_server(("127.0.0.1", port))):
+        other = storage.data_directory(f"http://127.0.0.1:{port}")
+        assert other == kept or not (other / "something").exists()
+        assert sys.platform != "linux" or not kept.exists()
+
+
+def test_journal_entries_tell_whether_rows_may_have_come(directory: Path) -> None:
+    now = datetime.now(timezone.utc)
+    journal = Journal(ACCOUNT)
+    for hours, final in ((2, False), (4, True)):
+        end = int((now - timedelta(hours=hours)).timestamp())
+        wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
+        journal.ask(mt.ExportRequest(**wish))
+        (entry,) = journal.earlier(mt.ExportRequest(**wish))
+        assert entry.is_final is final
