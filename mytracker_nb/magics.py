@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from mytracker_nb.client import Client, default_client
 from mytracker_nb.completion import Syntax, complete
 from mytracker_nb.credentials import SERVICE_URL, Credentials
 from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
+from mytracker_nb.history import journal
 from mytracker_nb.manual import export_manual
 from mytracker_nb.notation import parse_cell
 from mytracker_nb.places import InvalidRequest
@@ -87,6 +89,11 @@ class MyTrackerMagics(Magics):
         "rows.",
     )
     @argument(
+        "--fresh",
+        action="store_true",
+        help="Make a new export, even where an earlier one of the same request would do.",
+    )
+    @argument(
         "--dry-run",
         action="store_true",
         help="Judge the request and show it, with the curl command for it; send nothing.",
@@ -99,7 +106,7 @@ class MyTrackerMagics(Magics):
         options, request = self._read_export(line, cell, local_ns)
         if options.dry_run:
             return _dry_run(request)
-        export = default_client().export(request)
+        export = default_client().export(request, fresh=options.fresh)
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
@@ -107,8 +114,7 @@ class MyTrackerMagics(Magics):
         if options.frame:
             frame = export.to_pandas()
             self._assign(options.frame, frame)
-            if self.rows:
-                display(frame.head(self.rows))
+            self._show_rows(export, frame)
         return export
 
     @no_var_expand
@@ -128,6 +134,13 @@ class MyTrackerMagics(Magics):
         parsed = parse_cell(line, cell or "", self._evaluate(local_ns))
         self._options(self.mytracker_builder, parsed.options)
         return RequestBuilder(**parsed.parameters)
+
+    @line_magic
+    @magic_arguments()
+    def mytracker_exports(self, line: str = "") -> pd.DataFrame:
+        """Show the exports that were made on this machine, the newest first, as a DataFrame."""
+        self._options(self.mytracker_exports, line.split())
+        return journal()
 
     @line_magic
     @magic_arguments()
@@ -178,6 +191,8 @@ class MyTrackerMagics(Magics):
         self, line: str, cell: str | None, local_ns: Mapping[str, Any] | None
     ) -> tuple[Namespace, ExportRequest]:
         """What is written after ``%mytracker_export``; raises `InvalidRequest` on any error."""
+        if cell is None:
+            line = line.rstrip().removesuffix(";")  # which tells IPython to show no result
         parsed = parse_cell(line, cell or "", self._evaluate(local_ns))
         options, problems = _parse_options(self.mytracker_export, parsed.options)
         for name in ("out", "frame"):
@@ -196,6 +211,14 @@ class MyTrackerMagics(Magics):
             body = f"{line}\n{cell}"
             raise InvalidRequest(problems, "%%mytracker_export ", body, parsed.assignments)
         return options, request
+
+    def _show_rows(self, export: Export, frame: pd.DataFrame) -> None:
+        """Show the first rows, in a notebook below the card."""
+        if self.rows == 0:
+            return
+        if getattr(self.shell, "kernel", None) is not None:
+            display(export)  # the result of the cell will find it there
+        display(frame.head(self.rows))
 
     def _options(self, magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
         options, problems = _parse_options(magic, words)
@@ -239,7 +262,9 @@ def _parse_options(
         options, unknown = magic.parser.parse_known_args([])  # type: ignore[attr-defined]
         return options, [Problem(option, "bad_value", "error", message)]
     problems = []
-    for word in unknown:
+    for before, word in zip(["", *unknown], unknown, strict=False):
+        if before.startswith("-") and not word.startswith("-"):
+            continue  # what was meant for the unknown option before it
         option = word.partition("=")[0]
         hint = f"the nearest known: {', '.join(nearest(option, known))}" if known else ""
         problems.append(Problem(option, "unknown_parameter", "error", "is no option", hint))
@@ -304,7 +329,7 @@ def _start_sandbox() -> None:
             _sandbox = sandbox.start()
         except ImportError as error:
             raise MyTrackerError(str(error)) from None
-    credentials.use(Credentials(_sandbox.api_user_id, _sandbox.secret_key, _sandbox.base_url))
+    credentials.use(_account(_sandbox))
     print(
         f"The sandbox {'is running' if was_running else 'has started'} at {_sandbox.base_url}: "
         "a local MyTracker with made-up data.\n"
@@ -312,14 +337,20 @@ def _start_sandbox() -> None:
     )
 
 
+def _account(sandbox: Sandbox) -> Credentials:
+    return Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+
+
 def _stop_sandbox() -> None:
     global _sandbox
     if _sandbox is None:
         print("No sandbox is running.")
         return
+    with suppress(CredentialsMissing):
+        if credentials.find() == _account(_sandbox):
+            credentials.forget()
     _sandbox.stop()
     _sandbox = None
-    credentials.forget()
     print("The sandbox has stopped; its exports are gone.")
 
 

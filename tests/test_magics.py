@@ -1,0 +1,474 @@
+"""The magics in a shell and in a notebook's kernel, over the sandbox."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pandas as pd
+import pytest
+from IPython.core.error import UsageError
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+import mytracker_nb as mt
+from mytracker_nb import credentials, magics
+from mytracker_nb.credentials import Credentials
+from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.parameters import PARAMETERS
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from mytracker_nb.sandbox.server import Sandbox
+
+WEEK = "dateFrom=today-7d dateTo=yesterday"
+LINE = f"%mytracker_export event=installs selectors=idDevice,tsEvent {WEEK}"
+CELL = """%%mytracker_export {options}
+event     = installs
+selectors = idDevice,   # a comment
+            tsEvent
+dateFrom  = today-7d
+dateTo    = yesterday
+"""
+
+
+def log_in(sandbox: Sandbox) -> None:
+    credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
+
+
+def run(shell: InteractiveShell, code: str) -> Any:
+    """The value of a cell; what it raises is raised."""
+    result = shell.run_cell(code)
+    result.raise_error()
+    return result.result
+
+
+def refusal(shell: InteractiveShell, code: str) -> mt.InvalidRequest:
+    """How a cell with a bad request fails."""
+    error = shell.run_cell(code).error_in_exec
+    assert isinstance(error, mt.InvalidRequest)
+    return error
+
+
+@pytest.fixture
+def in_sandbox(shell: InteractiveShell, sandbox: Sandbox) -> InteractiveShell:
+    """A shell whose account is the sandbox's."""
+    log_in(sandbox)
+    return shell
+
+
+# Making an export
+
+
+@pytest.mark.parametrize("code", [LINE, CELL.format(options="")])
+def test_an_export_is_made_and_handed_over(in_sandbox: InteractiveShell, code: str) -> None:
+    export = run(in_sandbox, code)
+    assert dict(export)["selectors"] == ["idDevice", "tsEvent"]
+    assert mt.Client().attach(export.id_raw_export).is_finished
+
+
+def test_its_card_is_the_result_of_the_cell(
+    in_sandbox: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = run(in_sandbox, LINE)
+    assert capsys.readouterr().out.count(f"MyTracker export {export.id_raw_export}") == 1
+
+
+def test_it_can_be_assigned_and_python_goes_on_below(in_sandbox: InteractiveShell) -> None:
+    value = run(in_sandbox, f"export = {LINE}\nexport.id_raw_export + 0")
+    assert value == in_sandbox.user_ns["export"].id_raw_export
+
+
+def test_a_backslash_continues_a_line(in_sandbox: InteractiveShell) -> None:
+    assert run(in_sandbox, LINE.replace(" ", " \\\n    ", 3))["event"] == "installs"
+
+
+def test_objects_are_handed_over_as_they_are(in_sandbox: InteractiveShell) -> None:
+    in_sandbox.user_ns["names"] = pd.Series(["level, up", "покупка"])
+    export = run(
+        in_sandbox,
+        "%%mytracker_export\nevent = customEvents\nselectors = {['idDevice', 'eventName']}\n"
+        "eventName = $names\ndateFrom = today-7d\ndateTo = yesterday",
+    )
+    assert export["eventName"] == ["level, up", "покупка"]
+    assert export["selectors"] == ["idDevice", "eventName"]
+
+
+def test_names_of_a_function_are_known(in_sandbox: InteractiveShell) -> None:
+    code = (
+        f"def make(apps):\n    export = {LINE} idApp={{[app for app in apps]}}\n    return export"
+    )
+    run(in_sandbox, code)
+    assert run(in_sandbox, "make([7, 8])")["idApp"] == [7, 8]
+
+
+def test_wait_follows_it_to_its_end(in_sandbox: InteractiveShell) -> None:
+    assert run(in_sandbox, f"{LINE} --fresh").status == "In progress"
+    assert run(in_sandbox, f"{LINE} --fresh --wait").status == "Success!"
+
+
+def test_fresh_makes_a_new_one(in_sandbox: InteractiveShell) -> None:
+    first = run(in_sandbox, f"{LINE} --wait")
+    assert run(in_sandbox, LINE) == first
+    assert run(in_sandbox, f"{LINE} --fresh") != first
+
+
+def test_out_names_the_export(in_sandbox: InteractiveShell) -> None:
+    export = run(in_sandbox, CELL.format(options="--out installs"))
+    assert in_sandbox.user_ns["installs"] is export
+
+
+def test_frame_loads_the_data_and_shows_its_first_rows(
+    in_sandbox: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = run(in_sandbox, CELL.format(options="--frame df"))
+    frame = in_sandbox.user_ns["df"]
+    assert list(frame.columns) == ["idDevice", "tsEvent"]
+    assert len(frame) > 100
+    shown = capsys.readouterr().out
+    assert shown.count(f"MyTracker export {export.id_raw_export}") == 1
+    assert [str(device) in shown for device in frame["idDevice"][:6]] == [True] * 5 + [False]
+
+
+def test_an_export_that_fails_is_kept_under_its_name(
+    shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    log_in(start_sandbox(max_rows=1))
+    result = shell.run_cell(f"{LINE} --frame df --out export")
+    assert isinstance(result.error_in_exec, mt.ExportTooLarge)
+    assert result.error_in_exec.export is shell.user_ns["export"]
+    assert "df" not in shell.user_ns
+
+
+# What can be set
+
+
+def test_timeout(shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]) -> None:
+    log_in(start_sandbox(seconds=60))
+    run(shell, "%config MyTrackerMagics.timeout = 0.1")
+    assert isinstance(shell.run_cell(f"{LINE} --wait").error_in_exec, mt.ExportTimeout)
+
+
+def test_timezone_is_for_requests_that_name_none(in_sandbox: InteractiveShell) -> None:
+    run(in_sandbox, "%config MyTrackerMagics.timezone = 'Asia/Tokyo'")
+    assert run(in_sandbox, LINE)["timezone"] == "Asia/Tokyo"
+    assert run(in_sandbox, f"{LINE} timezone=Asia/Yerevan")["timezone"] == "Asia/Yerevan"
+
+
+def test_no_rows(in_sandbox: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    run(in_sandbox, "%config MyTrackerMagics.rows = 0")
+    run(in_sandbox, f"{LINE} --frame df;")
+    assert str(in_sandbox.user_ns["df"]["idDevice"][0]) not in capsys.readouterr().out
+
+
+# A dry run
+
+
+def test_a_dry_run_shows_the_request_and_sends_nothing(
+    shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    sandbox = start_sandbox()
+    log_in(sandbox)
+    card = run(shell, f"{LINE} --dry-run")
+    for shown in (card.text(), card.html()):
+        assert "curl" in shown
+        assert "dry run" in shown
+        assert sandbox.secret_key not in shown
+    assert sandbox.base_url in card.text()
+    assert run(shell, LINE).id_raw_export == 1
+
+
+def test_a_dry_run_needs_no_account(shell: InteractiveShell) -> None:
+    assert "https://tracker.my.com/api" in run(shell, f"{LINE} --dry-run").text()
+
+
+def test_a_dry_run_judges(shell: InteractiveShell) -> None:
+    assert refusal(shell, "%mytracker_export --dry-run event=installs").problems
+
+
+# Bad requests
+
+
+def test_all_problems_are_told_and_nothing_is_sent(
+    shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
+) -> None:
+    log_in(start_sandbox())
+    error = refusal(shell, "%mytracker_export event=instals dateFrom=today idApp=x --wiat")
+    assert [(problem.parameter, problem.code) for problem in error.problems] == [
+        ("--wiat", "unknown_parameter"),
+        ("event", "not_in_dictionary"),
+        ("selectors", "required"),
+        ("dateTo", "interval_half"),
+        ("idApp", "bad_value"),
+    ]
+    assert run(shell, LINE).id_raw_export == 1
+
+
+def test_a_bad_request_is_judged_before_an_account_is_looked_for(shell: InteractiveShell) -> None:
+    assert refusal(shell, "%mytracker_export")
+    assert isinstance(shell.run_cell(LINE).error_in_exec, mt.CredentialsMissing)
+
+
+def places(text: str) -> list[tuple[int, str]]:
+    """What the carets in an error's text stand under, by line of the cell."""
+    found = []
+    for label, number, line, carets in re.findall(r"( +line (\d+): )(.*)\n( +\^+)$", text, re.M):
+        start, end = carets.index("^") - len(label), len(carets) - len(label)
+        found.append((int(number), line[start:end]))
+    return found
+
+
+def test_a_cells_problems_point_into_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = """%%mytracker_export --fraem df
+event     = installs
+selectors = idDevice,
+            tsEvents, idCountry   # the rest
+datefrom  = 2026-11-01
+idCountry = RU, "Atlantis"
+idApp     = {1 / 0}
+nonsense
+"""
+    error = refusal(shell, cell)
+    assert capsys.readouterr().out.endswith(f"InvalidRequest: {error}\n")
+    assert [problem.parameter for problem in error.problems] == [
+        *("--fraem", "selectors", "dateFrom", "idApp", "idCountry", "datefrom", "nonsense")
+    ]
+    assert places(str(error)) == [
+        (1, "--fraem"),
+        (4, "tsEvents"),
+        (7, "{1 / 0}"),
+        (6, '"Atlantis"'),
+        (5, "datefrom"),
+        (8, "nonsense"),
+    ]
+
+
+def test_a_long_line_is_shown_around_the_place(shell: InteractiveShell) -> None:
+    columns = ", ".join(dictionary("selector"))
+    text = str(refusal(shell, f"%%mytracker_export\nevent=installs\nselectors = {columns}, a-b"))
+    assert places(text) == [(3, "a-b")]
+    assert max(map(len, text.splitlines()[2:4])) < 110
+
+
+def test_of_a_name_written_twice_the_wrong_line_is_shown(shell: InteractiveShell) -> None:
+    error = refusal(shell, "%%mytracker_export\nidApp = x\nidApp[] = 5")
+    assert places(str(error)) == [(2, "x")]
+
+
+def test_python_catches_it(shell: InteractiveShell) -> None:
+    code = (
+        "import mytracker_nb as mt\ntry:\n    %mytracker_export event=x\n"
+        "except mt.InvalidRequest as error:\n    problems = error.problems"
+    )
+    run(shell, code)
+    assert shell.user_ns["problems"][0].parameter == "event"
+
+
+@pytest.mark.parametrize(
+    ("options", "parameter", "text"),
+    [
+        ("--out 1st", "--out", "'1st' is no name of a variable"),
+        ("--frame class", "--frame", "'class' is no name of a variable"),
+        ("--frame", "--frame", "expected one argument"),
+        ("--wait=5", "--wait", "ignored explicit argument '5'"),
+        ("--frmae=df", "--frmae", "the nearest known: --frame"),
+        ("--xyz df", "--xyz", "--wait, --out, --frame, --fresh, --dry-run"),
+        ("--wait 5", "5", "is no option"),
+    ],
+)
+def test_bad_options(shell: InteractiveShell, options: str, parameter: str, text: str) -> None:
+    (problem,) = refusal(shell, f"{LINE} {options}").problems
+    assert problem.parameter == parameter
+    assert text in str(problem)
+
+
+def test_options_of_other_magics(shell: InteractiveShell) -> None:
+    error = shell.run_cell("%mytracker_sandbox --stpo").error_in_exec
+    assert isinstance(error, UsageError)
+    assert "--stop" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "near"),
+    [
+        ("%mytracker_exprot event=installs", "%mytracker_export"),
+        ("x = %mytracker_qoutas", "%mytracker_quotas"),
+        ("%%mytracker_exporrt\nevent = installs", "%%mytracker_export"),
+    ],
+)
+def test_a_misspelt_magic_is_met_with_the_near_one(
+    shell: InteractiveShell, code: str, near: str
+) -> None:
+    error = shell.run_cell(code).error_before_exec
+    assert isinstance(error, mt.MyTrackerError)
+    assert str(error).endswith(f"the nearest known: {near}")
+
+
+def test_other_code_is_left_alone(shell: InteractiveShell) -> None:
+    code = "class Other:\n    run_line_magic = str\nOther.run_line_magic('%mytracker_x')"
+    assert run(shell, code) == "%mytracker_x"
+
+
+# The other magics
+
+
+def test_quotas(in_sandbox: InteractiveShell) -> None:
+    assert isinstance(run(in_sandbox, "%mytracker_quotas"), pd.DataFrame)
+
+
+def test_the_journal(in_sandbox: InteractiveShell) -> None:
+    export = run(in_sandbox, LINE)
+    assert (
+        export.id_raw_export
+        in run(in_sandbox, "%mytracker_exports")["idRawExport"].dropna().tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%mytracker_builder event=installs selectors=idDevice",
+        "%%mytracker_builder\nevent = installs\nselectors = $columns",
+    ],
+)
+def test_the_builder_opens_filled_in(shell: InteractiveShell, code: str) -> None:
+    shell.user_ns["columns"] = ["idDevice"]
+    builder = run(shell, f"{code}")
+    assert isinstance(builder, mt.RequestBuilder)
+    assert dict(builder.request.parameters) == {"event": "installs", "selectors": ("idDevice",)}
+
+
+def test_the_sandbox_is_started_used_and_stopped(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(shell, "%mytracker_sandbox")
+    assert "has started" in capsys.readouterr().out
+    try:
+        base_url = credentials.find().base_url
+        assert "MyTracker export 1" in run(shell, LINE).card().text()
+        run(shell, "%mytracker_sandbox")
+        assert f"is running at {base_url}" in capsys.readouterr().out
+        key = credentials.find().secret_key
+    finally:
+        run(shell, "%mytracker_sandbox --stop")
+    assert magics._sandbox is None
+    with pytest.raises(mt.CredentialsMissing):
+        credentials.find()
+    run(shell, "%mytracker_sandbox --stop")
+    shown = capsys.readouterr().out
+    assert "No sandbox is running" in shown
+    assert str(key) not in shown
+
+
+def test_an_account_that_is_used_meanwhile_outlives_the_sandbox(
+    in_sandbox: InteractiveShell, sandbox: Sandbox
+) -> None:
+    run(in_sandbox, "%mytracker_sandbox")
+    log_in(sandbox)
+    run(in_sandbox, "%mytracker_sandbox --stop")
+    assert credentials.find().base_url == sandbox.base_url
+
+
+# Coming and going
+
+
+def test_the_manual_tells_every_parameter_option_and_event(shell: InteractiveShell) -> None:
+    page = shell.find_line_magic("mytracker_export").__doc__
+    words = [*PARAMETERS, *dictionary("event"), "--wait", "--out", "--frame", "--dry-run", "$name"]
+    assert [word for word in words if word not in page] == []
+    assert max(map(len, page.splitlines())) <= 100
+
+
+def test_first_contact_takes_two_lines_and_no_call(
+    shell: InteractiveShell,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sandbox: Sandbox,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    capsys.readouterr()
+    magics.load(shell)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 2
+    assert "%mytracker_login" in shown
+    assert "%mytracker_sandbox" in shown
+
+    log_in(sandbox)
+    magics.load(shell)
+    assert capsys.readouterr().out == ""
+
+
+def test_unloading_leaves_nothing(shell: InteractiveShell) -> None:
+    magics.load(shell)
+    magics.unload(shell)
+    magics.unload(shell)
+    assert shell.find_line_magic("mytracker_export") is None
+    assert shell.find_cell_magic("mytracker_export") is None
+    assert "MyTrackerMagics" not in [type(part).__name__ for part in shell.configurables]
+    assert shell.Completer.custom_matchers == []
+    assert shell.ast_transformers == []
+
+
+# In a notebook
+
+
+def execute(*cells: str, **options: Any) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    NotebookClient(notebook, timeout=120, kernel_name="python3", **options).execute()
+    return notebook
+
+
+@pytest.fixture
+def account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox, in the environment of kernels to come."""
+    monkeypatch.setenv("MYTRACKER_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
+    return sandbox
+
+
+def test_each_cell_of_a_notebook_shows_one_card(account: Sandbox) -> None:
+    notebook = execute(
+        "%load_ext mytracker_nb",
+        LINE,
+        f"{LINE} --wait",
+        f"{LINE} --frame df",
+        CELL.format(options="--wait --out kept"),
+        f"{LINE} --dry-run",
+        "kept",
+        "print(df.columns.tolist(), kept.status)",
+    )
+    outputs = [cell.outputs for cell in notebook.cells]
+    cards = [
+        sum("MyTracker export" in output.get("data", {}).get("text/plain", "") for output in cell)
+        for cell in outputs
+    ]
+    assert cards == [0, 1, 1, 1, 1, 1, 1, 0]
+    assert all("Success!" in outputs[at][0].data["text/html"] for at in (2, 3, 4))
+    # the card, then the first rows
+    assert "idDevice" in outputs[3][1].data["text/plain"]
+    assert outputs[-1][0].text == "['idDevice', 'tsEvent'] Success!\n"
+    assert account.secret_key not in nbformat.writes(notebook)
+
+
+def test_a_bad_request_stops_a_notebook_with_a_short_error(account: Sandbox) -> None:
+    cells = ["%load_ext mytracker_nb", "%%mytracker_export\nevent = instals", "reached = True"]
+    with pytest.raises(CellExecutionError, match="InvalidRequest"):
+        execute(*cells)
+    notebook = execute(*cells[:2], allow_errors=True)
+    (error,) = notebook.cells[1].outputs
+    assert error.ename == "InvalidRequest"
+    assert error.traceback == [
+        f"InvalidRequest: {error.evalue}",
+    ]
+    assert len(error.evalue.splitlines()) < 8
+    assert "line 2: event = instals" in error.evalue
