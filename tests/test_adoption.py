@@ -1,0 +1,313 @@
+"""The same request again: an earlier export is taken up where it is as good as a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+import mytracker_nb as mt
+from mytracker_nb import storage
+from mytracker_nb.sandbox.server import Sandbox
+
+CLOSED = {
+    "event": "installs",
+    "selectors": ["idDevice", "tsEvent"],
+    "dateFrom": "2026-11-01",
+    "dateTo": "2026-11-02",
+}
+OPEN = {**CLOSED, "dateFrom": "today-1d", "dateTo": "today"}
+
+
+class Desk:
+    """A sandbox and one who asks it, as after a restart of the kernel each time."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def client(self) -> mt.Client:
+        return mt.Client(self.sandbox.api_user_id, self.sandbox.secret_key, self.sandbox.base_url)
+
+    def export(self, fresh: bool = False, **parameters: Any) -> mt.Export:
+        request = mt.ExportRequest(**(parameters or CLOSED))
+        return self.client().export(request, fresh=fresh)
+
+    @property
+    def creates(self) -> int:
+        paths = [call.path for call in self.sandbox.requests]
+        return sum(path.endswith("/create.json") for path in paths)
+
+    def age(self, seconds: float) -> None:
+        """Let all that was asked for have been asked for earlier."""
+        path = storage.data_directory(self.sandbox.base_url) / "journal.sqlite3"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE creates SET asked_at = asked_at - ?", (seconds,))
+            connection.commit()
+
+
+@pytest.fixture
+def desk(start_sandbox: Callable[..., Sandbox]) -> Desk:
+    return Desk(start_sandbox())
+
+
+@pytest.fixture
+def slow_desk(start_sandbox: Callable[..., Sandbox]) -> Desk:
+    """One whose exports stay in progress."""
+    return Desk(start_sandbox(seconds=600))
+
+
+# where it is right
+
+
+def test_an_export_in_progress_is_adopted(slow_desk: Desk) -> None:
+    made = slow_desk.export()
+    adopted = slow_desk.export()
+    assert (adopted, adopted.request) == (made, made.request)
+    assert adopted.status == "In progress"
+    assert slow_desk.creates == 1
+    assert made.notes == ()
+
+
+def test_one_of_a_window_that_is_still_open_is_adopted_while_it_is_in_progress(
+    slow_desk: Desk,
+) -> None:
+    assert slow_desk.export(**OPEN) == slow_desk.export(**OPEN)
+    assert slow_desk.creates == 1
+
+
+def test_a_finished_export_is_adopted_with_its_rows(desk: Desk) -> None:
+    made = desk.export().wait()
+    adopted = desk.export(**{**CLOSED, "timezone": "Europe/Moscow"})
+    assert adopted == made
+    assert adopted.status == "Success!"
+    assert [file.name for file in adopted.files] == [file.name for file in made.files]
+
+
+def test_the_card_says_so(slow_desk: Desk) -> None:
+    slow_desk.export()
+    slow_desk.age(12 * 60 + 5)
+    card = slow_desk.export().card()
+    note = "adopted, made 12 minutes ago; --fresh makes a new one"
+    assert note in card.text()
+    assert note in card.html()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 second"), (3600, "1 hour"), (2 * 86_400 + 5, "2 days")],
+)
+def test_how_long_ago_is_told_in_the_largest_unit(
+    slow_desk: Desk, seconds: float, words: str
+) -> None:
+    slow_desk.export()
+    slow_desk.age(seconds + 0.2)
+    assert f"made {words} ago" in slow_desk.export().notes[0]
+
+
+def test_values_of_a_filter_may_come_in_another_order(slow_desk: Desk) -> None:
+    made = slow_desk.export(**CLOSED, idCountry=["RU", "KZ"])
+    assert slow_desk.export(**CLOSED, idCountry="KZ, RU") == made
+
+
+# where it is not
+
+
+def test_an_export_of_a_window_that_was_open_is_not_adopted(desk: Desk) -> None:
+    assert desk.export(**OPEN).wait() != desk.export(**OPEN).wait()
+
+
+@pytest.mark.parametrize(("hours", "creates"), [(2, 2), (4, 1)])
+def test_the_window_must_have_closed_three_hours_before(
+    desk: Desk, hours: int, creates: int
+) -> None:
+    end = int(time.time()) - hours * 3600
+    wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
+    desk.export(**wish).wait()
+    desk.export(**wish)
+    assert desk.creates == creates
+
+
+def test_other_columns_make_another_export(slow_desk: Desk) -> None:
+    made = slow_desk.export()
+    assert slow_desk.export(**{**CLOSED, "selectors": "tsEvent, idDevice"}) != made
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        ("Error occurred", mt.ExportFailed),
+        ("Too many lines in export", mt.ExportTooLarge),
+    ],
+)
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_failed_export_is_not_adopted(
+    desk: Desk, outcome: str, error: type[mt.ExportFailed], heard: bool
+) -> None:
+    desk.sandbox.exports.outcomes.append(outcome)
+    failed = desk.export()
+    if heard:
+        with pytest.raises(error):
+            failed.wait()
+    again = desk.export()
+    assert again != failed
+    assert again.wait().status == "Success!"
+
+
+def test_a_cancelled_export_is_not_adopted(slow_desk: Desk) -> None:
+    canceled = slow_desk.export()
+    canceled.cancel()
+    assert slow_desk.export() != canceled
+
+
+def test_too_large_is_found_where_it_is_asked_for(desk: Desk) -> None:
+    desk.sandbox.exports.outcomes.append("Too many lines in export")
+    refused = desk.export().refresh()
+    request = mt.ExportRequest(**CLOSED)
+    assert desk.client().adopt(request) is None
+    assert desk.client().adopt(request, too_large=True) == refused
+    assert desk.creates == 1
+
+
+def test_expired_files_are_not_adopted(start_sandbox: Callable[..., Sandbox]) -> None:
+    desk = Desk(start_sandbox(link_seconds=-1))
+    assert desk.export().wait() != desk.export()
+
+
+def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: Desk) -> None:
+    forgotten = desk.export().wait()
+    other = desk.export(**OPEN)
+    del desk.sandbox.exports[forgotten.id_raw_export]
+    # so that the number is not given again
+    desk.sandbox.exports[other.id_raw_export + 1] = desk.sandbox.exports[other.id_raw_export]
+    made = desk.export()
+    assert made.id_raw_export == 3
+    assert desk.client().journal.find(1).status == "Not found"  # type: ignore[union-attr]
+    looks = len(desk.sandbox.requests)
+    assert desk.export() == made
+    assert len(desk.sandbox.requests) == looks + 1  # what is gone is not asked for again
+
+
+def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: Desk) -> None:
+    desk.export().wait()
+    desk.sandbox.exports.clear()
+    later = desk.export(**OPEN)
+    assert later.id_raw_export == 1
+    assert desk.client().attach(1).request == mt.ExportRequest(**OPEN)
+    assert desk.export().id_raw_export == 2
+
+
+def test_fresh_makes_a_new_one(slow_desk: Desk) -> None:
+    first = slow_desk.export()
+    second = slow_desk.export(fresh=True)
+    assert second != first
+    assert second.notes == ()
+    assert slow_desk.export() == second
+
+
+def test_create_makes_a_new_one(slow_desk: Desk) -> None:
+    request = mt.ExportRequest(**CLOSED)
+    assert slow_desk.client().create(request) != slow_desk.client().create(request)
+
+
+def test_what_create_made_is_adopted(slow_desk: Desk) -> None:
+    made = slow_desk.client().create(mt.ExportRequest(**CLOSED))
+    assert slow_desk.export() == made
+
+
+def test_an_invalid_request_is_refused_before_anything_is_looked_for(desk: Desk) -> None:
+    with pytest.raises(mt.InvalidRequest):
+        desk.export(event="installs")
+    assert desk.sandbox.requests == []
+
+
+def test_the_function_adopts_with_the_account_in_use(
+    slow_desk: Desk, no_account: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MYTRACKER_BASE_URL", slow_desk.sandbox.base_url)
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(slow_desk.sandbox.api_user_id))
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", slow_desk.sandbox.secret_key)
+    made = mt.export(**CLOSED)
+    assert mt.export(**CLOSED) == made
+    assert mt.export(fresh=True, **CLOSED) != made
+    assert list(mt.journal()["idRawExport"]) == [2, 1]
+
+
+# answers that are lost
+
+
+def test_a_lost_answer_is_not_repeated_blindly(desk: Desk) -> None:
+    desk.sandbox.faults.add(path="/create.json", reset="after")
+    with pytest.raises(mt.CreateUnconfirmed) as lost:
+        desk.export()
+    with pytest.raises(mt.CreateUnconfirmed) as held:
+        desk.export()
+    assert desk.creates == 1
+    for caught in (lost, held):
+        assert caught.value.request == mt.ExportRequest(**CLOSED)
+    assert "--fresh" in str(held.value)
+    assert desk.export(**OPEN).id_raw_export == 2  # another request is not held
+    # it is there after all
+    assert desk.client().attach(1).wait().is_finished
+
+
+def test_fresh_ends_the_doubt(desk: Desk) -> None:
+    desk.sandbox.faults.add(path="/create.json", reset="before")
+    with pytest.raises(mt.CreateUnconfirmed):
+        desk.export()
+    made = desk.export(fresh=True).wait()
+    assert desk.export() == made
+
+
+def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(desk: Desk) -> None:
+    desk.sandbox.faults.add(path="/create.json", status=502)
+    with pytest.raises(mt.CreateUnconfirmed):
+        desk.export()
+    desk.age(3500)
+    with pytest.raises(mt.CreateUnconfirmed, match="58 minutes ago"):
+        desk.export()
+    desk.age(200)
+    assert desk.export().wait().status == "Success!"
+
+
+def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: Desk) -> None:
+    made = desk.export().wait()
+    desk.sandbox.faults.add(path="/create.json", reset="after")
+    with pytest.raises(mt.CreateUnconfirmed):
+        desk.export(fresh=True)
+    assert desk.export() == made
+
+
+def test_what_was_refused_for_sure_is_asked_again(start_sandbox: Callable[..., Sandbox]) -> None:
+    desk = Desk(start_sandbox(seconds=600, queue=1))
+    filling = desk.export(**OPEN)
+    for _ in range(3):
+        with pytest.raises(mt.QueueFull):
+            desk.export()
+    (entry,) = desk.client().journal.earlier(mt.ExportRequest(**CLOSED))
+    assert entry.status == "Refused"
+    filling.cancel()
+    assert desk.export().status == "In progress"
+
+
+# what is known of an export after a restart
+
+
+def test_attach_knows_what_was_asked_for(desk: Desk) -> None:
+    made = desk.export()
+    attached = desk.client().attach(made.id_raw_export)
+    assert attached.request == made.request
+    assert attached.created_at is not None
+    assert made.created_at is not None
+    assert abs((attached.created_at - made.created_at).total_seconds()) < 5
+    assert desk.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
+
+
+def test_attach_takes_an_export_that_was_made_elsewhere(desk: Desk) -> None:
+    made = desk.export()
+    (storage.data_directory(desk.sandbox.base_url) / "journal.sqlite3").unlink()
+    attached = desk.client().attach(made.id_raw_export)
+    assert (attached.request, attached.status) == (None, "Success!")
