@@ -398,7 +398,8 @@ def _written(value: Any, *, in_list: bool = False) -> str:
         for quote in "\"'":
             if value.isprintable() and value and quote not in value:
                 return f"{quote}{value}{quote}"
-        return "" if not value and in_list else f"{{{value!r}}}"
+        # in a list it is one text, whatever it holds
+        return "" if not value and in_list else f"{{{[value]!r}}}"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return f"{{{value!r}}}"
