@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from mytracker_nb.errors import Problem as Problem
     from mytracker_nb.errors import QueueFull as QueueFull
     from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
-    from mytracker_nb.frames import RawData as RawData
-    from mytracker_nb.frames import open_files as open_files
     from mytracker_nb.errors import WaitInterrupted as WaitInterrupted
     from mytracker_nb.exports import Export as Export
+    from mytracker_nb.filecache import cache as cache
+    from mytracker_nb.frames import ColumnTypeWarning as ColumnTypeWarning
+    from mytracker_nb.frames import RawData as RawData
+    from mytracker_nb.frames import open_files as open_files
     from mytracker_nb.history import journal as journal
     from mytracker_nb.request import ExportRequest as ExportRequest
 
@@ -68,7 +70,8 @@ _HOMES = {
         "WaitInterrupted",
     ),
     "exports": ("Export",),
-    "frames": ("RawData", "open_files"),
+    "filecache": ("cache",),
+    "frames": ("ColumnTypeWarning", "RawData", "open_files"),
     "history": ("journal",),
     "request": ("ExportRequest",),
 }

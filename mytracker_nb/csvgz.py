@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,9 @@ def _not_gzip(start: bytes, name: str) -> CorruptFile:
     )
 
 
-def inflate(chunks: Iterable[bytes], name: str, limits: Limits | None = None) -> Iterator[bytes]:
+def inflate(
+    chunks: Iterable[bytes], name: str, limits: Limits | None = None
+) -> Generator[bytes, None, None]:
     """Decompress a gzip stream, of one member or several.
 
     Parameters

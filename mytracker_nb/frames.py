@@ -7,30 +7,38 @@ it gives.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from mytracker_nb.api import Link
 from mytracker_nb.csvgz import PIECE, CorruptFile, Limits, inflate, open_csv
 from mytracker_nb.errors import FileError, MyTrackerError, printable
+from mytracker_nb.fetching import Fetcher
+from mytracker_nb.filecache import FileCache
+from mytracker_nb.files import LocalFile, OnProgress, Progress, remote_files, source_of
+from mytracker_nb.parallel import ahead, run_all, until
 from mytracker_nb.params import with_params
+from mytracker_nb.parquet import Dataset
 from mytracker_nb.parsing import Parser
 from mytracker_nb.schema import descriptions, schema
 
 if TYPE_CHECKING:
+    import dask.dataframe
+    import distributed
+    import duckdb
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
-__all__ = ["ColumnTypeWarning", "LocalFile", "RawData", "Source", "open_files"]
+__all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_files", "open_links"]
 
 _T = TypeVar("_T")
-_READ = 256 << 10
 _HEAD_PIECE = 64 << 10
 _MOST_FILES_AT_ONCE = 4
 
@@ -51,42 +59,14 @@ class Source(Protocol):
     def open(self) -> Generator[bytes, None, None]:
         """The compressed bytes from the start, cut anywhere."""
 
-    def retry(self) -> bool:
-        """Whether to open it once more may help, now that its bytes turned out to be damaged."""
-
-
-@dataclass(frozen=True)
-class LocalFile:
-    """A file on disk.
-
-    Attributes
-    ----------
-    path : Path
-        Where it is.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    def open(self) -> Generator[bytes, None, None]:
-        """The file's bytes."""
-        try:
-            with open(self.path, "rb") as file:
-                while chunk := file.read(_READ):
-                    yield chunk
-        except OSError as error:
-            raise FileError(
-                f"{self.path}: cannot be read ({error.strerror or error}). Check the path",
-                file=self.path,
-            ) from error
+    def keep(self) -> None:
+        """Told when all of them were read and found sound."""
 
     def retry(self) -> bool:
-        """Never: what is on disk stays as it is."""
-        return False
+        """Told when they turned out to be damaged; whether to open it once more."""
+
+    def ticket(self) -> dict[str, str]:
+        """What another process needs to read it, without any key."""
 
 
 def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> RawData:
@@ -111,6 +91,47 @@ def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     return RawData(files)
 
 
+def open_links(
+    links: Sequence[Link],
+    selectors: Sequence[str],
+    fetcher: Fetcher,
+    *,
+    cache: FileCache | None = None,
+    folder: Path | None = None,
+    on_progress: OnProgress | None = None,
+    limits: Limits | None = None,
+) -> RawData:
+    """The files of one export or of several with the same columns, as the service named them.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        The files, in the order that their rows shall have; may be none.
+    selectors : sequence of str
+        The columns as asked for.
+    fetcher : Fetcher
+        What fetches them: ``Fetcher(api.session, api.auth.header)``.
+    cache : FileCache, optional
+        Where to keep them: ``FileCache(storage.cache_directory(base_url))``.
+    folder : Path, optional
+        The export's place in it: ``cache.folder(base_url, api_user_id, id_raw_export)``. None keeps
+        nothing.
+    on_progress : callable, optional
+        Takes bytes done, bytes in all (None while not known), files done, files in all; called on
+        the thread that asks for the rows, about ten times a second.
+    limits : Limits, optional
+        How far a file may grow when it is decompressed.
+
+    Returns
+    -------
+    RawData
+        The rows; nothing is fetched before they are asked for.
+    """
+    progress = Progress(len(links), on_progress)
+    files = remote_files(links, fetcher, cache=cache, folder=folder, progress=progress)
+    return RawData(files, selectors, limits=limits, progress=progress)
+
+
 class RawData:
     """The rows of an export, read when they are asked for.
 
@@ -121,8 +142,12 @@ class RawData:
     selectors : sequence of str, optional
         The columns as asked for; every file has to have exactly these. None: those of the first
         file.
+    as_text : sequence of str
+        Columns to take as text, whatever the dictionary says.
     limits : Limits, optional
         How far a file may grow when it is decompressed.
+    progress : Progress, optional
+        Hears of every byte of `files`; told on the thread that asks for the rows.
     """
 
     def __init__(
@@ -130,11 +155,15 @@ class RawData:
         files: Sequence[Source],
         selectors: Sequence[str] | None = None,
         *,
+        as_text: Sequence[str] = (),
         limits: Limits | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.files = tuple(files)
         self._selectors = None if selectors is None else tuple(selectors)
+        self._as_text = frozenset(as_text)
         self._limits = limits or Limits()
+        self._progress = progress or Progress(len(self.files))
 
     def __repr__(self) -> str:
         files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
@@ -154,7 +183,7 @@ class RawData:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow type of every column, as far as the dictionary says (see `schema.field`)."""
-        return schema(self.selectors)
+        return schema(self.selectors, as_text=self._as_text)
 
     def to_arrow(self, *, params: str | Sequence[str] | None = None) -> pa.Table:
         """All rows as an Arrow table.
@@ -206,6 +235,128 @@ class RawData:
         """
         return _to_pandas(self._table(params), dtype_backend)
 
+    def to_polars(self, *, params: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows as a polars DataFrame; memory is shared with Arrow where polars can.
+
+        Parameters
+        ----------
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read.
+        MyTrackerError
+            If polars is not installed.
+        """
+        polars = _optional("polars")
+        frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
+        return frame
+
+    def to_duckdb(
+        self,
+        connection: duckdb.DuckDBPyConnection | None = None,
+        *,
+        params: str | Sequence[str] | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """All rows as a DuckDB relation over the Arrow table, which is not copied.
+
+        Parameters
+        ----------
+        connection : duckdb.DuckDBPyConnection, optional
+            Where to; DuckDB's default connection by default.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read.
+        MyTrackerError
+            If DuckDB is not installed.
+        """
+        engine = connection or _optional("duckdb").default_connection()
+        return engine.from_arrow(self._table(params))
+
+    def to_parquet(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        partition_by: str | None = None,
+        params: str | Sequence[str] | None = None,
+    ) -> Path:
+        """All rows as a Parquet dataset, in bounded memory whatever their number.
+
+        Parameters
+        ----------
+        directory : path
+            Where to; it is made, or has to be empty. What is no data in it starts with ``_``.
+        partition_by : str, optional
+            A column whose values become directories (``dtEvent=2026-11-01/``); best a date.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched, read or written; nothing is left in `directory` then.
+        """
+        with Dataset(Path(directory), partition_by) as dataset:
+            parser, _ = self._each(
+                lambda number, tables: dataset.write(
+                    number, (with_params(table, params) for table in tables)
+                )
+            )
+            if dataset.is_empty:
+                dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
+        return dataset.directory
+
+    def to_dask(
+        self,
+        client: distributed.Client | None = None,
+        *,
+        params: str | Sequence[str] | None = None,
+        as_text: Sequence[str] = (),
+    ) -> dask.dataframe.DataFrame:
+        """A Dask DataFrame of one partition a file, each loaded by the worker that needs it.
+
+        A worker gets the link with its signed header, never the secret key.
+
+        Parameters
+        ----------
+        client : distributed.Client, optional
+            A cluster that shall load all partitions now and hold them. None: they are loaded when
+            something is computed, by whatever computes it, while the links are good.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+        as_text : sequence of str
+            Columns to take as text. No partition knows of the others, so a cell that does not fit
+            its type is an error here.
+
+        Raises
+        ------
+        MyTrackerError
+            If Dask is not installed.
+        """
+        frames = _optional("dask.dataframe", "dask")
+        selectors = self.selectors
+        empty = schema(selectors, as_text=as_text).empty_table()
+        frame: dask.dataframe.DataFrame = frames.from_map(
+            load_partition,
+            [file.ticket() for file in self.files],
+            selectors=selectors,
+            params=params,
+            as_text=tuple(as_text),
+            meta=_partition(with_params(empty, params)),
+        )
+        return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
+
     def head(self, n: int = 20) -> pd.DataFrame:
         """The first rows, without fetching more than they need.
 
@@ -221,24 +372,28 @@ class RawData:
         """
         import pyarrow as pa
 
-        parser = Parser(self.selectors)
+        parser = Parser(self.selectors, self._as_text)
         while True:
             known = len(parser.misfits)
-            parts: list[pa.Table] = []
-            rows = 0
+            parts = [parser.schema.empty_table()]
             for source in self.files:
-                for table in self._tables(source, parser, size=_HEAD_PIECE):
-                    parts.append(table)
-                    rows += len(table)
-                    if rows >= n:
-                        break
-                if rows >= n:
-                    break
+                wanted = n - sum(map(len, parts))
+                if wanted > 0:
+                    parts += _patiently(source, partial(self._first, source, parser, wanted))
             if len(parser.misfits) == known:
                 break
         _tell(parser)
-        whole = pa.concat_tables([parser.schema.empty_table(), *parts])
-        return _to_pandas(whole.unify_dictionaries().slice(0, n), "pyarrow")
+        return _to_pandas(pa.concat_tables(parts).unify_dictionaries().slice(0, n), "pyarrow")
+
+    def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
+        """Tables of at least so many rows of a file, if it has them."""
+        parts: list[pa.Table] = []
+        with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
+            for table in tables:
+                parts.append(table)
+                if sum(map(len, parts)) >= rows:
+                    break
+        return parts
 
     def _table(self, params: str | Sequence[str] | None) -> pa.Table:
         import pyarrow as pa
@@ -248,7 +403,9 @@ class RawData:
         whole = pa.concat_tables(parts) if parts else parser.schema.empty_table()
         return with_params(whole.unify_dictionaries(), params)
 
-    def _tables(self, source: Source, parser: Parser, *, size: int = PIECE) -> Iterator[pa.Table]:
+    def _tables(
+        self, source: Source, parser: Parser, *, size: int = PIECE
+    ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time."""
         known = len(parser.misfits)
         with closing(source.open()) as chunks:
@@ -285,81 +442,84 @@ class RawData:
         All tables of all files have the same types: where a cell does not fit, everything is read
         to the end to find all such columns, and then once more.
         """
-        parser = Parser(self.selectors)
+        parser = Parser(self.selectors, self._as_text)
         stop = threading.Event()
 
-        def run(number: int, source: Source) -> _T:
-            while True:
-                try:
-                    return consume(number, _until(stop, _ahead(self._tables(source, parser))))
-                except CorruptFile:
-                    if stop.is_set() or not source.retry():
-                        raise
+        def run(number: int) -> _T:
+            source = self.files[number]
 
-        threads = max(1, min(len(self.files), os.cpu_count() or 1, _MOST_FILES_AT_ONCE))
+            def read() -> _T:
+                with closing(until(stop, ahead(self._tables(source, parser)))) as tables:
+                    result = consume(number, tables)
+                source.keep()
+                return result
+
+            return _patiently(source, read)
+
+        threads = min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
         while True:
             known = len(parser.misfits)
-            with ThreadPoolExecutor(threads, "mytracker-file") as pool:
-                try:
-                    results = list(pool.map(run, range(len(self.files)), self.files))
-                except BaseException:
-                    stop.set()
-                    pool.shutdown(cancel_futures=True)
-                    raise
+            results = run_all(
+                run, len(self.files), threads=threads, stop=stop, tick=self._progress.tell
+            )
             if len(parser.misfits) == known:
                 _tell(parser)
                 return parser, results
             del results
 
 
+def load_partition(
+    ticket: dict[str, str],
+    selectors: Sequence[str],
+    params: str | Sequence[str] | None,
+    as_text: Sequence[str],
+) -> pd.DataFrame:
+    """The rows of one file, on a worker (see `RawData.to_dask`)."""
+    source = source_of(ticket)
+    data = RawData([source], selectors, as_text=as_text)
+    with warnings.catch_warnings(record=True, action="always", category=ColumnTypeWarning) as told:
+        table = data.to_arrow(params=params)
+    if told:
+        raise FileError(
+            f"{told[0].message}. Name such columns in to_dask(as_text=[...])", file=source.name
+        )
+    return _partition(table)
+
+
+def _partition(table: pa.Table) -> pd.DataFrame:
+    """A pandas DataFrame in which titles are plain text: categories differ between partitions."""
+    import pyarrow as pa
+
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return _to_pandas(table.cast(pa.schema(fields)), "pyarrow")
+
+
+def _patiently(source: Source, read: Callable[[], _T]) -> _T:
+    """What `read` gives; where the file is damaged and a new one may be had, what it then gives."""
+    while True:
+        try:
+            return read()
+        except CorruptFile:
+            if not source.retry():
+                raise
+
+
+def _optional(name: str, package: str | None = None) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        extra = package or name
+        raise MyTrackerError(
+            f"{extra} is not installed ({error}). Type: pip install 'mytracker-nb[{extra}]'"
+        ) from None
+
+
 def _tell(parser: Parser) -> None:
     for misfit in parser.misfits.values():
         warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=5)
-
-
-def _until(stop: threading.Event, items: Generator[_T, None, None]) -> Iterator[_T]:
-    """The items until `stop` is set, which ends the thread that wants them."""
-    with closing(items):
-        for item in items:
-            if stop.is_set():
-                raise MyTrackerError("stopped, because another file failed")
-            yield item
-
-
-def _ahead(items: Iterator[_T], depth: int = 2) -> Generator[_T, None, None]:
-    """The same items, the next ones made on a thread of their own meanwhile."""
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
-    wanted = True
-
-    def work() -> None:
-        try:
-            for item in items:
-                ready.put((True, item))
-                if not wanted:
-                    return
-            ready.put((False, None))
-        except BaseException as error:
-            ready.put((False, error))
-
-    thread = threading.Thread(target=work, name="mytracker-ahead", daemon=True)
-    thread.start()
-    try:
-        while True:
-            good, item = ready.get()
-            if good:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        wanted = False
-        while thread.is_alive():
-            # It may be waiting for a place in the queue.
-            try:
-                ready.get(timeout=0.01)
-            except queue.Empty:
-                continue
 
 
 def _to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:

@@ -7,14 +7,14 @@ not, or where Arrow refuses, the piece is looked at cell by cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb.arrays import NotAnArray, parse_arrays
 from mytracker_nb.csvgz import Piece
 from mytracker_nb.errors import FileError, printable
-from mytracker_nb.schema import LAST_SECOND, field, fits, is_sent_text, kind
+from mytracker_nb.schema import LAST_SECOND, field, fits, is_sent_text, kind, schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,6 +62,8 @@ class Parser:
     ----------
     selectors : sequence of str
         The columns of the tables, in this order.
+    as_text : collection of str
+        Those to take as text, whatever the dictionary says.
 
     Attributes
     ----------
@@ -70,16 +72,15 @@ class Parser:
         before a misfit was found has the column's own type.
     """
 
-    def __init__(self, selectors: Sequence[str]) -> None:
+    def __init__(self, selectors: Sequence[str], as_text: Collection[str] = ()) -> None:
         self.selectors = tuple(selectors)
+        self._as_text = frozenset(as_text)
         self.misfits: dict[str, Misfit] = {}
 
     @property
     def schema(self) -> pa.Schema:
         """The schema of the tables, after all misfits known by now."""
-        import pyarrow as pa
-
-        return pa.schema([self._field(name) for name in self.selectors])
+        return schema(self.selectors, as_text=self._as_text | self.misfits.keys())
 
     def parse(self, piece: Piece, header: Sequence[str], file: str) -> pa.Table:
         """The rows of a piece.
@@ -126,27 +127,28 @@ class Parser:
             else:
                 return pa.table(columns, schema=self.schema)
 
-    def _field(self, selector: str) -> pa.Field:
-        return field(selector, as_text=selector in self.misfits)
+    def _role(self, selector: str) -> str:
+        is_text = selector in self._as_text or selector in self.misfits
+        return "text" if is_text else kind(selector)
 
     def _wire_type(self, selector: str) -> pa.DataType:
         """What Arrow's CSV reader makes of the column, before `_finish`."""
         import pyarrow as pa
 
-        role = "text" if selector in self.misfits else kind(selector)
+        role = self._role(selector)
         if role == "timestamp":
             return pa.int64()
         if role == "number":
             return pa.string()
         if role == "list":
             return pa.dictionary(pa.int32(), pa.string())
-        return self._field(selector).type
+        return field(selector, as_text=role == "text").type
 
     def _finish(self, selector: str, column: pa.Array) -> pa.Array:
         """From what was read to the column's type."""
         import pyarrow as pa
 
-        role = "text" if selector in self.misfits else kind(selector)
+        role = self._role(selector)
         if role == "timestamp":
             return _times(column)
         if role == "number":
@@ -192,7 +194,7 @@ class Parser:
                 line=line,
             )
         for name in header:
-            if name in self.misfits:
+            if self._role(name) == "text":
                 continue
             column = cells.column(name)
             bad = {

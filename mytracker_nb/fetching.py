@@ -1,0 +1,291 @@
+"""Fetching one file over HTTP: signed, and through faults from where it broke.
+
+Source: page ``download`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from mytracker_nb.api import USER_AGENT, Link
+from mytracker_nb.credentials import is_local
+from mytracker_nb.csvgz import CorruptFile
+from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, printable
+
+__all__ = ["Fetcher", "pause"]
+
+_BLOCK = 256 << 10
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
+_REDIRECTS = 5
+_LONGEST_PAUSE, _LONGEST_ASKED_PAUSE = 15.0, 120.0
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_AGAIN = "Run it again; what is complete is kept"
+
+
+class _Fault(Exception):
+    """Something that may pass; told in the words that an error would have.
+
+    Attributes
+    ----------
+    delay : float or None
+        Seconds that the server asks to wait.
+    """
+
+    def __init__(self, message: str, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class _OneHeader(AuthBase):
+    """Sends exactly this Authorization, or none: not that of a session or a .netrc file."""
+
+    def __init__(self, sign: Callable[[str], Mapping[str, str]] | None) -> None:
+        self._sign = sign
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.pop("Authorization", None)
+        if self._sign:
+            request.headers.update(self._sign(request.url or ""))
+        return request
+
+
+@dataclass
+class Fetcher:
+    """Fetches files over HTTP.
+
+    Attributes
+    ----------
+    session : requests.Session
+        For proxies, certificates and adapters.
+    sign : callable
+        Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
+    faults : int
+        How many faults in a row, without one byte of progress, are survived.
+    """
+
+    session: requests.Session
+    sign: Callable[[str], Mapping[str, str]] = field(repr=False)
+    faults: int = 5
+
+    def stream(
+        self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
+    ) -> Generator[bytes, None, None]:
+        """The bytes of a file from the start, through faults.
+
+        After a fault it goes on from where it broke; where the server cannot do that, what was
+        had before is passed over.
+
+        Parameters
+        ----------
+        link : Link
+            The file as the service named it.
+        name : str
+            What it is called in errors.
+        on_bytes : callable, optional
+            Takes bytes done and bytes in all (None while not known).
+
+        Raises
+        ------
+        LinkExpired
+            If the service has deleted the file.
+        AccessDenied
+            If it refuses the signature.
+        CorruptFile
+            If the file changed on the way.
+        FileError
+            If faults do not pass.
+        """
+        place = _Place(name)
+        faults = 0
+        while True:
+            before = place.done
+            try:
+                with closing(self._answer(link, place)) as response:
+                    for block in place.blocks(response):
+                        if on_bytes:
+                            on_bytes(place.done, place.size)
+                        yield block
+                return
+            except (_Fault, requests.RequestException) as fault:
+                faults = 1 if place.done > before else faults + 1
+                if faults > self.faults:
+                    raise FileError(
+                        f"{name}: could not be fetched, {faults} tries in a row failed at byte "
+                        f"{place.done:,} ({_reason(fault)}). {_AGAIN}",
+                        file=name,
+                    ) from None
+                pause(faults, fault.delay if isinstance(fault, _Fault) else None)
+
+    def _answer(self, link: Link, place: _Place) -> requests.Response:
+        """An answer with the bytes from `place` on, or from the start."""
+        url = link.url
+        sign: Callable[[str], Mapping[str, str]] | None = self.sign
+        for _ in range(_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https" and not is_local(url):
+                raise FileError(
+                    f"{place.name}: its link is not https ({_host(url)}); nothing was sent. "
+                    "Ask MyTracker's support about it",
+                    file=place.name,
+                )
+            response = self.session.get(
+                url,
+                auth=_OneHeader(sign),
+                headers={"User-Agent": USER_AGENT, **place.headers()},
+                stream=True,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            )
+            if not response.is_redirect:
+                break
+            response.close()
+            there = urljoin(url, response.headers["Location"])
+            if _origin(there) != _origin(link.url):
+                # A signature is for the host that the service named, and for none it points to.
+                sign = None
+            url = there
+        else:
+            raise FileError(
+                f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
+            )
+        try:
+            _check_status(response, link, place.name)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+class _Place:
+    """How far a file has come, and what is known of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.done = 0
+        self.size: int | None = None
+        self._version = ""
+
+    def headers(self) -> dict[str, str]:
+        # the bytes as they are: a .gz file packed once more would have another length
+        headers = {"Accept-Encoding": "identity"}
+        if self.done:
+            headers["Range"] = f"bytes={self.done}-"
+            if self._version:
+                headers["If-Range"] = self._version
+        return headers
+
+    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
+        """What is new in an answer."""
+        from urllib3.exceptions import HTTPError
+
+        skip = self._skip(response)
+        try:
+            # decode_content=False: not unpacked, whatever Content-Encoding says
+            for block in response.raw.stream(_BLOCK, decode_content=False):
+                new = block[skip:]
+                skip = max(0, skip - len(block))
+                self.done += len(new)
+                if new:
+                    yield new
+        except (HTTPError, OSError) as error:
+            raise _Fault(f"the connection broke: {error}") from None
+        if self.size is not None and self.done < self.size:
+            raise _Fault(f"the connection ended after {self.done:,} of {self.size:,} bytes")
+
+    def _skip(self, response: requests.Response) -> int:
+        """How many bytes of an answer are had already."""
+        size = _integer(response.headers.get("Content-Length"))
+        skip = self.done
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            match = re.fullmatch(
+                r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+            )
+            if not match or int(match[1]) > self.done:
+                raise _Fault("the server sent another part of the file than was asked for")
+            skip = self.done - int(match[1])
+            size = _integer(match[2])
+        version = response.headers.get("ETag", "")
+        if version.startswith("W/"):
+            version = response.headers.get("Last-Modified", "")
+        if self.done and (
+            (self._version and version and version != self._version)
+            or (self.size is not None and size is not None and size != self.size)
+        ):
+            raise CorruptFile(f"{self.name}: the file changed on the way. {_AGAIN}", file=self.name)
+        self._version = version or self._version
+        self.size = size if size is not None else self.size
+        return skip
+
+
+def _check_status(response: requests.Response, link: Link, name: str) -> None:
+    status = response.status_code
+    if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        return
+    is_past = link.expires is not None and link.expires <= datetime.now(timezone.utc)
+    if status in _GONE or (status in _REFUSED and is_past):
+        when = f" (its link was good until {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
+        raise LinkExpired(
+            f"{name}: the service has deleted the file{when}; HTTP {status}. "
+            "Make the export once more",
+            file=name,
+        )
+    words = printable(response.raw.read(200, decode_content=True).decode("utf-8", "replace"))
+    told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
+    if status in _REFUSED:
+        raise AccessDenied(
+            f"{name}: the service refuses to hand out the file ({told}). "
+            "Check the API User ID, the secret key and the export permission",
+            status=status,
+            detail=words,
+        )
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise _Fault(told, _seconds(response.headers.get("Retry-After")))
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)
+    raise FileError(f"{name}: could not be fetched ({told}). {_AGAIN}", file=name)
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, _Fault):
+        return printable(fault)
+    # the text of a requests error holds the URL, and with it what may be secret in its query
+    return type(fault).__name__
+
+
+def pause(faults: int, asked: float | None = None) -> None:
+    """Wait after the `faults`-th fault in a row, as long as the server asks or growing."""
+    if asked is not None:
+        seconds = min(_LONGEST_ASKED_PAUSE, asked)
+    else:
+        seconds = min(_LONGEST_PAUSE, 0.1 * 2**faults) * random.uniform(0.5, 1.0)  # noqa: S311
+    time.sleep(seconds)
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isdecimal() else None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.hostname}")

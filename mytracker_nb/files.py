@@ -1,0 +1,405 @@
+"""The files of an export as streams of bytes: on disk, or fetched, checked and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from mytracker_nb.api import Link
+from mytracker_nb.csvgz import CorruptFile, Limits, inflate
+from mytracker_nb.errors import FileError
+from mytracker_nb.fetching import Fetcher, pause
+from mytracker_nb.filecache import FileCache
+from mytracker_nb.parallel import run_all, until
+
+__all__ = [
+    "LocalFile",
+    "OnProgress",
+    "Progress",
+    "RemoteFile",
+    "download",
+    "remote_files",
+    "source_of",
+]
+
+OnProgress = Callable[[int, "int | None", int, int], None]
+
+_BLOCK = 256 << 10
+_AT_ONCE = 3
+_LONGEST_NAME = 120
+
+
+class Progress:
+    """How far several files are; filled by threads, told on the caller's own.
+
+    Parameters
+    ----------
+    files : int
+        How many there are.
+    on_progress : callable, optional
+        Takes bytes done, bytes in all (None while not known), files done, files in all.
+    """
+
+    def __init__(self, files: int, on_progress: OnProgress | None = None) -> None:
+        self._files = files
+        self._on_progress = on_progress
+        self._done: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+        self._told: tuple[Any, ...] = ()
+
+    def at(self, file: int, done: int, size: int | None) -> None:
+        """`done` bytes of a file are there; all of them where `size` says so."""
+        self._done[file] = done
+        if size is not None:
+            self._sizes[file] = size
+
+    def tell(self) -> None:
+        """Call `on_progress`, if anything is new."""
+        if not self._on_progress:
+            return
+        done, sizes = dict(self._done), dict(self._sizes)
+        total = sum(sizes.values()) if len(sizes) == self._files else None
+        complete = sum(1 for file, size in sizes.items() if done.get(file) == size)
+        now = (sum(done.values()), total, complete, self._files)
+        if now != self._told:
+            self._told = now
+            self._on_progress(*now)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file on disk.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def open(self) -> Generator[bytes, None, None]:
+        """The file's bytes."""
+        try:
+            with open(self.path, "rb") as file:
+                while block := file.read(_BLOCK):
+                    yield block
+        except OSError as error:
+            raise FileError(
+                f"{self.path}: cannot be read ({error.strerror or error}). Check the path",
+                file=self.path,
+            ) from error
+
+    def keep(self) -> None:
+        """Nothing to do: it is there."""
+
+    def retry(self) -> bool:
+        """Never: what is on disk stays as it is."""
+        return False
+
+    def ticket(self) -> dict[str, str]:
+        """What another process needs to read it (see `source_of`)."""
+        return {"path": str(self.path.absolute())}
+
+
+@dataclass
+class RemoteFile:
+    """A file at the service.
+
+    Attributes
+    ----------
+    link : Link
+        Where it is.
+    name : str
+        A safe file name (see `remote_files`).
+    fetcher : Fetcher
+        What fetches it.
+    kept : Path or None
+        Where it is kept once it was read to its end and found sound.
+    cache : FileCache or None
+        What `kept` lies in; larger files than it may hold are not kept.
+    into : Path or None
+        Where else it is written, in place of `kept`.
+    progress : Progress or None
+        Hears of every byte.
+    error : OSError or None
+        Why it could not be written.
+    """
+
+    link: Link
+    name: str
+    fetcher: Fetcher
+    kept: Path | None = None
+    cache: FileCache | None = None
+    into: Path | None = None
+    progress: Progress | None = None
+    error: OSError | None = None
+    _half: _Half | None = field(default=None, init=False, repr=False)
+    _tries: int = field(default=0, init=False, repr=False)
+
+    def open(self) -> Generator[bytes, None, None]:
+        """The file's bytes: from where it is kept, or fetched and written down on the way."""
+        if self.kept and self.kept.exists():
+            target, limit = self.into, None
+            blocks = self._kept_blocks(self.kept)
+        else:
+            target, limit = self.into or self.kept, self.cache.limit if self.cache else None
+            blocks = self.fetcher.stream(self.link, self.name, self._tell)
+        half = _Half(target, limit) if target else None
+        try:
+            with closing(blocks):
+                for block in blocks:
+                    if half:
+                        half.write(block)
+                    yield block
+            self._half, half = half, None
+        finally:
+            if half:
+                half.discard()
+
+    def _kept_blocks(self, path: Path) -> Generator[bytes, None, None]:
+        with suppress(OSError):
+            # what is used stays longest
+            os.utime(path)
+        size = path.stat().st_size
+        done = 0
+        for block in LocalFile(path).open():
+            done += len(block)
+            self._tell(done, size)
+            yield block
+
+    def keep(self) -> None:
+        """Give what was fetched its final name; to be called when it was found to be sound."""
+        half, self._half = self._half, None
+        if half:
+            self.error = half.keep()
+            if self.cache:
+                self.cache.trim()
+
+    def retry(self) -> bool:
+        """Forget what was fetched, as it is damaged; whether to fetch it once more."""
+        if self._half:
+            self._half.discard()
+            self._half = None
+        if self.kept:
+            self.kept.unlink(missing_ok=True)
+        self._tries += 1
+        if self._tries > self.fetcher.faults:
+            return False
+        pause(self._tries)
+        return True
+
+    def ticket(self) -> dict[str, str]:
+        """What another process needs to fetch it: the link with its signed header, not the key."""
+        url = requests.Request("GET", self.link.url).prepare().url or self.link.url
+        return {"url": url, "name": self.name, **self.fetcher.sign(url)}
+
+    def _tell(self, done: int, size: int | None) -> None:
+        if self.progress:
+            self.progress.at(id(self), done, size)
+
+
+class _Half:
+    """A file being written under another name than it will have; failures are told at the end."""
+
+    def __init__(self, path: Path, limit: int | None) -> None:
+        self._final = path
+        self._limit = limit
+        self._written = 0
+        self._error: OSError | None = None
+        self._path: Path | None = None
+        self._file: Any = None
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor, half = tempfile.mkstemp(".part", f".{path.name[:40]}.", path.parent)
+        except OSError as error:
+            self._error = error
+        else:
+            self._path = Path(half)
+            self._file = os.fdopen(descriptor, "wb")
+
+    def write(self, block: bytes) -> None:
+        """Write on, unless that failed before or is beyond the limit."""
+        self._written += len(block)
+        if self._limit is not None and self._written > self._limit:
+            self.discard()
+        if self._file:
+            try:
+                self._file.write(block)
+            except OSError as error:
+                self._error = error
+                self.discard()
+
+    def keep(self) -> OSError | None:
+        """Give it its final name; the error where that was not to be."""
+        if self._file and self._path:
+            try:
+                self._file.close()
+                self._path.replace(self._final)
+            except OSError as error:
+                self._error = error
+                self.discard()
+        return self._error
+
+    def discard(self) -> None:
+        """Delete it."""
+        with suppress(OSError):
+            if self._file:
+                self._file.close()
+        self._file = None
+        with suppress(OSError):
+            if self._path:
+                self._path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """What `RemoteFile.ticket` gave: signs one link, knows no key."""
+
+    url: str
+    header: Mapping[str, str] = field(repr=False)
+
+    def __call__(self, url: str) -> Mapping[str, str]:
+        return self.header if url == self.url else {}
+
+
+def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
+    """The file that a ticket is for, in the process that was given it."""
+    if "path" in ticket:
+        return LocalFile(Path(ticket["path"]))
+    header = {"Authorization": ticket["Authorization"]}
+    fetcher = Fetcher(requests.Session(), _Ticket(ticket["url"], header))
+    return RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
+
+
+def remote_files(
+    links: Sequence[Link],
+    fetcher: Fetcher,
+    *,
+    cache: FileCache | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> list[RemoteFile]:
+    """The files of an export, each with a name of its own that is safe as a file name.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        As the service named them.
+    fetcher : Fetcher
+        What fetches them.
+    cache : FileCache, optional
+        Where to keep them.
+    folder : Path, optional
+        The export's place in the cache (`FileCache.folder`); None keeps nothing.
+    progress : Progress, optional
+        Hears of every byte.
+    """
+    names = [_safe_name(link.name) for link in links]
+    return [
+        RemoteFile(
+            link,
+            name,
+            fetcher,
+            kept=folder / name if folder else None,
+            cache=cache,
+            progress=progress,
+        )
+        for link, name in zip(links, _different(names, links), strict=True)
+    ]
+
+
+def _different(names: Sequence[str], links: Sequence[Link]) -> list[str]:
+    """The names, those that stand twice with a digest of their link's path."""
+    times = Counter(name.lower() for name in names)
+    return [
+        f"{hashlib.sha256(urlsplit(link.url).path.encode()).hexdigest()[:8]}-{name}"
+        if times[name.lower()] > 1
+        else name
+        for name, link in zip(names, links, strict=True)
+    ]
+
+
+def _safe_name(name: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[-_LONGEST_NAME:].lstrip(".-")
+    if not name or re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", name):
+        name = f"file_{name}"
+    return name if name.endswith(".gz") else f"{name}.csv.gz"
+
+
+def download(
+    files: Sequence[RemoteFile],
+    directory: str | os.PathLike[str],
+    *,
+    on_progress: OnProgress | None = None,
+    limits: Limits | None = None,
+) -> list[Path]:
+    """Fetch files into a directory, a few at once.
+
+    Parameters
+    ----------
+    files : sequence of RemoteFile
+        What to fetch; what is kept already is copied.
+    directory : path
+        Where to; it is made if there is none. A file of the same name is replaced.
+    on_progress : callable, optional
+        Takes bytes done, bytes in all (None while not known), files done, files in all; called on
+        this thread.
+    limits : Limits, optional
+        How far a file may grow when it is decompressed.
+
+    Returns
+    -------
+    list of Path
+        Where each is, in order. Every one was decompressed once to check it.
+
+    Raises
+    ------
+    LinkExpired, AccessDenied, FileError
+        If one cannot be fetched or written; the others are fetched and stay.
+    """
+    target = Path(directory)
+    progress = Progress(len(files), on_progress)
+    stop = threading.Event()
+
+    def fetch(number: int) -> Path:
+        file = files[number]
+        path = target / file.name
+        copy = replace(file, into=path, cache=None, progress=progress)
+        while True:
+            try:
+                with closing(until(stop, inflate(copy.open(), copy.name, limits))) as blocks:
+                    for _ in blocks:
+                        pass
+                copy.keep()
+            except CorruptFile:
+                if not copy.retry():
+                    raise
+            else:
+                break
+        if copy.error:
+            raise FileError(
+                f"{path}: cannot be written ({copy.error.strerror or copy.error}). "
+                "Make room, or name another directory",
+                file=path,
+            ) from copy.error
+        return path
+
+    return run_all(fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.tell, go_on=True)

@@ -1,0 +1,172 @@
+"""A Parquet dataset, written as rows come and complete or not there at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from mytracker_nb.errors import FileError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Dataset"]
+
+# Large enough to compress and to skip well, small enough to hold a few at a time.
+_ROW_GROUP = 128 << 10
+# A partition gets its share of these rows as one row group.
+_ROWS_TO_PART = 4 * _ROW_GROUP
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+class Dataset:
+    """A directory of Parquet files being written; a context manager.
+
+    Files lie in a directory ``_partial-...`` inside until all are complete; if one cannot be, none
+    stays.
+
+    Parameters
+    ----------
+    directory : Path
+        Where to; it is made, or has to be empty but for names that start with ``_`` or ``.``.
+    partition_by : str, optional
+        A column whose values become directories ``column=value``.
+
+    Raises
+    ------
+    FileError
+        If the directory is not empty or cannot be written to.
+    """
+
+    def __init__(self, directory: Path, partition_by: str | None = None) -> None:
+        self.directory = directory
+        self._partition_by = partition_by
+        self._made: list[Path] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Dataset:
+        try:
+            missing = [self.directory, *self.directory.parents]
+            self._made = [path for path in missing if not path.exists()]
+            self.directory.mkdir(parents=True, exist_ok=True)
+            data = [path.name for path in self.directory.iterdir() if path.name[0] not in "_."]
+            if data:
+                raise FileError(
+                    f"{self.directory}: is not empty ({data[0]}). Name another directory",
+                    file=self.directory,
+                )
+            self._partial = Path(tempfile.mkdtemp(prefix="_partial-", dir=self.directory))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            if not any(self.directory.glob("*")):
+                for path in self._made if kind else []:
+                    with suppress(OSError):
+                        path.rmdir()
+        if isinstance(error, OSError):
+            raise self._unwritable(error) from error
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written, not even a file without rows."""
+        return not any(self._partial.rglob("*.parquet"))
+
+    def write(self, number: int, tables: Iterator[pa.Table]) -> None:
+        """Write the rows of one source; what was written under this number before is replaced.
+
+        Parameters
+        ----------
+        number : int
+            Which source; sources may be written on different threads.
+        tables : iterator of pyarrow.Table
+            The rows, all with the same schema.
+        """
+        home = self._partial / str(number)
+        shutil.rmtree(home, ignore_errors=True)
+        size = _ROWS_TO_PART if self._partition_by else _ROW_GROUP
+        with ExitStack() as stack:
+            writers: dict[Path, Any] = {}
+            for table in _regrouped(tables, size):
+                for folder, part in self._parts(table):
+                    if folder not in writers:
+                        (home / folder).mkdir(parents=True, exist_ok=True)
+                        path = home / folder / f"part-{number:05d}.parquet"
+                        writers[folder] = stack.enter_context(_writer(path, part.schema))
+                    writers[folder].write_table(part, row_group_size=_ROW_GROUP)
+
+    def _parts(self, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
+        """The table, or its partitions, with the directory of each."""
+        import pyarrow.compute as pc
+
+        if not self._partition_by:
+            yield Path(), table
+            return
+        column = table.column(self._partition_by)
+        rest = table.drop_columns([self._partition_by])
+        for value in pc.unique(column).to_pylist():
+            mask = pc.is_null(column) if value is None else pc.equal(column, value)
+            text = _NO_VALUE if value is None else quote(str(value), safe=" ")
+            yield Path(f"{self._partition_by}={text}"), rest.filter(mask)
+
+    def _publish(self) -> None:
+        """Move every file to its place."""
+        moved: list[Path] = []
+        try:
+            for home in sorted(self._partial.iterdir()):
+                for path in sorted(home.rglob("*.parquet")):
+                    target = self.directory / path.relative_to(home)
+                    target.parent.mkdir(exist_ok=True)
+                    path.replace(target)
+                    moved.append(target)
+        except OSError as error:
+            for path in moved:
+                path.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> FileError:
+        return FileError(
+            f"{self.directory}: cannot be written ({error.strerror or error}). "
+            "Make room, or name another directory",
+            file=self.directory,
+        )
+
+
+def _regrouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of about `size` rows; at least one table if there are any."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += len(table)
+        if rows >= size:
+            yield pa.concat_tables(waiting).unify_dictionaries()
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).unify_dictionaries()
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetWriter(path, schema, compression="zstd", compression_level=1)
