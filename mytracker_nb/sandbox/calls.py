@@ -56,7 +56,7 @@ class Call:
         call = cls(
             method=request.method,
             path=request.path,
-            url=f"{request.scheme}://{environ['HTTP_HOST']}".encode() + target,
+            url=f"{request.scheme}://{environ.get('HTTP_HOST', '')}".encode() + target,
             body=body,
             parameters=(*_fields(request.query_string), *(_fields(body) if form else ())),
             headers=dict(request.headers),
