@@ -6,6 +6,7 @@ it gives.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import warnings
@@ -204,7 +205,7 @@ class RawData:
         FileError
             If a file cannot be fetched or read; ``.file`` and ``.line`` say where.
         """
-        return self._table(params)
+        return self._table(params).unify_dictionaries()
 
     def to_pandas(
         self,
@@ -251,7 +252,9 @@ class RawData:
             If polars is not installed.
         """
         polars = _optional("polars")
-        frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
+        frame: pl.DataFrame = polars.from_arrow(
+            self._table(params).unify_dictionaries(), rechunk=False
+        )
         return frame
 
     def to_duckdb(
@@ -277,7 +280,7 @@ class RawData:
             If DuckDB is not installed.
         """
         engine = connection or _optional("duckdb").default_connection()
-        return engine.from_arrow(self._table(params))
+        return engine.from_arrow(self._table(params).unify_dictionaries())
 
     def to_parquet(
         self,
@@ -313,6 +316,7 @@ class RawData:
                     number, (with_params(table, params) for table in tables)
                 )
             )
+            _tell(parser)
             if dataset.is_empty:
                 dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
         return dataset.directory
@@ -383,7 +387,24 @@ class RawData:
             if len(parser.misfits) == known:
                 break
         _tell(parser)
-        return _to_pandas(pa.concat_tables(parts).unify_dictionaries().slice(0, n), "pyarrow")
+        return _to_pandas(pa.concat_tables(parts).slice(0, n), "pyarrow")
+
+    def fetch(self) -> None:
+        """Fetch the files one after the other and keep them for later, without reading the rows.
+
+        Raises
+        ------
+        FileError
+            If one cannot be fetched or is damaged.
+        """
+        for source in self.files:
+            _patiently(source, partial(self._read_through, source))
+
+    def _read_through(self, source: Source) -> None:
+        with closing(source.open()) as chunks:
+            for _ in inflate(chunks, source.name, self._limits):
+                pass
+        source.keep()
 
     def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
@@ -396,12 +417,17 @@ class RawData:
         return parts
 
     def _table(self, params: str | Sequence[str] | None) -> pa.Table:
+        parser, table = self._rows(params)
+        _tell(parser)
+        return table
+
+    def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
+        """All rows in many chunks, titles with a dictionary for each."""
         import pyarrow as pa
 
         parser, tables = self._each(lambda _, tables: list(tables))
-        parts = [table for file in tables for table in file]
-        whole = pa.concat_tables(parts) if parts else parser.schema.empty_table()
-        return with_params(whole.unify_dictionaries(), params)
+        parts = [parser.schema.empty_table(), *itertools.chain.from_iterable(tables)]
+        return parser, with_params(pa.concat_tables(parts), params)
 
     def _tables(
         self, source: Source, parser: Parser, *, size: int = PIECE
@@ -463,7 +489,6 @@ class RawData:
                 run, len(self.files), threads=threads, stop=stop, tick=self._progress.tell
             )
             if len(parser.misfits) == known:
-                _tell(parser)
                 return parser, results
             del results
 
@@ -477,11 +502,12 @@ def load_partition(
     """The rows of one file, on a worker (see `RawData.to_dask`)."""
     source = source_of(ticket)
     data = RawData([source], selectors, as_text=as_text)
-    with warnings.catch_warnings(record=True, action="always", category=ColumnTypeWarning) as told:
-        table = data.to_arrow(params=params)
-    if told:
+    parser, table = data._rows(params)
+    for misfit in parser.misfits.values():
         raise FileError(
-            f"{told[0].message}. Name such columns in to_dask(as_text=[...])", file=source.name
+            f"{misfit}. Name such columns in to_dask(as_text=[...])",
+            file=misfit.file,
+            line=misfit.line,
         )
     return _partition(table)
 
@@ -519,7 +545,7 @@ def _optional(name: str, package: str | None = None) -> Any:
 
 def _tell(parser: Parser) -> None:
     for misfit in parser.misfits.values():
-        warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=5)
+        warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=4)
 
 
 def _to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
@@ -543,8 +569,42 @@ def _to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
         raise ValueError(
             f"dtype_backend is {dtype_backend!r}; it can be 'pyarrow' or 'numpy_nullable'"
         )
-    frame: pd.DataFrame = table.to_pandas(
-        types_mapper=dtype, date_as_object=False, split_blocks=True
-    )
-    frame.attrs.update(descriptions(table.column_names))
+    # Column by column, so that what Arrow held of one is free before the next.
+    names, attrs = table.column_names, descriptions(table.column_names)
+    columns: dict[str, Any] = {}
+    for name in names:
+        column = table.column(0)
+        table = table.remove_column(0)
+        if pa.types.is_dictionary(column.type):
+            columns[name] = _categorical(column)
+        else:
+            columns[name] = column.to_pandas(
+                types_mapper=dtype, date_as_object=False, self_destruct=True
+            )
+    frame = pd.DataFrame(columns, columns=names, copy=False)
+    frame.attrs.update(attrs)
     return frame
+
+
+def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+    """A dictionary-encoded column with the smallest codes that hold it."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.unique(pa.chunked_array([chunk.dictionary for chunk in column.chunks], pa.string()))
+    kind = next(kind for kind in (np.int8, np.int16, np.int32) if len(texts) <= np.iinfo(kind).max)
+    codes = np.full(len(column), -1, kind)
+    start = 0
+    for chunk in column.chunks:
+        here = codes[start : start + len(chunk)]
+        start += len(chunk)
+        if len(chunk.dictionary):
+            places = pc.index_in(chunk.dictionary, texts).to_numpy().astype(kind)
+            indices = chunk.indices
+            np.take(places, indices.fill_null(0).to_numpy(), out=here)
+            if indices.null_count:
+                here[indices.is_null().to_numpy(zero_copy_only=False)] = -1
+    dtype = pd.CategoricalDtype(texts.to_pandas())
+    return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
