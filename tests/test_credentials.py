@@ -1,0 +1,326 @@
+"""Where the keys come from, and where they must not go."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import keyring
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keyring.backend import KeyringBackend
+
+import mytracker_nb as mt
+from mytracker_nb import credentials
+from mytracker_nb.credentials import SERVICE_URL, Credentials, checked_url, find, is_local
+
+KEY = "72d2erEtbynf6f7ZYTsYKnb7"
+LOCAL = "http://127.0.0.1:8123"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(no_account: Any) -> None:
+    """No credentials in any place."""
+
+
+@pytest.fixture
+def set_env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_all(user: str = "", key: str = "", url: str = "") -> None:
+        monkeypatch.setenv("MYTRACKER_API_USER_ID", user)
+        monkeypatch.setenv("MYTRACKER_SECRET_KEY", key)
+        monkeypatch.setenv("MYTRACKER_BASE_URL", url)
+
+    return set_all
+
+
+def known(*given: Any, **more: Any) -> tuple[int, str, str]:
+    found = find(*given, **more)
+    return found.api_user_id, str(found.secret_key), found.base_url
+
+
+# ---- the places and their order
+
+
+def test_arguments_come_first(set_env: Callable[..., None]) -> None:
+    set_env("1", "env", LOCAL)
+    credentials.use(Credentials(2, "login"))
+    credentials.save(Credentials(3, "kept"))
+    assert known(4, "given", "https://example.com") == (4, "given", "https://example.com")
+    assert known(4, "given") == (4, "given", LOCAL)
+
+
+def test_then_the_login(set_env: Callable[..., None]) -> None:
+    set_env("1", "env", LOCAL)
+    credentials.use(Credentials(2, "login"))
+    assert known() == (2, "login", SERVICE_URL)
+    assert known(2) == (2, "login", SERVICE_URL)
+    assert known(base_url=f"{SERVICE_URL}/") == (2, "login", SERVICE_URL)
+    assert known(base_url=LOCAL) == (1, "env", LOCAL)
+    credentials.forget()
+    assert known() == (1, "env", LOCAL)
+
+
+def test_then_the_environment(set_env: Callable[..., None]) -> None:
+    credentials.save(Credentials(3, "kept"))
+    set_env("1", "env")
+    assert known() == (1, "env", SERVICE_URL)
+
+
+def test_then_the_keyring_of_that_service() -> None:
+    credentials.save(Credentials(3, "kept"))
+    credentials.save(Credentials(4, "local", LOCAL))
+    assert known() == (3, "kept", SERVICE_URL)
+    assert known(base_url=LOCAL) == (4, "local", LOCAL)
+
+
+def test_half_of_it_is_completed_by_the_next_place(set_env: Callable[..., None]) -> None:
+    set_env("1", "")
+    assert known(secret_key="given") == (1, "given", SERVICE_URL)
+    set_env("", "env")
+    assert known(5) == (5, "env", SERVICE_URL)
+    credentials.save(Credentials(3, "kept"))
+    assert known() == (3, "env", SERVICE_URL)
+    set_env("3", "")
+    assert known() == (3, "kept", SERVICE_URL)
+    set_env()
+    assert known(secret_key="given") == (3, "given", SERVICE_URL)
+
+
+def test_the_key_of_another_account_is_not_taken(set_env: Callable[..., None]) -> None:
+    credentials.save(Credentials(3, "kept"))
+    credentials.use(Credentials(2, "login"))
+    set_env("1", "env")
+    with pytest.raises(mt.CredentialsMissing, match="secret key"):
+        find(9)
+    assert known(3) == (3, "kept", SERVICE_URL)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_blank_variables_count_as_not_set(set_env: Callable[..., None], blank: str) -> None:
+    set_env(blank, blank, blank)
+    with pytest.raises(mt.CredentialsMissing, match="no API User ID and no secret key"):
+        find()
+    assert known(1, "given") == (1, "given", SERVICE_URL)
+    credentials.save(Credentials(3, "kept"))
+    assert known() == (3, "kept", SERVICE_URL)
+
+
+def test_spaces_around_are_dropped(set_env: Callable[..., None]) -> None:
+    set_env(" 77658\n", f"\t{KEY} \n", f" {LOCAL}/ ")
+    assert known() == (77658, KEY, LOCAL)
+
+
+# ---- what is missing is told
+
+
+def test_nothing_known_says_where_to_find_it_and_how_to_do_without(
+    set_env: Callable[..., None],
+) -> None:
+    with pytest.raises(mt.CredentialsMissing) as caught:
+        find()
+    for text in (
+        *["API Credentials", "%mytracker_login", "%mytracker_sandbox"],
+        *["MYTRACKER_API_USER_ID", "MYTRACKER_SECRET_KEY"],
+    ):
+        assert text in str(caught.value)
+    set_env("1")
+    with pytest.raises(mt.CredentialsMissing, match=r"^no secret key was found"):
+        find()
+    set_env("", KEY)
+    with pytest.raises(mt.CredentialsMissing, match=r"^no API User ID was found") as caught:
+        find()
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("user", ["abc", "-5", "1.5", "٣", "1 2", KEY, True, None, [1], 1.0])
+def test_an_api_user_id_is_a_number(user: Any) -> None:
+    with pytest.raises(mt.CredentialsMissing, match="API User ID is a number") as caught:
+        Credentials(user, "some key")
+    assert str(user) not in str(caught.value) or user is None  # it may be the key
+
+
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_is_none(key: str) -> None:
+    with pytest.raises(mt.CredentialsMissing, match="empty"):
+        Credentials(1, key)
+
+
+# ---- addresses
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"),
+    [
+        ("https://tracker.my.com", "https://tracker.my.com"),
+        (" https://tracker.my.com/ ", "https://tracker.my.com"),
+        ("HTTPS://Tracker.My.Com:443", "https://tracker.my.com:443"),
+        ("https://10.0.0.1:8443", "https://10.0.0.1:8443"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("http://localhost:5000/", "http://localhost:5000"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+    ],
+)
+def test_addresses_that_signed_requests_may_go_to(url: str, checked: str) -> None:
+    assert checked_url(url) == checked
+    assert Credentials(1, KEY, url).base_url == checked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "tracker.my.com",
+        "http://tracker.my.com",
+        "http://127.0.0.1.evil.com",
+        "http://localhost.evil.com",
+        "http://localhost@evil.com",
+        "https://user@tracker.my.com",
+        "https://user:password@tracker.my.com",
+        "https://:password@tracker.my.com",
+        "https://tracker.my.com\\@evil.com",
+        "https://tracker.my.com/api",
+        "https://tracker.my.com?x=1",
+        "https://tracker.my.com#x",
+        "https://tracker.my.com:port",
+        "https://tracker.my.com\n.evil.com",
+        "https://tracker my com",
+        "https://",
+        "https://[::1",
+        "http://[::1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+    ],
+)
+def test_addresses_that_they_may_not_go_to(url: str, set_env: Callable[..., None]) -> None:
+    with pytest.raises(mt.CredentialsMissing, match="https") as caught:
+        Credentials(1, KEY, url)
+    assert "password" not in str(caught.value)
+    if url:
+        set_env("1", KEY, url)
+        with pytest.raises(mt.CredentialsMissing, match="MYTRACKER_BASE_URL"):
+            find()
+
+
+@given(st.text() | st.text().map("https://{}".format) | st.text().map("http://[{}".format))
+def test_no_address_raises_anything_else(url: str) -> None:
+    assert is_local(url) in (True, False)
+    with contextlib.suppress(mt.CredentialsMissing):
+        assert checked_url(url).startswith(("https://", "http://"))
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:5000", True),
+        ("http://localhost", True),
+        ("https://[::1]:1", True),
+        (" http://127.0.0.1 ", True),
+        ("https://tracker.my.com", False),
+        ("http://127.0.0.1.evil.com", False),
+        ("http://127.0.0.1@evil.com", False),
+        ("https://evil.com/127.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_a_local_service_is_a_sandbox(url: str, local: bool) -> None:
+    assert is_local(url) is local
+    if local:
+        assert Credentials(1, KEY, url).is_sandbox
+    assert not Credentials(1, KEY).is_sandbox
+
+
+# ---- the keyring
+
+
+class Failing(KeyringBackend):
+    """A keyring that is locked, and indiscreet about it."""
+
+    priority = 1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise RuntimeError("locked")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(f"cannot keep {password}")
+
+
+class Forgetful(KeyringBackend):
+    """A keyring that keeps nothing and does not say so, as the null backend."""
+
+    priority = 1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        pass
+
+
+def test_a_failing_keyring_is_an_empty_one() -> None:
+    keyring.set_keyring(Failing())
+    with pytest.raises(mt.CredentialsMissing, match="no API User ID"):
+        find()
+    assert known(1, "given") == (1, "given", SERVICE_URL)
+
+
+@pytest.mark.parametrize("kept", ["", "no json", "[]", "[1]", '{"a": 1}', "null"])
+def test_what_others_left_in_the_keyring_is_no_account(kept: str) -> None:
+    keyring.set_password("mytracker-nb", SERVICE_URL, kept)
+    with pytest.raises(mt.CredentialsMissing):
+        find()
+
+
+@pytest.mark.parametrize("backend", [Failing, Forgetful])
+def test_what_is_not_kept_is_told_without_the_key(backend: type[KeyringBackend]) -> None:
+    keyring.set_keyring(backend())
+    with pytest.raises(mt.CredentialsMissing, match="nothing was saved") as caught:
+        credentials.save(Credentials(1, KEY))
+    assert KEY not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_without_the_keyring_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(mt.CredentialsMissing, match=r"mytracker-nb\[keyring\]"):
+        credentials.save(Credentials(1, KEY))
+    with pytest.raises(mt.CredentialsMissing, match="no API User ID"):
+        find()
+
+
+# ---- the key does not show
+
+
+def test_no_repr_or_pickle_has_the_key() -> None:
+    account = Credentials(1, KEY)
+    assert repr(account) == f"Credentials(api_user_id=1, base_url='{SERVICE_URL}')"
+    assert KEY not in repr(vars(account))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(account)
+    with pytest.raises(TypeError, match="not pickled"):
+        dataclasses.asdict(account)
+
+
+@pytest.mark.parametrize(
+    ("user", "url"), [("abc", None), (1, "http://evil.com"), (1, "https://[::1")]
+)
+def test_no_traceback_with_values_has_the_key(user: Any, url: str | None) -> None:
+    with pytest.raises(mt.CredentialsMissing) as caught:
+        find(user, KEY, url)
+    frames = traceback.walk_tb(caught.value.__traceback__)
+    inside = [frame for frame, _ in frames if "mytracker_nb" in frame.f_code.co_filename]
+    assert inside
+    assert all(KEY not in repr(value) for frame in inside for value in frame.f_locals.values())
+
+
+def test_credentials_are_values() -> None:
+    assert Credentials(1, KEY) == Credentials("1", f" {KEY} ", f"{SERVICE_URL}/")  # type: ignore[arg-type]
+    assert Credentials(1, KEY) != Credentials(1, "other")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Credentials(1, KEY).secret_key = "x"  # type: ignore[misc]
