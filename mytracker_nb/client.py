@@ -223,7 +223,7 @@ class Client:
         )
 
     def _hear(self, export: Export) -> None:
-        self.journal.hear(export.id_raw_export, export.status)
+        self.journal.hear(export.id_raw_export, export.status, export.request, export.created_at)
 
     def quotas(self) -> pd.DataFrame:
         """How much of the service's quotas is used.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import socket
 import sqlite3
@@ -273,28 +272,59 @@ class Journal:
                 f"DELETE FROM creates WHERE {where} AND status IN (?, ?)",  # noqa: S608
                 (*same, REFUSED, NOT_SENT),
             )
-            now = time.time()
-            text = json.dumps(dict(request.parameters), ensure_ascii=False)
-            row = (*same, text, ASKED, now, now, _owner(), now + _LEASE)
-            cursor = connection.execute(
-                "INSERT INTO creates (service, account, digest, request, status, asked_at,"
-                " updated_at, owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
+            number = self._add(
+                connection,
+                request,
+                status=ASKED,
+                asked_at=time.time(),
+                lease_until=time.time() + _LEASE,
             )
             connection.execute("COMMIT")
-            return cursor.lastrowid
+            return number
 
         unwritten: int | None = _UNWRITTEN
         return _use(self._service, write, unwritten, self._patience)
 
-    def hear(self, id_raw_export: int, status: str) -> None:
-        """Take note of what the service says of an export; one not made here is passed over."""
+    def hear(
+        self,
+        id_raw_export: int,
+        status: str,
+        request: ExportRequest | None = None,
+        created_at: datetime | None = None,
+    ) -> None:
+        """Take note of what the service says of an export.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            The service's id of it.
+        status : str
+            The service's own word.
+        request : ExportRequest, optional
+            What it asks for. With this and `created_at` an export is written down that is not
+            known, as the journal could not be used when it was made.
+        created_at : datetime.datetime, optional
+            When it was made.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            known = self._set(connection, "id_raw_export", id_raw_export, status=status)
+            if not known and request is not None and created_at is not None:
+                asked_at = created_at.timestamp()
+                self._add(
+                    connection,
+                    request,
+                    id_raw_export=id_raw_export,
+                    status=status,
+                    asked_at=asked_at,
+                )
+
         # it will be heard again: not worth a long wait
-        self._update("id_raw_export", id_raw_export, {"status": status}, patience=0.5)
+        _use(self._service, write, None, min(0.5, self._patience))
 
     def fetched(self, id_raw_export: int, files: Sequence[str]) -> None:
         """Take note of the names of the files that are here."""
-        self._update("id_raw_export", id_raw_export, {"files": json.dumps(list(files))})
+        self._update("id_raw_export", id_raw_export, files=json.dumps(list(files)))
 
     def find(self, id_raw_export: int) -> Entry | None:
         """What is known of an export; None if it was not made here."""
@@ -320,22 +350,46 @@ class Journal:
         return _use(self._service, read, [], self._patience)
 
     def _change(self, number: int, **columns: object) -> None:
-        self._update("number", number, columns)
+        if number != _UNWRITTEN:
+            self._update("number", number, **columns)
 
-    def _update(
-        self, key: str, value: int, columns: dict[str, object], patience: float = math.inf
-    ) -> None:
+    def _update(self, key: str, value: int, **columns: object) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            self._set(connection, key, value, **columns)
+
+        _use(self._service, write, None, self._patience)
+
+    def _set(self, connection: sqlite3.Connection, key: str, value: int, **columns: object) -> bool:
+        """Change a row; whether there is one. Whoever had its id before loses the row."""
         columns["updated_at"] = time.time()
         changes = ", ".join(f"{name} = ?" for name in columns)
+        cursor = connection.execute(
+            f"UPDATE OR REPLACE creates SET {changes}"  # noqa: S608
+            f" WHERE service = ? AND account = ? AND {key} = ?",
+            (*columns.values(), *self._key, value),
+        )
+        return cursor.rowcount > 0
 
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                f"UPDATE OR REPLACE creates SET {changes}"  # noqa: S608
-                f" WHERE service = ? AND account = ? AND {key} = ?",
-                (*columns.values(), *self._key, value),
-            )
-
-        _use(self._service, write, None, min(patience, self._patience))
+    def _add(
+        self, connection: sqlite3.Connection, request: ExportRequest, **columns: object
+    ) -> int | None:
+        """Add a row, unless another kernel has added one of the same id; its number."""
+        row = {
+            "service": self._key[0],
+            "account": self._key[1],
+            "request": json.dumps(dict(request.parameters), ensure_ascii=False),
+            "digest": _digest(request),
+            "updated_at": time.time(),
+            "owner": _owner(),
+            "lease_until": 0.0,
+            **columns,
+        }
+        names, places = ", ".join(row), ", ".join("?" * len(row))
+        cursor = connection.execute(
+            f"INSERT OR IGNORE INTO creates ({names}) VALUES ({places})",  # noqa: S608
+            tuple(row.values()),
+        )
+        return cursor.lastrowid
 
 
 def journal() -> pd.DataFrame:
@@ -536,4 +590,6 @@ def _tell(text: str) -> None:
     global _told
     if not _told:
         _told = True
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        # one who makes errors of warnings must not lose an export by it
+        with suppress(RuntimeWarning):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)

@@ -98,7 +98,7 @@ def test_the_card_says_so(slow_desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(1, "1 second"), (3600, "1 hour"), (2 * 86_400 + 5, "2 days")],
+    [(60, "1 minute"), (3600, "1 hour"), (2 * 86_400 + 5, "2 days")],
 )
 def test_how_long_ago_is_told_in_the_largest_unit(
     slow_desk: Desk, seconds: float, words: str
@@ -302,7 +302,7 @@ def test_attach_knows_what_was_asked_for(desk: Desk) -> None:
     assert attached.request == made.request
     assert attached.created_at is not None
     assert made.created_at is not None
-    assert abs((attached.created_at - made.created_at).total_seconds()) < 5
+    assert abs((attached.created_at - made.created_at).total_seconds()) < 60
     assert desk.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
 
 

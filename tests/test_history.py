@@ -23,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
@@ -86,6 +86,7 @@ VALUES = st.lists(st.integers(0, 2**63), min_size=1, max_size=5, unique=True)
 NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5, unique=True)
 
 
+@settings(deadline=None)
 @given(VALUES, NAMES, st.randoms())
 def test_the_order_of_values_in_a_filter_makes_no_other_request(
     apps: list[int], names: list[str], chance: random.Random
@@ -97,6 +98,7 @@ def test_the_order_of_values_in_a_filter_makes_no_other_request(
     assert canonical(one) == canonical(other)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES, NAMES, NAMES)
 def test_other_values_make_another_request(
     apps: list[int], others: list[int], names: list[str], other_names: list[str]
@@ -112,6 +114,7 @@ def test_the_order_of_columns_makes_another_request() -> None:
     assert canonical(one) != canonical(other)
 
 
+@settings(deadline=None)
 @given(VALUES, NAMES)
 def test_a_request_comes_back_from_its_row_as_it_was(apps: list[int], names: list[str]) -> None:
     one = request(event="customEvents", idApp=apps, eventName=names, selectors="tsEvent,idDevice")
@@ -288,9 +291,9 @@ def assert_exports_go_on(client: mt.Client, sandbox: Sandbox, message: str) -> N
         export = client.export(request()).wait()
     assert export.status == "Success!"
     assert len(told) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as more:
         assert client.attach(export.id_raw_export).is_finished
+    assert more == []
     assert len(creates(sandbox)) == 1
 
 
@@ -324,6 +327,28 @@ def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
     with sql(storage.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert_exports_go_on(client, sandbox, "locked")
+
+
+def test_what_was_made_without_a_journal_is_written_once_it_is_heard_of(
+    start_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox, patience=0.01)
+    client.journal.earlier(request())
+    with sql(storage.data_directory(sandbox.base_url)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.warns(RuntimeWarning, match="locked"):
+            made = client.export(request())
+    made.wait()
+    assert client.export(request()) == made
+
+
+def test_warnings_that_are_errors_end_no_create(start_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = start_sandbox()
+    (storage.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert client_of(sandbox).export(request()).id_raw_export == 1
 
 
 def test_something_else_in_its_place(start_sandbox: Callable[..., Sandbox]) -> None:
