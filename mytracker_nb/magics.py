@@ -9,6 +9,7 @@ import getpass
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from keyword import iskeyword
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
@@ -53,6 +54,9 @@ __all__ = ["MyTrackerMagics", "load", "unload"]
 _FIRST_STEPS = """\
 MyTracker: no account yet. %mytracker_login takes your API User ID and secret key;
 %mytracker_sandbox starts a local MyTracker with made-up data, to try everything without one."""
+
+# JupyterLab would break a line of its popup there, into the next one
+_UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 _sandbox: Sandbox | None = None
 
@@ -243,7 +247,10 @@ class MyTrackerMagics(Magics):
         if found is None:
             return {"completions": []}
         return {
-            "completions": [SimpleCompletion(text, type=about) for text, about in found.candidates],
+            "completions": [
+                SimpleCompletion(text, type=shorten(about, 48).translate(_UNBROKEN))
+                for text, about in found.candidates
+            ],
             "matched_fragment": found.fragment,
             "suppress": True,
             "ordered": True,

@@ -18,8 +18,7 @@ Export raw events: from a cell to a card and a DataFrame.
 
 In a line:
 
-    %mytracker_export event=installs selectors=idDevice,tsEvent dateFrom=today-7d \\
-        dateTo=yesterday idCountry=RU,KZ --frame installs
+    %mytracker_export event=installs selectors=idDevice,tsEvent dateFrom=today-7d dateTo=today
 
 As a whole cell, a parameter a line:
 
