@@ -77,7 +77,7 @@ class Config:
     cancellable_until: float = 0.9
     queue: int = 4
     files: int = 2
-    rows_per_file: int = 500_000
+    rows_per_file: int = 250_000
     max_rows: int = 3_000_000
     max_cells: int = 200_000_000
     link_seconds: float = 86_400.0
