@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -117,7 +117,7 @@ class InvalidRequest(MyTrackerError):
     Attributes
     ----------
     problems : tuple of Problem
-        All that is known of it: errors first, then warnings and notes.
+        All that is known of it, warnings and notes too, in the order of the documentation.
     """
 
     def __init__(self, problems: Sequence[Problem] = ()) -> None:
