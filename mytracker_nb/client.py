@@ -191,7 +191,7 @@ class Client:
             except NotFound:
                 self.journal.hear(entry.id_raw_export, GONE)
                 continue
-            if _is_good(entry, export.status, too_large) and _is_within_reach(export):
+            if _is_good(entry, export.status, too_large) and export.has_files:
                 return export
         return None
 
@@ -255,12 +255,6 @@ def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
     if status == REFUSED:
         return too_large
     return status not in (FAILED, CANCELED, GONE)
-
-
-def _is_within_reach(export: Export) -> bool:
-    """Whether no file of it has expired."""
-    now = datetime.now(timezone.utc)
-    return all(file.expires is None or file.expires > now for file in export.files)
 
 
 def _hold(earlier: Iterable[Entry]) -> None:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mytracker_nb import storage
 from mytracker_nb.api import Api, Link, Patience, State
-from mytracker_nb.card import Card
+from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
     AccessDenied,
@@ -26,11 +30,20 @@ from mytracker_nb.errors import (
     NotFound,
     WaitInterrupted,
 )
+from mytracker_nb.fetching import Fetcher
+from mytracker_nb.filecache import FileCache
+from mytracker_nb.files import Progress, RemoteFile, download, remote_files
 from mytracker_nb.live import CardDisplay, follow
 from mytracker_nb.request import ExportRequest
 
 if TYPE_CHECKING:
-    pass
+    import dask.dataframe
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from mytracker_nb.frames import RawData
 
 __all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
 
@@ -48,6 +61,7 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
 }
 _FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
 _FOLLOWING = Patience(faults=20, seconds=1800.0)
+_SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 _ONE_TRY = Patience(faults=0, seconds=0.0)
 
 
@@ -90,6 +104,8 @@ class Export(Mapping[str, Any]):
         self._state = State(IN_PROGRESS)
         self._waiting = ""
         self._delay = _FIRST_DELAY
+        self._download: Download | None = None
+        self._download_began = 0.0
         self._display = CardDisplay(self.card)
         self.id_raw_export = id_raw_export
         self.request = request
@@ -294,6 +310,116 @@ class Export(Mapping[str, Any]):
             )
         return self._make(self.request)
 
+    def data(self) -> RawData:
+        """The rows, to be handed on to whatever the analysis needs; waits for the export.
+
+        Returns
+        -------
+        RawData
+            Nothing is fetched before rows are asked for. Files are kept in the user's cache and
+            not fetched twice. In a notebook the card shows how far they are.
+
+        Raises
+        ------
+        ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
+            As `wait`.
+        """
+        from mytracker_nb.frames import RawData
+
+        self.wait()
+        progress = Progress(len(self.files), self._fetched)
+        files = self._remote_files(progress)
+        if not files and self.request is None:
+            raise MyTrackerError(
+                f"export {self.id_raw_export} has no files, and its columns are not known here"
+            )
+        selectors = self.request.parameters["selectors"] if self.request else None
+        return RawData(files, selectors, progress=progress)
+
+    def download(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Fetch the files as the service wrote them; waits for the export.
+
+        Parameters
+        ----------
+        directory : path
+            Where to; it is made if there is none. A sound file of the same name is left as it is.
+
+        Returns
+        -------
+        list of Path
+            The files, in order; each was checked.
+
+        Raises
+        ------
+        LinkExpired, AccessDenied, FileError
+            If one cannot be fetched or written; the others are fetched and stay.
+        ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
+            As `wait`.
+        """
+        self.wait()
+        return download(self._remote_files(), directory, on_progress=self._fetched)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether every file is in the cache, or still to be had from the service."""
+        now = datetime.now(timezone.utc)
+        return all(
+            file.link.expires is None or file.link.expires > now or file.is_kept
+            for file in self._remote_files()
+        )
+
+    def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
+        fetcher = Fetcher(self.api.session, self.api.auth.header)
+        try:
+            cache = FileCache(storage.cache_directory(self._service))
+        except OSError:  # a disk that can't be written to: fetched each time
+            return remote_files(self.files, fetcher, progress=progress)
+        folder = cache.folder(*self._identity)
+        return remote_files(self.files, fetcher, cache=cache, folder=folder, progress=progress)
+
+    def _fetched(
+        self, bytes_done: int, bytes_total: int | None, files_done: int, files_total: int
+    ) -> None:
+        """Show how far the files are."""
+        now = time.monotonic()
+        if self._download is None:
+            self._download_began = now
+        self._download = Download(files_done, files_total, bytes_done, bytes_total)
+        if files_done == files_total:
+            self._download = None
+        elif now - self._download_began > _SHOW_AFTER and _is_main_thread():
+            self._display.show()
+            return
+        self._display.update()
+
+    def head(self, n: int = 20) -> pd.DataFrame:
+        """The first rows, without fetching the rest: `RawData.head`."""
+        return self.data().head(n)
+
+    def to_arrow(self, **options: Any) -> pa.Table:
+        """All rows as an Arrow table: `RawData.to_arrow`."""
+        return self.data().to_arrow(**options)
+
+    def to_pandas(self, **options: Any) -> pd.DataFrame:
+        """All rows as a pandas DataFrame: `RawData.to_pandas`."""
+        return self.data().to_pandas(**options)
+
+    def to_polars(self, **options: Any) -> pl.DataFrame:
+        """All rows as a polars DataFrame: `RawData.to_polars`."""
+        return self.data().to_polars(**options)
+
+    def to_duckdb(self, *args: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+        """All rows as a DuckDB relation: `RawData.to_duckdb`."""
+        return self.data().to_duckdb(*args, **options)
+
+    def to_parquet(self, directory: str | os.PathLike[str], **options: Any) -> Path:
+        """All rows as a Parquet dataset: `RawData.to_parquet`."""
+        return self.data().to_parquet(directory, **options)
+
+    def to_dask(self, *args: Any, **options: Any) -> dask.dataframe.DataFrame:
+        """A Dask DataFrame of a partition a file: `RawData.to_dask`."""
+        return self.data().to_dask(*args, **options)
+
     @property
     def api(self) -> Api:
         """What it talks to the service with.
@@ -327,6 +453,7 @@ class Export(Mapping[str, Any]):
             files=tuple((file.name, file.expires, None) for file in self.files),
             error_message=self.error_message,
             notes=(*self.notes, *waiting),
+            download=self._download,
         )
 
     def _facts(self) -> dict[str, Any]:
@@ -404,3 +531,8 @@ class Export(Mapping[str, Any]):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())
+
+
+def _is_main_thread() -> bool:
+    """Whether this is the thread of the notebook's cells: what it shows has a place."""
+    return threading.current_thread() is threading.main_thread()

@@ -154,6 +154,11 @@ class RemoteFile:
     _half: _Half | None = field(default=None, init=False, repr=False)
     _tries: int = field(default=0, init=False, repr=False)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it need not be fetched."""
+        return self.kept is not None and self.kept.exists()
+
     def open(self) -> Generator[bytes, None, None]:
         """The file's bytes: from where it is kept, or fetched and written down on the way."""
         if self.kept and self.kept.exists():

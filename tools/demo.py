@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 
+import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
 CELLS = (
@@ -25,6 +26,7 @@ CELLS = (
 
 def main() -> int:
     """Run the cells; 1 if one of them fails."""
+    pd.set_option("display.width", 100, "display.max_columns", 10)
     shell = InteractiveShell.instance(colors="NoColor")
     for cell in CELLS:
         source = textwrap.dedent(cell).strip()
