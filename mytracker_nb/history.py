@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -29,6 +29,7 @@ from mytracker_nb import credentials, storage
 from mytracker_nb.credentials import SERVICE_URL, Credentials
 from mytracker_nb.errors import ApiError, ConnectionFailed, CredentialsMissing, MyTrackerError
 from mytracker_nb.exports import IN_PROGRESS
+from mytracker_nb.filecache import FileCache
 from mytracker_nb.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, Holds
 from mytracker_nb.request import ExportRequest
 
@@ -69,7 +70,6 @@ _SCHEMA = (
         digest TEXT NOT NULL,
         asked_at REAL NOT NULL,
         updated_at REAL NOT NULL,
-        files TEXT NOT NULL DEFAULT '[]',
         owner TEXT NOT NULL,
         lease_until REAL NOT NULL
     )""",
@@ -148,8 +148,6 @@ class Entry:
         What was asked for.
     asked_at, updated_at : datetime.datetime
         When it was asked for, and last heard of (UTC).
-    files : tuple of str
-        The names of the files that were fetched.
     """
 
     number: int
@@ -158,7 +156,6 @@ class Entry:
     request: ExportRequest
     asked_at: datetime
     updated_at: datetime
-    files: tuple[str, ...]
 
     @property
     def is_final(self) -> bool:
@@ -322,10 +319,6 @@ class Journal:
         # it will be heard again: not worth a long wait
         _use(self._service, write, None, min(0.5, self._patience))
 
-    def fetched(self, id_raw_export: int, files: Sequence[str]) -> None:
-        """Take note of the names of the files that are here."""
-        self._update("id_raw_export", id_raw_export, files=json.dumps(list(files)))
-
     def find(self, id_raw_export: int) -> Entry | None:
         """What is known of an export; None if it was not made here."""
         entries = self._read("id_raw_export = ?", id_raw_export)
@@ -404,7 +397,8 @@ def journal() -> pd.DataFrame:
         none), ``request`` (as a line of a notebook), ``status`` (the service's own word as last
         heard; ``Asked``, ``Unconfirmed``, ``Refused`` or ``Not sent`` where there is no id; ``Not
         found`` where the service knows it no longer), ``detail`` (why), ``created`` and
-        ``updated`` (UTC), ``files`` (names of those that were fetched), ``service``, ``account``.
+        ``updated`` (UTC), ``files`` (names of those that were fetched and are kept), ``service``,
+        ``account``.
     """
     import pandas as pd
 
@@ -413,9 +407,14 @@ def journal() -> pd.DataFrame:
     except CredentialsMissing:
         service = SERVICE_URL
 
+    try:
+        cache = FileCache(storage.cache_directory(service))
+    except OSError:
+        cache = None
+
     def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         rows = connection.execute("SELECT * FROM creates ORDER BY number DESC")
-        return [_facts(row) for row in rows]
+        return [_facts(row, cache) for row in rows]
 
     kinds = {
         "idRawExport": "Int64",
@@ -437,8 +436,13 @@ def journal() -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _facts(row: sqlite3.Row) -> dict[str, Any]:
+def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
     entry = _entry(row)
+    files: list[str] = []
+    if cache is not None and entry.id_raw_export is not None:
+        folder = cache.folder(row["service"], row["account"], entry.id_raw_export)
+        # the name of one that is only half here begins with a dot
+        files = sorted(path.name for path in folder.glob("[!.]*"))
     return {
         "idRawExport": entry.id_raw_export,
         "request": entry.request.to_magic(line=True),
@@ -446,7 +450,7 @@ def _facts(row: sqlite3.Row) -> dict[str, Any]:
         "detail": row["detail"],
         "created": entry.asked_at,
         "updated": entry.updated_at,
-        "files": list(entry.files),
+        "files": files,
         "service": row["service"],
         "account": row["account"],
     }
@@ -465,7 +469,6 @@ def _entry(row: sqlite3.Row) -> Entry:
         request=ExportRequest(**json.loads(row["request"])),
         asked_at=_utc(row["asked_at"]),
         updated_at=_utc(row["updated_at"]),
-        files=tuple(json.loads(row["files"])),
     )
 
 
