@@ -72,6 +72,7 @@ class Row:
     help: str
     values: Sequence[Any]
     title: Callable[[Any], str] | None = None
+    is_lines: bool = False  # a line for each value
 
     def first(self, count: int) -> list[tuple[str, str]]:
         """The first values, each with what it stands for (``""``: it says so itself)."""
@@ -162,8 +163,8 @@ class Card:
 
     @property
     def title(self) -> str:
-        """What the card is about."""
-        return "MyTracker export" if self.is_dry else f"MyTracker export {self.id_raw_export}"
+        """The export's idRawExport with its name; ``""`` where there is none."""
+        return "" if self.is_dry else f"idRawExport {self.id_raw_export}"
 
     @property
     def state(self) -> str:
@@ -235,7 +236,8 @@ class Card:
         rows = [] if self.request is None else list(_parameter_rows(self.request))
         if self.files:
             titles = {name: self._about_file(expires, size) for name, expires, size in self.files}
-            rows.append(Row("files", "gzip-compressed CSV", tuple(titles), titles.__getitem__))
+            about = "gzip-compressed CSV"
+            rows.append(Row("files", about, tuple(titles), titles.__getitem__, is_lines=True))
         return tuple(rows)
 
     @property
@@ -360,14 +362,18 @@ def _lines(card: Card) -> Iterator[str]:
         pairs.append(("download", f"{words}  {_bar(fraction)}"))
     pairs += card.facts
     pairs += card.alerts
-    pairs += [(row.label, _shortened(row)) for row in card.rows]
+    for row in card.rows:
+        texts = _shortened(row)
+        lines = texts if row.is_lines else [", ".join(texts)]
+        pairs += zip([row.label] + [""] * len(lines), lines, strict=False)
     if card.attach:
         pairs.append(("later", card.attach))
     builder = card.builder
     if builder and len(builder) <= _LONGEST:
         pairs.append(("as a form", builder))
 
-    yield f"{card.title}  [SANDBOX]" if card.is_sandbox else card.title
+    badge = "SANDBOX" if card.is_sandbox else ""
+    yield "  ".join(filter(None, ["MyTracker export", card.title, badge]))
     width = max(len(label) for label, _ in pairs)
     for label, value in pairs:
         start = f"  {label:{width}}  "
@@ -389,10 +395,10 @@ def _bar(fraction: float | None) -> str:
     return f"[{'#' * full}{'.' * (_BAR - full)}]"
 
 
-def _shortened(row: Row) -> str:
+def _shortened(row: Row) -> list[str]:
     more = len(row.values) - _SHOWN_IN_TEXT
     texts = row.texts(stop=_SHOWN_IN_TEXT)
-    return ", ".join([*texts, f"and {more} more"] if more > 0 else texts)
+    return [*texts, f"and {more} more"] if more > 0 else texts
 
 
 @cache

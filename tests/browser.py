@@ -1,0 +1,240 @@
+"""A real JupyterLab in a real browser: the server, headless Chromium, and a notebook to drive."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+START_SECONDS = 90
+CELL_SECONDS = 60
+
+_CHROMIUM_OPTIONS = (
+    "--no-sandbox",  # it may run as root in a container
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+_SERVER_OPTIONS = (
+    "--no-browser",
+    "--allow-root",
+    "--ServerApp.port=0",
+    "--ServerApp.ip=127.0.0.1",
+    "--IdentityProvider.token=",
+    "--ServerApp.terminals_enabled=False",
+    "--ServerApp.jpserver_extensions={'jupyter_lsp': False}",
+    "--KernelManager.transport=ipc",
+    "--LabApp.expose_app_in_browser=True",
+    "--LabApp.extension_manager=readonly",
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
+_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # cells out of sight stay in the page
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """An environment that keeps everything of the user's out, and everything of ours in `home`."""
+    ours = ("JUPYTER", "IPYTHON", "XDG_", "MYTRACKER_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "run"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+
+
+@contextmanager
+def running_jupyterlab(root: Path) -> Iterator[str]:
+    """Run JupyterLab on the notebooks in `root`; gives its address."""
+    # sockets of kernels need a short path
+    with tempfile.TemporaryDirectory(prefix="lab", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        for plugin, settings in _SETTINGS.items():
+            path = home / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(settings))
+        command = [sys.executable, "-m", "jupyterlab", *_SERVER_OPTIONS]
+        with (home / "log").open("w") as log:
+            server = subprocess.Popen(
+                [*command, f"--ServerApp.root_dir={root}"],
+                env=_environment(home),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield _address(server, home)
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _address(server: subprocess.Popen[bytes], home: Path) -> str:
+    """The address of a server that has just been started, once it listens."""
+    file = home / "run" / f"jpserver-{server.pid}.json"
+    deadline = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            return str(json.loads(file.read_text())["url"])
+        except (FileNotFoundError, json.JSONDecodeError):
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{(home / 'log').read_text()}")
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """Run the system's Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_CHROMIUM_OPTIONS))
+        yield browser
+        browser.close()
+
+
+class Notebook:
+    """A notebook open in JupyterLab, alone in the window.
+
+    Parameters
+    ----------
+    page : playwright.sync_api.Page
+        The window.
+    url : str
+        JupyterLab's address.
+    path : str
+        The notebook's file in the server's folder.
+
+    Attributes
+    ----------
+    requested : list of str
+        The address of all that the window has asked for.
+    """
+
+    def __init__(self, page: Page, url: str, path: str) -> None:
+        self.page = page
+        self.requested: list[str] = []
+        page.on("request", lambda request: self.requested.append(request.url))
+        # a workspace of its own: nothing that another notebook has opened
+        page.goto(f"{url}doc/workspaces/{Path(path).stem}/tree/{path}")
+        status = page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
+        status.wait_for(timeout=START_SECONDS * 1000)
+        self.cells = page.locator(".jp-Notebook .jp-Cell")
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """Execute one of JupyterLab's commands and wait for its end."""
+        self.page.evaluate(
+            "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args) }",
+            [name, arguments],
+        )
+
+    def run(self, number: int) -> Locator:
+        """Run the cell of that number, from 0, to its end; gives its outputs."""
+        self.page.evaluate(
+            "number => { jupyterapp.shell.currentWidget.content.activeCellIndex = number }", number
+        )
+        self.command("notebook:run-cell")
+        return self.outputs(number)
+
+    def run_all(self) -> None:
+        """Run all cells to their end."""
+        self.command("notebook:run-all-cells")
+
+    def outputs(self, number: int) -> Locator:
+        """What the cell of that number shows below itself."""
+        return self.cells.nth(number).locator(".jp-OutputArea-output")
+
+    def is_done(self, number: int) -> bool:
+        """Whether the cell of that number has run to its end."""
+        prompt = self.cells.nth(number).locator(".jp-InputPrompt").inner_text()
+        return prompt.strip("[]:").isdigit()
+
+    def save(self) -> None:
+        """Save the notebook to its file."""
+        self.command("docmanager:save")
+
+    def set_theme(self, *, dark: bool) -> None:
+        """Switch JupyterLab's theme."""
+        theme = "JupyterLab Dark" if dark else "JupyterLab Light"
+        self.command("apputils:change-theme", theme=theme)
+        self.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+
+
+def write_notebook(path: Path, cells: Sequence[str]) -> None:
+    """Write a notebook with these code cells."""
+    import nbformat.v4 as v4
+
+    notebook = v4.new_notebook(
+        cells=[v4.new_code_cell(source, id=f"cell-{n}") for n, source in enumerate(cells)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}},
+    )
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+
+
+def _need_chromium() -> None:
+    if CHROMIUM is None:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("Chromium is not installed (or set CHROMIUM to its path)")
+
+
+class Lab:
+    """JupyterLab with a browser before it."""
+
+    def __init__(self, url: str, root: Path, browser: Browser) -> None:
+        self.url = url
+        self.root = root
+        self.browser = browser
+
+    @contextmanager
+    def notebook(
+        self, name: str, cells: Sequence[str], *, width: int = 1280, height: int = 900
+    ) -> Iterator[Notebook]:
+        """Open a new notebook with these code cells."""
+        write_notebook(self.root / f"{name}.ipynb", cells)
+        with self.browser.new_context(viewport={"width": width, "height": height}) as context:
+            yield Notebook(context.new_page(), self.url, f"{name}.ipynb")
+
+
+@pytest.fixture(scope="session")
+def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One JupyterLab for all tests: its address and the folder with its notebooks."""
+    _need_chromium()
+    root = tmp_path_factory.mktemp("notebooks")
+    with running_jupyterlab(root) as url:
+        yield url, root
+
+
+@pytest.fixture(scope="module")
+def lab(jupyterlab: tuple[str, Path]) -> Iterator[Lab]:
+    """JupyterLab with a browser before it."""
+    # not for the session: playwright keeps an event loop running in this thread, in which nothing
+    # else could run one
+    with running_chromium() as browser:
+        yield Lab(*jupyterlab, browser)
