@@ -26,7 +26,7 @@ CELLS = (
 
 def main() -> int:
     """Run the cells; 1 if one of them fails."""
-    pd.set_option("display.width", 100, "display.max_columns", 10)
+    pd.set_option("display.width", 120, "display.max_columns", 10)
     shell = InteractiveShell.instance(colors="NoColor")
     for cell in CELLS:
         source = textwrap.dedent(cell).strip()
