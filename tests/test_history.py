@@ -536,6 +536,23 @@ print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
         assert storage.data_directory(again.base_url) != kept
 
 
+def test_what_a_sandbox_left_is_swept_by_the_next(
+    start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    running = start_sandbox()
+    left, young, open_to_all = (tmp_path / f"mytracker-sandbox-{name}" for name in "abc")
+    for path in (left, young, open_to_all):
+        path.mkdir(mode=0o700)
+    open_to_all.chmod(0o755)
+    for path in (left, open_to_all, running.directory):
+        os.utime(path, (0, 0))
+    start_sandbox()
+    assert not left.exists()
+    # it may be about to be held, is not one of ours, is held
+    assert all(path.exists() for path in (young, open_to_all, running.directory))
+
+
 def test_a_sandbox_keeps_nothing_in_the_user_s_directories(
     directory: Path, start_sandbox: Callable[..., Sandbox]
 ) -> None:
