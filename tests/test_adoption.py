@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb import storage
+from mytracker_nb import credentials, storage
 from mytracker_nb.sandbox.server import Sandbox
 
 CLOSED = {
@@ -175,6 +175,21 @@ def test_too_large_is_found_where_it_is_asked_for(desk: Desk) -> None:
 def test_expired_files_are_not_adopted(start_sandbox: Callable[..., Sandbox]) -> None:
     desk = Desk(start_sandbox(link_seconds=-1))
     assert desk.export().wait() != desk.export()
+
+
+def test_an_expired_export_is_adopted_where_its_files_are_kept(
+    desk: Desk, no_account: object
+) -> None:
+    desk.sandbox.clock.advance(-200_000)  # so that links have expired by our clock, not by its own
+    made = desk.export().wait()
+    made.to_arrow()
+    assert desk.export() == made
+    account = made.api.credentials
+    credentials.use(account)
+    kept = mt.journal()["files"][0]
+    assert len(kept) == len(made.files) > 0
+    mt.cache().clear()
+    assert desk.export() != made
 
 
 def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: Desk) -> None:
