@@ -292,6 +292,7 @@ def _described_options(magic: Callable[..., Any]) -> dict[str, str]:
 _SYNTAX = {
     name: Syntax(
         _described_options(getattr(MyTrackerMagics, name)),
+        # a magic with a cell form is one for a request
         parameters=name in MyTrackerMagics.magics["cell"],
     )
     for name in MyTrackerMagics.magics["line"]
