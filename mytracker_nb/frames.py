@@ -445,7 +445,7 @@ class RawData:
                     yield table
 
     def _check_header(self, header: Sequence[str], name: str) -> None:
-        if sorted(header) == sorted(self.selectors):
+        if sorted(header) == sorted(set(self.selectors)):
             return
         missing = ", ".join(sorted(set(self.selectors) - set(header)))
         extra = ", ".join(sorted(set(header) - set(self.selectors)))

