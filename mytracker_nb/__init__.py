@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mytracker_nb.frames import RawData as RawData
     from mytracker_nb.frames import open_files as open_files
     from mytracker_nb.history import journal as journal
+    from mytracker_nb.plans import Plan as Plan
+    from mytracker_nb.plans import plan as plan
     from mytracker_nb.request import ExportRequest as ExportRequest
 
 # The public names, by the module in which they live.
@@ -73,6 +75,7 @@ _HOMES = {
     "filecache": ("cache",),
     "frames": ("ColumnTypeWarning", "RawData", "open_files"),
     "history": ("journal",),
+    "plans": ("Plan", "plan"),
     "request": ("ExportRequest",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,0 +1,691 @@
+"""`Plan`: one large wish as many exports, made, followed and fetched side by side.
+
+How a wish is cut is told by `mytracker_nb.cuts`; what a directory of Parquet files holds of it by
+`mytracker_nb.manifest`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mytracker_nb import cuts
+from mytracker_nb.client import Client, default_client
+from mytracker_nb.cuts import Piece
+from mytracker_nb.errors import (
+    AccessDenied,
+    ApiError,
+    ConnectionFailed,
+    CreateUnconfirmed,
+    ExportFailed,
+    ExportTimeout,
+    ExportTooLarge,
+    LinkExpired,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    QuotaExceeded,
+    WaitInterrupted,
+)
+from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.live import CardDisplay
+from mytracker_nb.manifest import Manifest, parts_in
+from mytracker_nb.plancard import PieceState, PlanCard, Window
+from mytracker_nb.request import ExportRequest
+
+if TYPE_CHECKING:
+    import dask.dataframe
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from mytracker_nb.frames import RawData
+
+__all__ = ["Plan", "plan"]
+
+_AT_ONCE = 2  # pieces whose files are fetched at the same time
+_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two tries
+_FAULTS = 10  # calls in a row that fail, each after tries of its own
+_SHOWN = 5  # failures told in a text
+
+
+@dataclass(eq=False)
+class _Task:
+    """One piece on its way.
+
+    Attributes
+    ----------
+    piece : Piece
+        What of the request.
+    state : PieceState
+        Where it stands.
+    export : Export or None
+        The export that was made or adopted for it.
+    error : Exception or None
+        Why it is held.
+    fresh : bool
+        Whether it shall be made anew whatever there is.
+    halves : tuple of _Task
+        What stands in its place, where it proved too large.
+    due, delay : float
+        When to look at its export next (of the monotonic clock), and the pause after that.
+    """
+
+    piece: Piece
+    state: PieceState = PieceState.WAITING
+    export: Export | None = None
+    error: Exception | None = None
+    fresh: bool = False
+    halves: tuple[_Task, ...] = ()
+    due: float = 0.0
+    delay: float = _FIRST_DELAY
+
+    def leaves(self) -> Iterator[_Task]:
+        """It, or what stands in its place, in order."""
+        if not self.halves:
+            yield self
+        for half in self.halves:
+            yield from half.leaves()
+
+    def hold(self, state: PieceState, error: Exception) -> None:
+        """Do nothing more for it until the user says so."""
+        self.state, self.error = state, error
+
+
+# Fetches what the service has made of a piece, on a thread; gives what is then to be done on the
+# plan's own.
+_Fetch: TypeAlias = "Callable[[_Task], Callable[[], None] | None]"
+_Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], _Task]"
+
+
+@dataclass
+class _Queue:
+    """What is known of the service's queue of exports.
+
+    Attributes
+    ----------
+    places : int or None
+        How many exports of the plan may be in progress; None while nothing is known against more.
+    others : tuple of int
+        Exports of others that fill it.
+    retry_at : float
+        When to try beyond `places` (of the monotonic clock): others come to an end unseen.
+    """
+
+    places: int | None = None
+    others: tuple[int, ...] = ()
+    retry_at: float = math.inf
+    delay: float = _FIRST_DELAY
+
+    def has_place(self, running: int) -> bool:
+        return self.places is None or running < self.places or time.monotonic() >= self.retry_at
+
+    def taken(self, running: int) -> None:
+        """One more was let in, with which `running` are in progress."""
+        if self.places is not None and running > self.places:
+            self.places, self.others, self.retry_at = None, (), math.inf
+        self.delay = _FIRST_DELAY
+
+    def full(self, running: list[int], filling: Iterable[int]) -> None:
+        """There was no place beside `running`; the service says that `filling` fill it."""
+        self.places = len(running)
+        self.others = tuple(number for number in filling if number not in running)
+        # where the service does not say who fills it, it may be anyone
+        elsewhere = bool(self.others) or not running or not tuple(filling)
+        self.retry_at = time.monotonic() + self.delay if elsewhere else math.inf
+        self.delay = min(_LAST_DELAY, self.delay * _GROWTH)
+
+
+class Plan:
+    """One request as exports that share no row and miss none; made by `plan`.
+
+    It asks for nothing before `run`, or before its data is asked for.
+
+    Attributes
+    ----------
+    request : ExportRequest
+        What is asked for in all.
+    """
+
+    def __init__(
+        self, client: Client, request: ExportRequest, every: object = None, *, fresh: bool = False
+    ) -> None:
+        cuts.check(request, datetime.now(timezone.utc))
+        self.request = request
+        self._client = client
+        self._every = cuts.read_every(every, request)
+        self._fresh = fresh
+        self._known: dict[Piece, _Task] = {}
+        self._tasks = self._lay_out(cuts.cut(request, self._every))
+        self._queue = _Queue()
+        self._faults = 0
+        self._pause_until = 0.0
+        self._waiting_for = ""
+        self._started: tuple[float, float] | None = None
+        self._display = CardDisplay(self.card)
+
+    def run(self, timeout: float | None = None) -> Plan:
+        """Make, follow and fetch the exports, as many at once as the queue takes.
+
+        Exports of the same pieces that were made before are adopted, after a restart too. What
+        proves too large is cut in half. A piece that fails is passed over and told (`status`, the
+        card); `retry` makes it anew. Interrupting leaves the exports running.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds to go on; None goes on as long as it takes.
+
+        Returns
+        -------
+        Plan
+            Itself; nothing is left to do but what failed or is unconfirmed.
+
+        Raises
+        ------
+        ExportTimeout
+            If something was left after `timeout`.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt).
+        InvalidRequest, ApiError, ConnectionFailed
+            If the service refuses the first piece or the account, or faults do not pass.
+        """
+        self._settle(_fetch, timeout)
+        return self
+
+    def retry(self, timeout: float | None = None) -> Plan:
+        """Make the pieces anew that failed or are unconfirmed, and `run`.
+
+        Of an unconfirmed piece look at MyTracker's list of exports first: a second export of it
+        takes a place in the queue for nothing.
+        """
+        for task in self._leaves():
+            if not task.state.is_held or isinstance(task.error, ExportTooLarge):
+                continue
+            is_there = task.export is not None and task.export.status == SUCCESS
+            if is_there and not isinstance(task.error, LinkExpired):
+                task.state = PieceState.FETCHING
+            else:
+                task.state, task.export, task.fresh = PieceState.WAITING, None, True
+            task.error = None
+        return self.run(timeout)
+
+    def cancel(self) -> pd.DataFrame:
+        """Ask the service to cancel the exports that are in progress.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `status`; the message of one that could not be cancelled is the service's.
+        """
+        for task in self._leaves():
+            if task.state is PieceState.RUNNING and task.export is not None:
+                try:
+                    task.export.cancel()
+                except MyTrackerError as error:
+                    task.error = error
+                else:
+                    self._judge(task)
+        self._display.update()
+        return self.status
+
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """The exports made or adopted so far, in the order of their windows."""
+        return tuple(task.export for task in self._leaves() if task.export is not None)
+
+    @property
+    def status(self) -> pd.DataFrame:
+        """A row a piece.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``idRawExport`` (missing where none was made), ``state`` (waiting, in progress,
+            downloading, done, kept, failed, unconfirmed), ``status`` (the service's own word),
+            ``progress``, the first and the last of the window under the names of the parameters,
+            ``filters`` (which part of cut filters), ``message``.
+        """
+        import pandas as pd
+
+        names = cuts.axis_of(self.request).interval.names
+        rows = [
+            (
+                task.export.id_raw_export if task.export else None,
+                task.state.word,
+                task.export.status if task.export else None,
+                task.export.progress if task.export else None,
+                *task.piece.bounds,
+                task.piece.filter_label,
+                str(task.error or ""),
+            )
+            for task in self._leaves()
+        ]
+        columns = ["idRawExport", "state", "status", "progress", *names, "filters", "message"]
+        frame = pd.DataFrame(rows, columns=columns)
+        return frame.astype({"idRawExport": "Int64", "progress": "float64"})
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do but what failed or is unconfirmed."""
+        return all(task.state.is_done or task.state.is_held for task in self._leaves())
+
+    def raise_for_failures(self) -> None:
+        """Raise if a piece failed or is unconfirmed.
+
+        Raises
+        ------
+        ExportFailed
+            If a piece failed; `ExportTooLarge` if one is too large and can't be cut.
+        CreateUnconfirmed
+            If the answers to creates were lost, and nothing else is wrong.
+        """
+        held = [task for task in self._leaves() if task.state.is_held]
+        if not held:
+            return
+        told = [f"  - {_name(task.piece)}: {task.error}" for task in held[:_SHOWN]]
+        more = [f"  - and {len(held) - _SHOWN} more (plan.status)"] * (len(held) > _SHOWN)
+        lines = [
+            f"{len(held)} of {len(list(self._leaves()))} pieces are not there; the others are",
+            *told,
+            *more,
+            "plan.retry() asks for them again",
+        ]
+        text = "\n".join(lines)
+        if all(task.state is PieceState.UNCONFIRMED for task in held):
+            raise CreateUnconfirmed(text, request=held[0].piece.request)
+        too_large = any(isinstance(task.error, ExportTooLarge) for task in held)
+        export = next((task.export for task in held if task.export), None)
+        raise (ExportTooLarge if too_large else ExportFailed)(text, export=export)
+
+    def data(self) -> RawData:
+        """The rows of all pieces, in the order of their windows; `run` first where needed.
+
+        Raises
+        ------
+        ExportFailed, CreateUnconfirmed
+            If a piece is missing.
+        MyTrackerError
+            As `run`.
+        """
+        from mytracker_nb.frames import RawData
+
+        self._tasks = self._lay_out(cuts.cut(self.request, self._every))
+        if not self.is_finished:
+            self.run()
+        self.raise_for_failures()
+        files = [file for export in self.exports for file in export.data().files]
+        return RawData(files, self.request.parameters["selectors"])
+
+    def head(self, n: int = 20) -> pd.DataFrame:
+        """The first rows; as `RawData.head`, over `data`."""
+        return self.data().head(n)
+
+    def to_arrow(self, **options: Any) -> pa.Table:
+        """All rows; as `RawData.to_arrow`, over `data`."""
+        return self.data().to_arrow(**options)
+
+    def to_pandas(self, **options: Any) -> pd.DataFrame:
+        """All rows; as `RawData.to_pandas`, over `data`."""
+        return self.data().to_pandas(**options)
+
+    def to_polars(self, **options: Any) -> pl.DataFrame:
+        """All rows; as `RawData.to_polars`, over `data`."""
+        return self.data().to_polars(**options)
+
+    def to_duckdb(self, *arguments: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+        """All rows; as `RawData.to_duckdb`, over `data`."""
+        return self.data().to_duckdb(*arguments, **options)
+
+    def to_dask(self, *arguments: Any, **options: Any) -> dask.dataframe.DataFrame:
+        """All rows; as `RawData.to_dask`, over `data`."""
+        return self.data().to_dask(*arguments, **options)
+
+    def to_parquet(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        partition_by: str | None = None,
+        params: str | Sequence[str] | None = None,
+    ) -> Path:
+        """Keep the rows as a Parquet dataset, and fetch only what is missing in it.
+
+        A directory of an earlier plan for the same request is gone on with, also where the interval
+        is another one: it holds what any of them asked for. A piece that was fetched before all of
+        its rows were there (3 hours after its window) is fetched anew. What is there is told in
+        ``_manifest.json``.
+
+        Parameters
+        ----------
+        directory : path
+            Where to: a new or empty directory, or that of an earlier plan.
+        partition_by, params
+            As for `RawData.to_parquet`.
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        FileError
+            If the directory holds anything else, or can't be written.
+        ExportFailed, CreateUnconfirmed
+            If a piece is missing; the others are there.
+        MyTrackerError
+            As `run`.
+        """
+        credentials = self._client.credentials
+        source: dict[str, str | int | list[str] | None] = {
+            "service": credentials.base_url,
+            "account": credentials.api_user_id,
+            "partition_by": partition_by,
+            "params": params if params is None or isinstance(params, str) else list(params),
+        }
+        manifest = Manifest(directory, self.request, source)
+
+        def write(task: _Task) -> Callable[[], None]:
+            assert task.export is not None
+            workplace = manifest.workplace()
+            try:
+                task.export.data().to_parquet(workplace, partition_by=partition_by, params=params)
+                parts = parts_in(workplace, task.piece, task.export)
+            except BaseException:
+                shutil.rmtree(workplace, ignore_errors=True)
+                raise
+            return lambda: manifest.add(parts, workplace)
+
+        self._tasks = self._missing_in(manifest)
+        self._settle(write)
+        self.raise_for_failures()
+        return manifest.directory
+
+    def _missing_in(self, manifest: Manifest) -> list[_Task]:
+        """The tasks that bring a directory to what the plan asks for, and what it has of it."""
+        there = manifest.intact()
+        window = cuts.whole(self.request)
+        tasks = self._lay_out(cuts.cut(self.request, self._every, covered=there))
+        for piece, parts in there.items():
+            if not piece.window.overlaps(window):
+                continue
+            if all(part.is_final for part in parts):
+                tasks.append(_Task(piece, PieceState.KEPT))
+                continue
+            known = self._known.get(piece)
+            if known and known.export and known.export.id_raw_export == parts[0].id_raw_export:
+                del self._known[piece]
+            tasks += self._lay_out([piece])
+        for task in tasks:
+            for leaf in task.leaves():
+                if leaf.state is PieceState.DONE:
+                    leaf.state = PieceState.FETCHING
+        return sorted(tasks, key=lambda task: (task.piece.window, task.piece.filter_label))
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self.card().state}>"
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else self.card().text())
+
+    def card(self) -> PlanCard:
+        """The plan as a card."""
+        tasks = list(self._leaves())
+        share = self._share()
+        alerts = [
+            ("error", f"{_name(task.piece)}: {task.error}") for task in tasks if task.state.is_held
+        ]
+        del alerts[_SHOWN:]
+        if any(task.state.is_held for task in tasks):
+            alerts.append(("note", "plan.retry() asks again for what failed or is unconfirmed"))
+        if self._waiting_for:
+            alerts.append(("note", self._waiting_for))
+        seconds_left = None
+        if self._started is not None:
+            since, share_then = self._started
+            if share > share_then:
+                seconds_left = (time.monotonic() - since) * (1 - share) / (share - share_then)
+        credentials = self._client.credentials
+        return PlanCard(
+            request=self.request,
+            windows=tuple(
+                Window(*task.piece.moments, task.state, _name(task.piece, task.export))
+                for task in tasks
+            ),
+            share=share,
+            seconds_left=seconds_left,
+            service=credentials.base_url,
+            api_user_id=credentials.api_user_id,
+            is_sandbox=credentials.is_sandbox,
+            alerts=tuple(alerts),
+        )
+
+    def _lay_out(self, pieces: Iterable[Piece]) -> list[_Task]:
+        """The tasks for `pieces`, with what has become of them before."""
+        return [self._known.setdefault(piece, _Task(piece)) for piece in pieces]
+
+    def _leaves(self) -> Iterator[_Task]:
+        for task in self._tasks:
+            yield from task.leaves()
+
+    def _in(self, state: PieceState) -> list[_Task]:
+        return [task for task in self._leaves() if task.state is state]
+
+    def _share(self) -> float:
+        """How much of the plan is done, by the length of its windows."""
+        tasks = list(self._leaves())
+        total = sum(max(1, task.piece.window.length) for task in tasks)
+        done = sum(max(1, task.piece.window.length) for task in tasks if task.state.is_done)
+        return done / total
+
+    def _settle(self, fetch: _Fetch, timeout: float | None = None) -> None:
+        """Bring every piece as far as it goes, `fetch` what the service has made of it."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self._started = time.monotonic(), self._share()
+        if not self.is_finished:
+            self._display.show()
+        pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
+        downloads: _Downloads = {}
+        try:
+            while not self.is_finished:
+                self._collect(downloads)
+                self._ask()
+                self._look()
+                for task in self._in(PieceState.FETCHING):
+                    if task not in downloads.values():
+                        downloads[pool.submit(fetch, task)] = task
+                self._display.update()
+                if not self.is_finished:
+                    self._rest(downloads, deadline)
+        except KeyboardInterrupt:
+            raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._collect(downloads)
+            self._waiting_for, self._started = "", None
+            self._display.update()
+
+    def _collect(self, downloads: _Downloads) -> None:
+        """Take note of what was fetched."""
+        for future in [future for future in downloads if future.done()]:
+            task = downloads.pop(future)
+            if future.cancelled():
+                continue
+            try:
+                finish = future.result()
+                if finish:
+                    finish()
+            except MyTrackerError as error:
+                task.hold(PieceState.FAILED, error)
+            else:
+                task.state = PieceState.DONE
+
+    def _rest(self, downloads: _Downloads, deadline: float) -> None:
+        """Sleep until there may be something to do."""
+        now = time.monotonic()
+        if now >= deadline:
+            raise ExportTimeout(self._unfinished("the plan is not finished"))
+        running = self._in(PieceState.RUNNING)
+        dues = [max(task.due, self._pause_until) for task in running]
+        if self._in(PieceState.WAITING):
+            place = now if self._queue.has_place(len(running)) else self._queue.retry_at
+            dues.append(max(place, self._pause_until))
+        pause = max(0.0, min([*dues, deadline, now + _LAST_DELAY]) - now)
+        if downloads:
+            wait(downloads, pause, FIRST_COMPLETED)
+        else:
+            time.sleep(pause)
+
+    def _ask(self) -> None:
+        """Make or adopt exports while there is a place for them."""
+        for task in self._in(PieceState.WAITING):
+            running = self._in(PieceState.RUNNING)
+            if time.monotonic() < self._pause_until or not self._queue.has_place(len(running)):
+                return
+            try:
+                task.export = self._obtain(task)
+            except QueueFull as error:
+                numbers = [other.export.id_raw_export for other in running if other.export]
+                self._queue.full(numbers, error.exports)
+                self._waiting_for = f"waiting for a place in the queue: {error}"
+                return
+            except CreateUnconfirmed as error:
+                task.hold(PieceState.UNCONFIRMED, error)
+            except (QuotaExceeded, ConnectionFailed) as error:
+                self._survive(error)
+                return
+            except AccessDenied:
+                raise
+            except ApiError as error:
+                # what is refused from the start is the request; later it is this piece
+                if not self.exports:
+                    raise
+                task.hold(PieceState.FAILED, error)
+            else:
+                self._faults = 0
+                self._waiting_for = ""
+                self._judge(task)
+                self._queue.taken(len(self._in(PieceState.RUNNING)))
+
+    def _obtain(self, task: _Task) -> Export:
+        request = task.piece.request
+        if task.fresh or self._fresh:
+            return self._client.create(request)
+        return self._client.adopt(request, too_large=True) or self._client.export(request)
+
+    def _look(self) -> None:
+        """Look at the exports in progress whose time has come."""
+        for task in self._in(PieceState.RUNNING):
+            now = time.monotonic()
+            if task.export is None or now < max(task.due, self._pause_until):
+                continue
+            try:
+                task.export.refresh()
+            except AccessDenied:
+                raise
+            except NotFound as error:
+                task.hold(PieceState.FAILED, error)
+            except (ApiError, ConnectionFailed) as error:
+                self._survive(error)
+                return
+            else:
+                self._faults = 0
+                self._judge(task)
+            pause = self._client.api.pace.interval(task.delay)
+            task.due = time.monotonic() + pause
+            task.delay = min(_LAST_DELAY, task.delay * _GROWTH)
+
+    def _survive(self, error: ApiError | ConnectionFailed) -> None:
+        """Pause after a fault that may pass; raise it if too many came in a row."""
+        delay = min(_LAST_DELAY, _FIRST_DELAY * _GROWTH**self._faults)
+        if isinstance(error, QuotaExceeded):
+            delay = max(delay, error.retry_after or 0.0)
+        else:
+            self._faults += 1
+            if self._faults > _FAULTS:
+                raise error
+        self._pause_until = time.monotonic() + delay
+        self._waiting_for = f"trying again in {delay:.0f} s: {error}"
+
+    def _judge(self, task: _Task) -> None:
+        """Go on as the service's word on a piece says."""
+        export = task.export
+        assert export is not None
+        reason = f"export {export.id_raw_export}: {export.status}"
+        reason += f": {export.error_message}" if export.error_message else ""
+        if export.status == SUCCESS:
+            task.state = PieceState.FETCHING
+        elif export.status == REFUSED:
+            halves = cuts.halves(task.piece)
+            if halves:
+                task.halves = tuple(self._lay_out(halves))
+            else:
+                step = "It can't be cut further: ask for fewer columns, or set a filter"
+                error = ExportTooLarge(f"{reason}. {step}", export=export)
+                task.hold(PieceState.FAILED, error)
+        elif export.status in (FAILED, CANCELED):
+            task.hold(PieceState.FAILED, ExportFailed(reason, export=export))
+        else:
+            task.state = PieceState.RUNNING
+
+    def _unfinished(self, what: str) -> str:
+        running = len(self._in(PieceState.RUNNING))
+        goes_on = f"{running} export{'s' * (running != 1)} at the service"
+        return (
+            f"{what}: {self.card().state}. {goes_on} go on by themselves. Run the cell again, or "
+            "plan.run(): it takes up where it was"
+        )
+
+
+def _name(piece: Piece, export: Export | None = None) -> str:
+    """A piece in a few words."""
+    first, last = piece.bounds
+    window = str(first) if first == last else f"{first} to {last}"
+    number = f"export {export.id_raw_export}" if export else ""
+    return ", ".join(filter(None, [window, piece.filter_label, number]))
+
+
+def _fetch(task: _Task) -> None:
+    """Fetch the files of a piece into the cache."""
+    assert task.export is not None
+    task.export.data().fetch()
+
+
+def plan(*, every: object = None, fresh: bool = False, **parameters: Any) -> Plan:
+    """Plan one large wish as many exports with the account in use.
+
+    Parameters
+    ----------
+    every : str or datetime.timedelta, optional
+        The length of a window: ``"1d"``, ``"7d"``; where `tsFrom` and `tsTo` are given also
+        ``"6h"``. None and ``"auto"`` start with one export and cut only what proves too large.
+    fresh : bool
+        Whether to make new exports in any case, rather than adopt earlier ones.
+    **parameters
+        Those of `ExportRequest`; filters may have more than 1000 values.
+
+    Returns
+    -------
+    Plan
+        Nothing is asked for before its `run`, or before its data is asked for.
+
+    Raises
+    ------
+    InvalidRequest
+        If the request has errors, or a cut would change the answer.
+    CredentialsMissing
+        If no account is known.
+    """
+    return Plan(default_client(), ExportRequest(**parameters), every, fresh=fresh)

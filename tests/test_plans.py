@@ -1,0 +1,656 @@
+"""Plans: one large wish as many exports, over real HTTP."""
+
+from __future__ import annotations
+
+import _thread
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mytracker_nb as mt
+from mytracker_nb import credentials
+from mytracker_nb.credentials import Credentials
+from mytracker_nb.manifest import FILE
+from mytracker_nb.pace import Pace
+from mytracker_nb.plans import Plan
+from mytracker_nb.sandbox.server import Sandbox
+
+WEEK = {
+    "event": "installs",
+    "selectors": ["idDevice", "tsEvent", "countryTitle"],
+    "dateFrom": "2026-10-05",
+    "dateTo": "2026-10-11",
+}
+
+
+class Desk:
+    """A sandbox and one who plans there, as after a restart of the kernel each time."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    @property
+    def client(self) -> mt.Client:
+        sandbox = self.sandbox
+        client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+        client.api.pace = Pace({1.0: 1000})
+        return client
+
+    def plan(self, every: object = None, **parameters: Any) -> Plan:
+        return Plan(self.client, mt.ExportRequest(**{**WEEK, **parameters}), every)
+
+    @property
+    def creates(self) -> int:
+        return sum(call.path.endswith("/create.json") for call in self.sandbox.requests)
+
+    def wishes(self) -> list[tuple[str, str]]:
+        """The days of all exports that were made, in order."""
+        zone = timezone(timedelta(hours=3))
+        return [
+            tuple(
+                datetime.fromtimestamp(seconds, zone).date().isoformat()
+                for seconds in (export.wish.ts_from, export.wish.ts_to)
+            )
+            for export in self.sandbox.exports.values()
+        ]
+
+    def rows(self, *ids: int) -> Counter[str]:
+        """The lines of exports, headers apart."""
+        lines: Counter[str] = Counter()
+        for number in ids:
+            for text in self.sandbox.served(number):
+                lines.update(text.splitlines()[1:])
+        return lines
+
+    def rows_of(self, plan: Plan) -> Counter[str]:
+        return self.rows(*(export.id_raw_export for export in plan.exports))
+
+    def rows_at_once(self, **parameters: Any) -> Counter[str]:
+        """The rows of one export, from a service that has no limits."""
+        with mt.sandbox.start(seconds=0, without_quotas=True) as other:
+            desk = Desk(other)
+            return desk.rows(desk.client.create(mt.ExportRequest(**parameters)).id_raw_export)
+
+
+@pytest.fixture
+def start(start_sandbox: Callable[..., Sandbox]) -> Callable[..., Desk]:
+    return lambda **config: Desk(start_sandbox(**config))
+
+
+def words(plan: Plan) -> list[str]:
+    return list(plan.status["state"])
+
+
+def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., Desk]) -> None:
+    desk = start()
+    plan = desk.plan("1d")
+    assert "0 of 7 done" in plan.card().text()
+    assert len(plan.status) == 7
+    assert plan.exports == ()
+    assert desk.sandbox.requests == []
+
+
+def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start(seconds=0.2)
+    plan = desk.plan("2d")
+    frame = plan.to_pandas()
+    one = desk.client.create(mt.ExportRequest(**WEEK)).wait()
+    pd.testing.assert_frame_equal(
+        frame, one.data().to_pandas(), check_categorical=False, check_dtype=True
+    )
+    assert desk.wishes()[:4] == [
+        ("2026-10-05", "2026-10-06"),
+        ("2026-10-07", "2026-10-08"),
+        ("2026-10-09", "2026-10-10"),
+        ("2026-10-11", "2026-10-11"),
+    ]
+
+
+def test_every_target_has_all_rows(start: Callable[..., Desk]) -> None:
+    desk = start()
+    plan = desk.plan("3d").run()
+    count = len(plan.to_pandas())
+    assert count > 100
+    assert plan.to_arrow().num_rows == count
+    assert len(plan.to_polars()) == count
+    assert len(plan.to_duckdb()) == count
+    assert len(plan.to_dask()) == count
+    assert plan.head(5).equals(plan.to_pandas().head(5))
+    assert desk.creates == 3
+
+
+def test_what_was_fetched_is_not_fetched_again(start: Callable[..., Desk]) -> None:
+    desk = start()
+    plan = desk.plan("3d").run()
+    before = len(desk.sandbox.requests)
+    plan.to_pandas()
+    assert len(desk.sandbox.requests) == before
+
+
+EVENTS = st.sampled_from(["installs", "sessions", "customEvents", "payments", "userPayments"])
+ZONES = st.sampled_from(["Europe/Moscow", "America/New_York", "Asia/Katmandu", "Pacific/Auckland"])
+FIRST_DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
+
+
+@st.composite
+def wishes(draw: st.DrawFn) -> dict[str, Any]:
+    """Requests for a few days around changes of clocks, by days, by times or by both."""
+    wish: dict[str, Any] = {
+        "event": draw(EVENTS),
+        "selectors": ["idDevice", "tsEvent", "dtEvent", "idCountry"],
+        "timezone": draw(ZONES),
+    }
+    kinds = draw(st.sampled_from([("days",), ("times",), ("days", "times")]))
+    if "days" in kinds:
+        day = FIRST_DAY.date() + timedelta(days=draw(st.integers(0, 60)))
+        wish["dateFrom"] = day
+        wish["dateTo"] = day + timedelta(days=draw(st.integers(0, 12)))
+    if "times" in kinds:
+        start = int(FIRST_DAY.timestamp()) + draw(st.integers(0, 60 * 86_400))
+        wish["tsFrom"] = start
+        wish["tsTo"] = start + draw(st.integers(0, 10 * 86_400))
+    if draw(st.booleans()):
+        wish["idCountry"] = draw(st.lists(st.sampled_from([188, 233, 23]), min_size=1))
+    if draw(st.booleans()):
+        wish["idApp"] = draw(st.sampled_from([range(5001, 5003), range(4500, 6000)]))
+    return wish
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Sandbox]:
+    """A service with little patience for rows."""
+    with mt.sandbox.start(seconds=0, without_quotas=True, max_rows=400, files=1) as running:
+        yield running
+
+
+@given(wish=wishes(), hours=st.sampled_from([None, 6, 24, 72, 168]))
+@settings(max_examples=25)
+def test_the_union_of_the_pieces_is_what_was_asked_for(
+    sandbox: Sandbox, small: Sandbox, wish: dict[str, Any], hours: int | None
+) -> None:
+    only_days = "tsFrom" not in wish
+    every = timedelta(hours=24 if hours == 6 and only_days else hours) if hours else None
+    plan = Plan(Desk(small).client, mt.ExportRequest(**wish), every).run()
+    failed = plan.status[plan.status["state"] == "failed"]
+    # a day with more rows than the service hands out is told
+    assert failed["message"].str.contains("Too many lines").all()
+    if len(failed):
+        return
+    # all apps there are
+    one = {**wish, "idApp": []} if len(wish.get("idApp", ())) > 1000 else wish
+    whole = Desk(sandbox).client.create(mt.ExportRequest(**one))
+    assert Desk(small).rows_of(plan) == Desk(sandbox).rows(whole.id_raw_export)
+
+
+def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=0.8, queue=3)
+    plan = desk.plan("1d").run()
+    exports = list(desk.sandbox.exports.values())
+    assert len(exports) == 7
+    begins = sorted(export.created for export in exports)
+    # three at once: the next three as soon as these end, and one after them
+    assert begins[2] - begins[0] < 0.8
+    assert begins[6] - begins[0] < 3 * (0.8 + 1.5)
+    assert desk.creates - len(exports) <= 1
+    assert "7 of 7 done" in plan.card().text()
+
+
+def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start(seconds=600, queue=2)
+    others = [desk.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
+    plan = desk.plan("4d")
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1.2)
+    told = plan.card().text()
+    assert words(plan) == ["waiting", "waiting"]
+    assert desk.creates <= 5
+    for other in others:
+        other.cancel()
+    desk.sandbox.clock.advance(10)
+    with pytest.raises(mt.ExportTimeout) as caught:
+        plan.run(timeout=3)
+    assert words(plan) == ["in progress", "in progress"]
+    assert "0 of 2 done" in str(caught.value)
+    assert "0 of 2 done" in told
+
+
+@contextmanager
+def interrupted_when(happens: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt the main thread, as the stop button does, once something happens."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            if happens():
+                _thread.interrupt_main()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def test_while_it_waits_for_a_place_the_card_says_who_takes_it(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=600, queue=1)
+    other = desk.client.create(mt.ExportRequest(**WEEK, rooted=1))
+    plan = desk.plan("4d")
+    told: list[str] = []
+
+    def waits() -> bool:
+        told.append(" ".join(plan.card().text().split()))
+        return "waiting for a place" in told[-1]
+
+    with interrupted_when(waits), pytest.raises(mt.WaitInterrupted):
+        plan.run(timeout=20)
+    assert "Maximum number of simultaneous requests reached" in told[-1]
+    assert f"filled by {other.id_raw_export}" in told[-1]
+    assert "waiting for a place" not in plan.card().text()
+
+
+def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start(seconds=600, queue=2)
+    plan = desk.plan("2d")
+    stop = interrupted_when(lambda: "0 of 4" in plan.card().text() and len(plan.exports) == 2)
+    with stop, pytest.raises(mt.WaitInterrupted) as caught:
+        plan.run(timeout=20)
+    assert "Run the cell again" in str(caught.value)
+    assert not any(export.canceled for export in desk.sandbox.exports.values())
+
+
+def test_what_proves_too_large_is_cut_in_half(start: Callable[..., Desk]) -> None:
+    desk = start(max_rows=150)
+    plan = desk.plan().run()
+    assert plan.is_finished
+    assert set(words(plan)) == {"done"}
+    assert len(plan.exports) > 1
+    bounds = plan.status[["dateFrom", "dateTo"]].to_numpy().ravel()
+    assert list(bounds) == sorted(bounds)
+    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+
+
+def test_what_proved_too_large_is_not_asked_again_after_a_restart(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start(max_rows=150)
+    rows = desk.rows_of(desk.plan().run())
+    creates = desk.creates
+    assert desk.rows_of(desk.plan().run()) == rows
+    assert desk.creates == creates
+
+
+@pytest.mark.parametrize(
+    ("parameters", "smallest"),
+    [
+        ({}, "2026-10-05"),
+        ({"dateFrom": "", "dateTo": "", "tsFrom": 1_790_000_000, "tsTo": 1_790_003_599}, None),
+    ],
+)
+def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
+    start: Callable[..., Desk], parameters: dict[str, Any], smallest: str | None
+) -> None:
+    desk = start()
+    for _ in range(20):
+        desk.sandbox.exports.outcomes.append("Too many lines in export")
+    plan = desk.plan(**parameters).run()
+    failed = plan.status.query("state == 'failed'")
+    assert len(failed) > 0
+    assert failed["message"].str.contains("cut further").all()
+    first = failed.iloc[0]
+    if smallest:
+        assert (first["dateFrom"], first["dateTo"]) == (smallest, smallest)
+    else:
+        assert set(plan.status["tsTo"] - plan.status["tsFrom"]) == {899}
+    with pytest.raises(mt.ExportTooLarge, match="Too many lines in export"):
+        plan.to_pandas()
+    creates = desk.creates
+    plan.retry()
+    assert desk.creates == creates
+
+
+def test_it_takes_up_after_a_restart(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=0.8, queue=2)
+    with pytest.raises(mt.ExportTimeout) as caught:
+        desk.plan("1d").run(timeout=1.5)
+    assert "of 7 done" in str(caught.value)
+    done = desk.creates
+    assert 2 <= len(desk.sandbox.exports) < 7
+    desk.sandbox.clock.advance(10)
+    plan = desk.plan("1d").run()
+    assert len(desk.sandbox.exports) == 7
+    assert done < desk.creates
+    assert Counter(desk.wishes()) == Counter(set(desk.wishes()))
+    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+
+
+def test_a_failed_piece_is_passed_over_told_and_made_anew_on_wish(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start()
+    desk.sandbox.exports.outcomes.extend(["", "Error occurred"])
+    plan = desk.plan("2d").run()
+    assert words(plan) == ["done", "failed", "done", "done"]
+    assert "x 1 failed" in plan.card().text()
+    assert "Error occurred" in plan.card().html()
+    with pytest.raises(mt.ExportFailed, match="2026-10-07 to 2026-10-08") as caught:
+        plan.to_pandas()
+    assert caught.value.export is plan.exports[1]
+    assert desk.creates == 4
+    assert words(plan.retry()) == ["done"] * 4
+    assert desk.creates == 5
+    assert len(plan.to_pandas()) == sum(desk.rows_at_once(**WEEK).values())
+
+
+def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start()
+    desk.sandbox.faults.add(path="/create.json", after=1, reset="after")
+    plan = desk.plan("2d").run()
+    assert words(plan) == ["done", "unconfirmed", "done", "done"]
+    assert "? 1 unconfirmed" in plan.card().text()
+    again = desk.plan("2d").run()  # as after a restart
+    assert words(plan.run()) == words(again) == ["done", "unconfirmed", "done", "done"]
+    assert len(desk.sandbox.exports) == 4
+    with pytest.raises(mt.CreateUnconfirmed, match=r"plan\.retry\(\)"):
+        again.to_pandas()
+    assert words(again.retry()) == ["done"] * 4
+    assert desk.rows_of(again) == desk.rows_at_once(**WEEK)
+
+
+def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., Desk]) -> None:
+    desk = start()
+    desk.sandbox.faults.add(path="/create.json", times=2, status=429)
+    plan = desk.plan("4d").run()
+    assert words(plan) == ["done", "done"]
+    assert len(desk.sandbox.exports) == 2
+
+
+def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=0.5)
+    desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
+    desk.sandbox.faults.add(path=".csv.gz", every=3, times=None, truncate=50)
+    desk.sandbox.faults.add(path="/create.json", every=2, times=None, status=429)
+    plan = desk.plan("2d").run()
+    assert words(plan) == ["done"] * 4
+    assert desk.creates == 7
+    assert len(desk.sandbox.exports) == 4
+    assert len(plan.to_pandas()) == sum(desk.rows_at_once(**WEEK).values())
+
+
+def test_an_export_that_the_service_forgot_is_told(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=600)
+    plan = desk.plan("4d")
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=0)
+    desk.sandbox.exports.pop(1)
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=2)
+    assert words(plan) == ["failed", "in progress"]
+
+
+def test_files_that_expired_are_told_and_come_back_with_a_new_export(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start()
+    desk.sandbox.faults.add(path=".csv.gz", status=404)
+    plan = desk.plan("4d").run()
+    assert sorted(words(plan)) == ["done", "failed"]
+    assert words(plan.retry()) == ["done", "done"]
+    assert desk.creates == 3
+
+
+def test_a_refused_request_is_told_at_once(start: Callable[..., Desk]) -> None:
+    desk = start(permission=False)
+    with pytest.raises(mt.BadRequest, match="Export permissions required"):
+        desk.plan("1d").run()
+    assert desk.creates == 1
+
+
+def test_cancel_ends_what_is_in_progress(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=600, queue=2)
+    plan = desk.plan("3d")
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=0)
+    status = plan.cancel()
+    assert list(status["status"][:2]) == ["Canceled by user"] * 2
+    assert list(status["state"]) == ["failed", "failed", "waiting"]
+    assert all(export.canceled for export in desk.sandbox.exports.values())
+
+
+def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=1, queue=1)
+    desk.plan("3d").run()
+    paths = [call.path.rpartition("/")[2] for call in desk.sandbox.requests]
+    last_create = max(n for n, path in enumerate(paths) if path == "create.json")
+    assert any(path.endswith(".csv.gz") for path in paths[:last_create])
+
+
+def test_filters_of_more_than_1000_values_are_several_exports(start: Callable[..., Desk]) -> None:
+    desk = start()
+    plan = desk.plan("4d", idApp=range(4500, 6000)).run()
+    assert list(plan.status["filters"]) == ["idApp 1", "idApp 2"] * 2
+    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+
+
+def test_plan_uses_the_account_in_use(
+    start: Callable[..., Desk], no_account: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = start().sandbox
+    credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
+    plan = mt.plan(**WEEK, every="4d")
+    assert words(plan.run()) == ["done", "done"]
+    assert "[SANDBOX]" in plan.card().text()
+    with pytest.raises(mt.InvalidRequest, match="selectors: is missing"):
+        mt.plan(event="installs", dateFrom="2026-10-01", dateTo="2026-10-02")
+
+
+# Incremental
+
+
+def parts(directory: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((directory / FILE).read_text())["parts"]
+    return found
+
+
+def lines(frame: pd.DataFrame) -> Counter[tuple[str, ...]]:
+    return Counter(frame.astype(str).fillna("").itertuples(index=False, name=None))
+
+
+def rows_in(directory: Path) -> Counter[tuple[str, ...]]:
+    return lines(pd.read_parquet(directory))
+
+
+def rows_asked(desk: Desk, **parameters: Any) -> Counter[tuple[str, ...]]:
+    export = desk.client.create(mt.ExportRequest(**{**WEEK, **parameters}))
+    return lines(export.wait().data().to_pandas())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "installs"
+
+
+def test_the_manifest_tells_what_each_file_is(start: Callable[..., Desk], directory: Path) -> None:
+    desk = start()
+    plan = desk.plan("3d")
+    assert plan.to_parquet(directory) == directory
+    assert rows_in(directory) == rows_asked(desk)
+    listed = parts(directory)
+    files = {path.name for path in directory.iterdir()} - {FILE}
+    assert {part["file"] for part in listed} == files
+    assert {part["idRawExport"] for part in listed} == {1, 2, 3}
+    assert sum(part["rows"] for part in listed) == len(plan.to_pandas())
+    for part in listed:
+        content = (directory / part["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == part["sha256"]
+        assert part["request"]["event"] == "installs"
+    assert (listed[0]["request"]["dateFrom"], listed[0]["request"]["dateTo"]) == (
+        "2026-10-05",
+        "2026-10-07",
+    )
+
+
+def test_a_longer_window_fetches_only_what_is_missing(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    desk.plan("3d").to_parquet(directory)
+    longer = {"dateFrom": "2026-10-04", "dateTo": "2026-10-14"}
+    plan = desk.plan("3d", **longer)
+    plan.to_parquet(directory)
+    assert desk.wishes()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
+    assert words(plan) == ["done", "kept", "kept", "kept", "done"]
+    assert rows_in(directory) == rows_asked(desk, **longer)
+
+
+def test_the_same_again_fetches_nothing(start: Callable[..., Desk], directory: Path) -> None:
+    desk = start()
+    desk.plan("3d").to_parquet(directory)
+    before = len(desk.sandbox.requests)
+    desk.plan().to_parquet(directory)
+    assert len(desk.sandbox.requests) == before
+
+
+def test_days_that_were_not_closed_are_fetched_anew(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    open_days = {"dateFrom": "today-3d", "dateTo": "today"}
+    plan = desk.plan("1d", **open_days)
+    plan.to_parquet(directory)
+    newest = parts(directory)[-1]
+    plan = desk.plan("1d", **open_days)
+    plan.to_parquet(directory)
+    assert words(plan)[0] == "kept"
+    assert words(plan)[-1] == "done"
+    assert parts(directory)[-1]["idRawExport"] > newest["idRawExport"]
+    assert len(parts(directory)) == len({part["file"] for part in parts(directory)})
+    assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory))
+
+
+def test_one_plan_fetches_open_days_anew_too(start: Callable[..., Desk], directory: Path) -> None:
+    desk = start()
+    plan = desk.plan(dateFrom="today", dateTo="today").run()
+    plan.to_parquet(directory)
+    assert desk.creates == 1
+    plan.to_parquet(directory)
+    assert desk.creates == 2
+
+
+def test_a_part_is_replaced_only_once_all_of_it_is_there_again(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    open_days = {"dateFrom": "today-3d", "dateTo": "today"}
+    desk.plan(**open_days).to_parquet(directory)
+    before = rows_in(directory)
+    desk.sandbox.exports.outcomes.extend(["Too many lines in export", "", "Error occurred"])
+    plan = desk.plan(**open_days)
+    with pytest.raises(mt.ExportFailed):
+        plan.to_parquet(directory)
+    assert rows_in(directory) == before
+    plan.retry()
+    plan.to_parquet(directory)
+    assert len(rows_in(directory)) >= len(before)
+    assert {part["idRawExport"] for part in parts(directory)}.isdisjoint({1, 2, 4})
+
+
+def test_parts_of_another_request_are_an_error_that_names_it(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    desk.plan("3d").to_parquet(directory)
+    creates = desk.creates
+    with pytest.raises(mt.FileError, match="idCountry is not given there and 188 here"):
+        desk.plan("3d", idCountry="RU").to_parquet(directory)
+    with pytest.raises(mt.FileError, match="event is installs there and sessions here"):
+        desk.plan(event="sessions").to_parquet(directory)
+    with pytest.raises(mt.FileError, match="params is not given there and map here"):
+        desk.plan("3d").to_parquet(directory, params="map")
+    with pytest.raises(mt.FileError, match="service is "):
+        start().plan("3d").to_parquet(directory)
+    assert desk.creates == creates
+
+
+def test_the_order_of_a_filter_s_values_makes_no_other_request(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    desk.plan(idCountry="RU,KZ", timezone="Europe/Moscow").to_parquet(directory)
+    desk.plan(idCountry="KZ,RU").to_parquet(directory)
+    assert desk.creates == 1
+
+
+def test_files_of_strangers_are_an_error(start: Callable[..., Desk], directory: Path) -> None:
+    desk = start()
+    directory.mkdir()
+    (directory / "other.parquet").write_bytes(b"")
+    with pytest.raises(mt.FileError, match=r"other\.parquet"):
+        desk.plan().to_parquet(directory)
+    (directory / "other.parquet").unlink()
+    (directory / FILE).write_text("{")
+    with pytest.raises(mt.FileError, match=FILE):
+        desk.plan().to_parquet(directory)
+    assert desk.sandbox.requests == []
+
+
+@pytest.mark.parametrize("harm", ["change", "remove"])
+def test_a_damaged_part_is_fetched_anew(
+    start: Callable[..., Desk], directory: Path, harm: str
+) -> None:
+    desk = start()
+    desk.plan("3d").to_parquet(directory)
+    before = rows_in(directory)
+    path = directory / parts(directory)[0]["file"]
+    if harm == "change":
+        path.write_bytes(b"PAR1")
+    else:
+        path.unlink()
+    plan = desk.plan("3d")
+    plan.to_parquet(directory)
+    assert words(plan) == ["done", "kept", "kept"]
+    assert rows_in(directory) == before
+    assert len(parts(directory)) == len(list(directory.glob("*.parquet")))
+
+
+def test_partitions_can_be_gone_on_with(start: Callable[..., Desk], directory: Path) -> None:
+    desk = start()
+    wish = {"selectors": ["idDevice", "dtEvent"]}
+    desk.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
+    desk.plan("3d", **wish, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
+    assert desk.creates == 4
+    assert len(list(directory.glob("dtEvent=*"))) == 8
+    count = sum(desk.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
+    assert len(pd.read_parquet(directory)) == count
+
+
+def test_filters_in_parts_and_the_interval_are_covered_together(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    desk.plan(idApp=range(4500, 6000)).to_parquet(directory)
+    desk.plan(idApp=range(5999, 4499, -1), dateTo="2026-10-12").to_parquet(directory)
+    assert desk.creates == 4
+    count = sum(desk.rows_at_once(**{**WEEK, "dateTo": "2026-10-12"}).values())
+    assert len(pd.read_parquet(directory)) == count
