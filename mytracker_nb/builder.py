@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -23,17 +21,33 @@ import traitlets
 
 from mytracker_nb import notation
 from mytracker_nb.card import Card
-from mytracker_nb.controls import Field, ManyOf, field_for, problems_html
-from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.controls import (
+    ChoiceField,
+    DayField,
+    Field,
+    ListField,
+    TextField,
+    WordField,
+    problems_html,
+)
+from mytracker_nb.errors import InvalidRequest
 from mytracker_nb.exports import Export
-from mytracker_nb.parameters import INTERVALS, PARAMETERS, Holds, Parameter, find_parameter
+from mytracker_nb.parameters import (
+    INTERVALS,
+    PARAMETERS,
+    Holds,
+    Interval,
+    Parameter,
+    find_parameter,
+)
+from mytracker_nb.pickers import ManyOf, OneOf
 from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.snapshot import Snapshot
 from mytracker_nb.submission import Submission
 
 __all__ = ["RequestBuilder"]
 
-_QUIET_SECONDS = 1.0  # without a change, before what a saved notebook shows is brought up to date
 _CUSTOM = "Custom"
 _URL = re.compile(r"\s*(https?://|curl\s)|\s*\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$")
 
@@ -74,19 +88,18 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
 
     def __init__(self, /, **parameters: Any) -> None:
         self._applying = False
-        self._id = uuid.uuid4().hex
-        self._display_pending: threading.Timer | None = None
-        self._displayed = False
+        self._snapshot = Snapshot(self._static)
         self._options: list[str] = []  # those of the magic, such as --frame df
         self._loose: dict[str, Any] = {}  # what was given and has no field
-        self._fields = {name: field_for(parameter) for name, parameter in PARAMETERS.items()}
+        plain = widgets.Layout()
+        self._fields = {name: _field_for(row, plain) for name, row in PARAMETERS.items()}
         self.request = ExportRequest()
         self._submission = Submission(self.request)
         traitlets.dlink((self._submission, "export"), (self, "export"))
-        self._submission.observe(lambda _: self._refresh_display(), "changed")
+        self._submission.observe(lambda _: self._snapshot.refresh(), "changed")
         super().__init__(self._layout())
         self.add_class("mytracker-builder")
-        self.add_class(f"mytracker-live-{self._id}")
+        self.add_class(self._snapshot.live)
         for field in self._fields.values():
             field.observe(self._on_field, "value")
         self._fill(parameters)
@@ -94,9 +107,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
     @property
     def visible(self) -> tuple[str, ...]:
         """The names of the parameters that are shown now, in the order of the documentation."""
-        return tuple(
-            name for name, field in self._fields.items() if field.layout.display != "none"
-        )
+        return tuple(name for name, field in self._fields.items() if field.layout.display != "none")
 
     def field(self, name: str) -> Field:
         """The control of the parameter called `name`; its ``.value`` is the parameter's.
@@ -134,9 +145,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         # days and what belongs to them in one row, exact times in the next
         rows = [
             _grid(
-                field
-                for field in inside["when"]
-                if (field.parameter.holds is Holds.TIME) is exact
+                field for field in inside["when"] if (field.parameter.holds is Holds.TIME) is exact
             )
             for exact in (False, True)
         ]
@@ -155,7 +164,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         return [
             widgets.HTML(f"<style>{_css()}</style>"),
             _part("", *inside["what"]),
-            _part("Interval", self._presets, rows[0], self._words, _caption("Or exact times"), rows[1]),
+            _part(
+                "Interval", self._presets, rows[0], self._words, _caption("Or exact times"), rows[1]
+            ),
             _part("", *inside["columns"]),
             _part("Filters", _grid(inside["filters"]), self._fold, self._folded),
             _part("Code", *self._code()),
@@ -225,19 +236,27 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
     def _fill(self, given: Mapping[str, Any]) -> None:
         """Take the whole of `given` into the form."""
         with self._applied():
-            self._set_fields(ExportRequest(**given))
+            self._set_fields(given)
             self._from_fields()
 
-    def _set_fields(self, request: ExportRequest) -> None:
-        given = request.parameters
-        self._loose = {name: value for name, value in given.items() if name not in self._fields}
+    def _set_fields(self, given: Mapping[str, Any]) -> None:
+        values: dict[str, Any] = {}
+        self._loose = {}
+        for name, value in given.items():
+            parameter = find_parameter(name)
+            if parameter is None:
+                self._loose[name] = value
+            elif parameter.name in values:  # a list under both of its names
+                values[parameter.name] = [values[parameter.name], value]
+            else:
+                values[parameter.name] = _plain(value)
         for name, field in self._fields.items():
-            field.value = _plain(given.get(name))
+            field.value = values.get(name)
 
     def _from_fields(self) -> None:
         """Make the request out of the fields that apply to the event."""
-        event = ExportRequest(event=self._fields["event"].value).parameters.get("event")
-        given = {name: field.value for name, field in self._shown(event)}
+        event = ExportRequest(event=self._fields["event"].given).parameters.get("event")
+        given = {name: field.given for name, field in self._shown(event)}
         request = ExportRequest(**given, **self._loose)
         text = request.to_magic()
         if self._options:
@@ -254,7 +273,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         else:
             request = ExportRequest.from_magic(text, _known)
             self._options = notation.parse_magic(text, _known).options
-        self._set_fields(request)
+        self._set_fields(request.parameters)
         self._apply(request, text)
 
     def _shown(self, event: Any) -> Iterator[tuple[str, Field]]:
@@ -288,7 +307,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         self.problems = problems
         self.magic = text
         self.parameters = {name: _plain(value) for name, value in given.items()}
-        self._refresh_display()
+        self._snapshot.refresh()
 
     def _suggest(self, event: Any) -> None:
         sets = starting_sets(event if isinstance(event, str) else None)
@@ -301,7 +320,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if first is None and last is None:
             self._presets.value = None
         else:
-            preset = preset_of(first, last, datetime.now(request.zone).date())
+            preset = preset_of(str(first), str(last), datetime.now(request.zone).date())
             self._presets.value = preset.title if preset else _CUSTOM
 
     def _show_fold(self, request: ExportRequest, shown: Mapping[str, Field]) -> None:
@@ -340,41 +359,28 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         return {"text/html": html, "text/plain": text}
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        return super()._repr_mimebundle_(**options) | self._static()
+        view: dict[str, Any] = super()._repr_mimebundle_(**options)
+        return view | self._static()
 
     def _ipython_display_(self) -> None:
-        """Show the live form and, beside it, what is to be seen where it can't be live.
+        self._snapshot.show(super()._repr_mimebundle_())
 
-        JupyterLab prefers the live view and says "model not found" in a saved notebook, whatever
-        stands beside the view in the same output. So there are two outputs, each of which hides
-        the other: the static one is hidden while the live one is on the page, and hides what is
-        left of the live one when it is not.
-        """
-        view = super()._repr_mimebundle_()
-        _publish(view | {"text/plain": ""})
-        self._displayed = True
-        self._publish_static(update=False)
 
-    def _publish_static(self, *, update: bool) -> None:
-        static = self._static()
-        live, name = f".mytracker-live-{self._id}", f"mytracker-static-{self._id}"
-        view = '[data-mime-type="application/vnd.jupyter.widget-view+json"]'
-        static["text/html"] = (
-            f"<style>body:has({live}) .{name} {{ display: none }}\n"
-            f"body:not(:has({live})) .jp-OutputArea:has(.{name}) {view} {{ display: none }}</style>"
-            f'<div class="{name}">{static["text/html"]}</div>'
-        )
-        _publish(static, display_id=self._id, update=update)
-
-    def _refresh_display(self) -> None:
-        """Bring what a saved notebook will show up to date, once the changes have ended."""
-        if not self._displayed:
-            return
-        if self._display_pending is not None:
-            self._display_pending.cancel()
-        self._display_pending = threading.Timer(_QUIET_SECONDS, self._publish_static, kwargs={"update": True})
-        self._display_pending.daemon = True
-        self._display_pending.start()
+def _field_for(parameter: Parameter, plain: widgets.Layout) -> Field:
+    """The control that suits a row of the table."""
+    names = parameter.dictionary
+    kind: type[Field]
+    if names is None and parameter.many:
+        kind = ListField
+    elif names is None:
+        kind = DayField if parameter.holds is Holds.DATE else TextField
+    elif parameter.many:
+        kind = ManyOf
+    elif names.numeric:
+        kind = ChoiceField
+    else:
+        kind = OneOf if any(entry.title for entry in names.values()) else WordField
+    return kind(parameter, plain)
 
 
 def _section(parameter: Parameter) -> str:
@@ -387,7 +393,7 @@ def _section(parameter: Parameter) -> str:
     return "when" if in_interval or not parameter.filters else "filters"
 
 
-def _days() -> "Interval":
+def _days() -> Interval:
     """The interval of days."""
     return next(pair for pair in INTERVALS if PARAMETERS[pair.start].holds is Holds.DATE)
 
@@ -435,9 +441,3 @@ def _known(expression: str) -> Any:
     """
     names = getattr(_shell(), "user_ns", {})
     return names[expression] if expression in names else notation.literal(expression)
-
-
-def _publish(data: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
-    from IPython.display import display
-
-    display(data, raw=True, display_id=display_id, update=update)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -125,7 +126,8 @@ def _duration(seconds: int) -> str:
     return " ".join(parts[:2]).replace("1 days", "1 day")
 
 
-def starting_sets(event: str | None) -> dict[str, tuple[str, ...]]:
+@cache
+def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
     """Columns to start an export of `event` with, by a title.
 
     They are drawn from what real requests are known to have used; columns that slow an export are

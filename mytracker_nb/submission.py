@@ -59,10 +59,13 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         """What there is to be seen of the export, as HTML; ``""`` before there is one."""
         return "" if self.export is None else self.export.card().html() + self._preview_html
 
-    @traitlets.observe("request")
-    def _judge(self, change: Any) -> None:
-        self._submit.disabled = not change.new.is_valid
-        self._summary.value = _summary(change.new)
+    @traitlets.observe("request", "export")
+    def _judge(self, change: Any = None) -> None:
+        made = ""
+        if self.export is not None and self._stands(self.export):
+            made = f"This request was submitted as export {self.export.id_raw_export}."
+        self._submit.disabled = bool(made) or not self.request.is_valid
+        self._summary.value = _summary(self.request, made)
 
     def submit(self) -> Export:
         """Make the export, or adopt an earlier one; the same request is not made twice.
@@ -103,7 +106,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         def run() -> None:
             try:
                 act(*given)
-            except MyTrackerError as error:
+            except Exception as error:  # in a thread, nobody else would see it
                 self._complain(error)
 
         threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
@@ -130,14 +133,17 @@ class Submission(widgets.VBox):  # type: ignore[misc]
             if export is self.export:
                 self._card.value = export.card().html()
                 self._cancel.disabled = export.is_finished or export.is_cancellable is False
+                self._judge()
                 self.changed += 1
 
     def _show_rows(self, export: Export) -> None:
         frame = export.data().head(_PREVIEW_ROWS)
         table = frame.to_html(index=False, border=0, na_rep="", max_rows=None)
         load = f"df = mt.Client().attach({export.id_raw_export}).to_pandas()"
-        count = f"the first {len(frame)} rows" if len(frame) == _PREVIEW_ROWS else (
-            "the only row" if len(frame) == 1 else f"all {len(frame)} rows"
+        count = (
+            f"the first {len(frame)} rows"
+            if len(frame) == _PREVIEW_ROWS
+            else ("the only row" if len(frame) == 1 else f"all {len(frame)} rows")
         )
         with self._lock:
             if export is self.export:
@@ -148,19 +154,20 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 )
                 self.changed += 1
 
-    def _complain(self, error: MyTrackerError | None) -> None:
+    def _complain(self, error: Exception | None) -> None:
         text = "" if error is None else f"{type(error).__name__}: {printable(error)}"
         paragraph = f'<p class="mytracker-error mytracker-trouble" role="alert">{escape(text)}</p>'
         self._trouble.value = paragraph if text else ""
 
 
-def _summary(request: ExportRequest) -> str:
+def _summary(request: ExportRequest, made: str) -> str:
     """One line on where the request stands, and why it can't be sent if so."""
     errors = [problem for problem in request.problems if problem.severity == "error"]
     others = len(request.problems) - len(errors)
     more = f"; {others} more to know" if others else ""
     if not errors:
-        return f'<p class="mytracker-good" role="status">Ready to submit{more}.</p>'
+        state = made or f"Ready to submit{more}."
+        return f'<p class="mytracker-good" role="status">{state}</p>'
     names = {problem.parameter: problem.parameter in request.parameters for problem in errors}
     missing = [name for name, given in names.items() if not given]
     wrong = [name for name, given in names.items() if given]

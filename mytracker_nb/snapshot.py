@@ -1,0 +1,75 @@
+"""What a notebook keeps of a widget: a picture of it that needs no kernel.
+
+JupyterLab shows the live view of a widget, and in a saved notebook "model not found", whatever
+stands beside the view in the same output. So there are two outputs: the view, and a static one that
+is hidden as long as the view is on the page, and hides what is left of it when it is not.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Snapshot"]
+
+_QUIET_SECONDS = 1.0  # without a change, before the static output is brought up to date
+
+
+class Snapshot:
+    """The static output beside a widget.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives the MIME bundle that shows the widget's state now.
+
+    Attributes
+    ----------
+    live : str
+        The CSS class that the widget must have.
+    """
+
+    def __init__(self, draw: Callable[[], dict[str, str]]) -> None:
+        self._draw = draw
+        self._id = uuid.uuid4().hex
+        self._timer: threading.Timer | None = None
+        self._shown = False
+        self.live = f"mytracker-live-{self._id}"
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Show the live `view`, a MIME bundle, and the static output below it."""
+        self._publish(view | {"text/plain": ""})
+        self._publish(self._static(), display_id=self._id)
+        self._shown = True
+
+    def refresh(self) -> None:
+        """Bring the static output up to date, once the changes have ended."""
+        if not self._shown:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(_QUIET_SECONDS, self._update)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _update(self) -> None:
+        self._publish(self._static(), display_id=self._id, update=True)
+
+    def _static(self) -> dict[str, str]:
+        data = self._draw()
+        name = f"mytracker-static-{self._id}"
+        style = (
+            f"body:has(.{self.live}) .{name} {{ display: none }}\n"
+            # what is left of a view without its model is text, and no element
+            f".jp-OutputArea:has(.{name}) .jp-OutputArea-output:not(:has(*)) {{ display: none }}"
+        )
+        html = f'<style>{style}</style><div class="{name}">{data["text/html"]}</div>'
+        return data | {"text/html": html}
+
+    @staticmethod
+    def _publish(data: dict[str, Any], **options: Any) -> None:
+        from IPython.display import display
+
+        display(data, raw=True, **options)  # type: ignore[no-untyped-call]

@@ -1,0 +1,466 @@
+"""The form, driven as a program drives it: no browser, no event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import wishes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mytracker_nb as mt
+from mytracker_nb import builder as builders
+from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.parameters import PARAMETERS, Holds, Parameter
+from mytracker_nb.pasted import join_column, split_column
+from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
+
+GOOD: dict[str, Any] = {
+    "event": "customEvents",
+    "selectors": ["idDevice", "eventName"],
+    "dateFrom": "2026-11-01",
+    "dateTo": "2026-11-07",
+}
+
+
+def table(event: str | None) -> tuple[str, ...]:
+    """What the table says is to be shown for an event."""
+    return tuple(name for name, row in PARAMETERS.items() if row.applies_to(event))
+
+
+def all_widgets(widget: Any) -> list[Any]:
+    """A widget and all inside it."""
+    children = getattr(widget, "children", ())
+    return [widget, *(inner for child in children for inner in all_widgets(child))]
+
+
+def button(form: Any, title: str) -> Any:
+    """The first button of that title."""
+    return next(
+        widget
+        for widget in all_widgets(form)
+        if type(widget).__name__ == "Button" and widget.description == title
+    )
+
+
+def texts(form: Any) -> str:
+    """All that the form says."""
+    return " ".join(widget.value for widget in all_widgets(form) if type(widget).__name__ == "HTML")
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize("event", [None, *dictionary("event")])
+def test_the_fields_shown_are_those_of_the_table(event: str | None) -> None:
+    form = mt.RequestBuilder()
+    form.field("event").value = event
+    assert form.visible == table(event)
+
+
+def test_every_field_is_labelled_by_its_name_and_tells_title_and_help() -> None:
+    form = mt.RequestBuilder()
+    for name, row in PARAMETERS.items():
+        inside = all_widgets(form.field(name))
+        labels = [getattr(widget, "description", None) for widget in inside]
+        assert labels.count(name) == 1
+        assert row.title in texts(form.field(name))
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "sent"),
+    [
+        (
+            Parameter("idNetwork", "Networks", Holds.ID, "ids", many=True, filters=True),
+            "1,2",
+            [1, 2],
+        ),
+        (Parameter("note", "Note", Holds.TEXT, "a text", rare=True, filters=True), "x", "x"),
+        (Parameter("mood", "Mood", Holds.ID, "?", dictionary_name="rooted"), "Rooted", 1),
+    ],
+)
+def test_a_new_row_of_the_table_is_a_new_field(
+    monkeypatch: pytest.MonkeyPatch, row: Parameter, value: Any, sent: Any
+) -> None:
+    from mytracker_nb import card, parameters, request
+
+    rows: Mapping[str, Parameter] = MappingProxyType({**PARAMETERS, row.name: row})
+    for module in (builders, card, parameters, request):
+        monkeypatch.setattr(module, "PARAMETERS", rows)
+    monkeypatch.setattr(request, "_ORDER", {name: n for n, name in enumerate(rows)})
+    form = mt.RequestBuilder(**GOOD)
+    assert form.visible == (*table("customEvents"), row.name)
+    form.field(row.name).value = value
+    assert form.parameters[row.name] == sent
+    assert row.name in form.magic
+
+
+def test_a_filter_of_another_event_is_not_sent_and_comes_back() -> None:
+    form = mt.RequestBuilder(**GOOD, eventName=["level_up"], eventNameInvert=1)
+    form.field("event").value = "installs"
+    assert "eventName" not in form.visible
+    assert "eventName" not in form.parameters
+    assert "eventName " not in form.magic
+    assert form.request.is_valid
+    form.field("event").value = "userCustomEvents"
+    assert form.parameters["eventName"] == ["level_up"]
+    assert form.parameters["eventNameInvert"] == 1
+
+
+def test_filters_are_kept_back_from_parameters_too() -> None:
+    form = mt.RequestBuilder(**GOOD | {"event": "installs"}, eventName=["level_up"])
+    assert form.request.is_valid
+    form.field("event").value = "customEvents"
+    assert form.parameters["eventName"] == ["level_up"]
+
+
+# What is judged.
+
+
+def test_each_problem_stands_at_its_field_and_submit_says_why_it_is_off() -> None:
+    form = mt.RequestBuilder(**GOOD, idApp="12, x")
+    assert form.problems == form.request.problems == mt.ExportRequest(**form.parameters).problems
+    assert [(problem.parameter, problem.code) for problem in form.problems] == [
+        ("idApp", "bad_value")
+    ]
+    assert "&#x27;x&#x27; is not an id" in texts(form.field("idApp"))
+    assert button(form, "Submit").disabled
+    assert "Submit is off; to be corrected: idApp" in texts(form)
+    form.field("idApp").value = "12"
+    assert form.problems == ()
+    assert not button(form, "Submit").disabled
+
+
+def test_what_is_missing_is_said_more_quietly_than_what_is_wrong() -> None:
+    form = mt.RequestBuilder(event="nonsense")
+    assert "mytracker-error" in texts(form.field("event"))
+    assert "mytracker-missing" in texts(form.field("selectors"))
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "severity"),
+    [
+        ({"idApp": 1, "SDKKey": "0" * 20}, "SDKKey", "note"),
+        ({"idApp": [1, 1]}, "idApp", "warning"),
+    ],
+)
+def test_warnings_and_notes_are_told_apart_and_stop_nothing(
+    more: dict[str, Any], name: str, severity: str
+) -> None:
+    form = mt.RequestBuilder(**GOOD, **more)
+    assert f"mytracker-{severity}" in texts(form.field(name))
+    assert not button(form, "Submit").disabled
+
+
+def test_a_problem_is_shown_as_text_not_as_html() -> None:
+    form = mt.RequestBuilder(**GOOD, **{"<b>bold</b>": 1}, idApp="<img src=x onerror=alert(1)>")
+    assert "<img" not in texts(form)
+    assert "<b>bold" not in texts(form)
+
+
+def test_a_fold_opens_for_what_is_set_in_it() -> None:
+    def fold(form: Any) -> Any:
+        return next(w for w in all_widgets(form) if "More filters" in getattr(w, "description", ""))
+
+    assert not fold(mt.RequestBuilder(**GOOD)).value
+    assert fold(mt.RequestBuilder(**GOOD, rooted=1)).value
+    assert "1 set" in fold(mt.RequestBuilder(**GOOD, rooted=1)).description
+
+
+# Two ways: the form, the parameters, the magic.
+
+
+@pytest.fixture(scope="module")
+def forms() -> list[Any]:
+    """Forms to be filled again and again."""
+    return [mt.RequestBuilder() for _ in range(3)]
+
+
+@settings(max_examples=50)
+@given(wishes.right())
+def test_form_to_magic_to_form_loses_nothing(forms: list[Any], values: dict[str, Any]) -> None:
+    form, other, by_hand = forms
+    form.parameters = values
+    assert form.parameters == values
+    assert form.request == mt.ExportRequest(**values)
+    other.magic = form.magic
+    assert other.parameters == values
+    assert other.request == form.request
+    assert other.visible == form.visible == table(values["event"])
+    by_hand.parameters = {}
+    for name in reversed(values):
+        by_hand.field(name).value = form.field(name).value
+    assert by_hand.parameters == values
+    assert by_hand.magic == form.magic
+    assert by_hand.problems == form.problems
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_form(forms: list[Any], text: str) -> None:
+    form = forms[0]
+    form.magic = f"%%mytracker_export\nevent = installs\n{text}"
+    assert form.problems == form.request.problems
+    form.field("event").value = "sessions"
+    assert form.parameters["event"] == "sessions"
+
+
+def test_setting_parameters_brings_them_to_their_normal_form() -> None:
+    form = mt.RequestBuilder()
+    form.parameters = {**GOOD, "idCountry": "RU, Germany", "rooted": "Not rooted", "idApp[]": "7"}
+    assert form.parameters == {**GOOD, "idCountry": [188, 202], "rooted": 2, "idApp": [7]} | {}
+    assert form.field("rooted").value == 2
+    assert form.field("idCountry").value == [188, 202]
+    assert list(form.parameters) == [name for name in PARAMETERS if name in form.parameters]
+
+
+def test_unknown_parameters_are_told_and_not_lost() -> None:
+    form = mt.RequestBuilder(**GOOD, idAp=3)
+    assert [problem.code for problem in form.problems] == ["unknown_parameter"]
+    assert "idAp" in texts(form)
+    form.field("event").value = "sessions"
+    assert form.parameters["idAp"] == 3
+
+
+def test_text_that_is_half_typed_stays_as_it_is_and_moves_the_form() -> None:
+    form = mt.RequestBuilder(**GOOD)
+    whole = "%%mytracker_export --frame df\nevent = installs # a comment\nselectors = idDevice\n"
+    for end in range(len(whole) + 1):
+        form.magic = whole[:end]
+        assert form.magic == whole[:end]
+        assert form.problems == form.request.problems
+    assert form.field("event").value == "installs"
+    form.field("event").value = "sessions"
+    assert form.magic.splitlines()[:2] == ["%%mytracker_export --frame df", "event     = sessions"]
+
+
+def test_a_filter_that_the_magic_should_not_have_is_judged_as_it_was_written() -> None:
+    form = mt.RequestBuilder()
+    form.magic = "%mytracker_export event=installs eventName=x"
+    assert "not_for_event" in [problem.code for problem in form.problems]
+    assert "does not apply to installs" in texts(form)
+    form.field("event").value = "customEvents"
+    assert form.parameters["eventName"] == ["x"]
+
+
+QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=2026-11-02&idApp[]=1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QUERY,
+        f"?{QUERY}",
+        f"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        f"curl -X POST 'https://tracker.my.com/api' \\\n --data '{QUERY}'",
+    ],
+)
+def test_the_service_s_own_url_moves_the_form_and_becomes_magic(text: str) -> None:
+    form = mt.RequestBuilder()
+    form.magic = text
+    assert form.field("selectors").value == ["idDevice", "tsEvent"]
+    assert form.field("idApp").value == [1]
+    assert form.magic.startswith("%%mytracker_export\nevent     = installs\n")
+
+
+def test_names_of_the_notebook_are_known_and_expressions_are_not_run(shell: Any) -> None:
+    shell.user_ns["apps"] = [5, 6]
+    form = mt.RequestBuilder()
+    form.magic = "idApp = $apps"
+    assert form.parameters == {"idApp": [5, 6]}
+    form.magic = "idApp = {apps.clear()}"
+    assert shell.user_ns["apps"] == [5, 6]
+    assert not form.request.is_valid
+
+
+def test_the_code_follows_in_every_language() -> None:
+    form = mt.RequestBuilder(**GOOD)
+    languages = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Code as")
+    languages.value = "Python"
+    assert "export = mt.export(" in texts(form)
+    languages.value = "curl"
+    assert "event=customEvents&amp;selectors=" in texts(form)
+    assert "&lt;signature&gt;" in texts(form)
+    form.field("event").value = "nonsense"
+    assert "nothing to send" in texts(form)
+
+
+# The controls.
+
+
+def main(form: Any, name: str) -> Any:
+    """The control that carries the name."""
+    return next(w for w in all_widgets(form.field(name)) if getattr(w, "description", None) == name)
+
+
+def test_what_is_typed_is_not_written_over() -> None:
+    form = mt.RequestBuilder(**GOOD)
+    main(form, "idApp").value = "7,  8,"
+    main(form, "tsFrom").value = "2026-11-01T10:00"
+    assert form.parameters["idApp"] == [7, 8]
+    assert form.parameters["tsFrom"] == 1793516400
+    assert main(form, "idApp").value == "7,  8,"
+    assert main(form, "tsFrom").value == "2026-11-01T10:00"
+
+
+def test_a_search_by_title_finds_an_event_and_enter_takes_it() -> None:
+    form = mt.RequestBuilder()
+    search = main(form, "event")
+    search.value = "skan partner"
+    lists = [w for w in all_widgets(form.field("event")) if type(w).__name__ == "Select"]
+    assert [option[1] for w in lists for option in w.options] == ["partnerSKANpostbacks"]
+    search._handle_custom_msg({"event": "submit"}, [])
+    assert form.parameters == {"event": "partnerSKANpostbacks"}
+    assert search.value == "partnerSKANpostbacks"
+
+
+def test_an_event_is_picked_from_the_list_of_its_group() -> None:
+    form = mt.RequestBuilder()
+    devices, users = (w for w in all_widgets(form.field("event")) if type(w).__name__ == "Select")
+    devices.value = "installs"
+    assert form.parameters == {"event": "installs"}
+    users.value = "userSessions"
+    assert form.parameters == {"event": "userSessions"}
+    assert devices.value is None
+
+
+def test_entries_are_added_by_search_and_enter() -> None:
+    form = mt.RequestBuilder()
+    search = main(form, "idCountry")
+    for text in ("kaz", "kaz\n", "kaz\ng", "kaz\ngerm", "kaz\ngerm\n"):
+        search.value = text
+    assert form.parameters == {"idCountry": [28, 202]}
+
+
+def test_a_pasted_column_is_added_whole() -> None:
+    form = mt.RequestBuilder()
+    main(form, "idCountry").value = "RU\nKZ\nnowhere\nGermany"
+    assert form.field("idCountry").value == ["RU", "KZ", "nowhere", "Germany"]
+    assert "nowhere" in texts(form.field("idCountry"))
+    main(form, "selectors").value = "idDevice\tidSomethingNew\ttsEvent"
+    assert form.parameters["selectors"] == ["idDevice", "idSomethingNew", "tsEvent"]
+
+
+def test_columns_are_added_moved_and_removed() -> None:
+    form = mt.RequestBuilder(selectors=["idDevice", "tsEvent"])
+    field = form.field("selectors")
+    found, chosen = (w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
+    assert "idDevice" not in [value for _, value in found.options]
+    found.value = ("dpi", "waid")
+    button(field, "Add").click()
+    assert form.parameters["selectors"] == ["idDevice", "tsEvent", "dpi", "waid"]
+    chosen.index = (2, 3)
+    button(field, "Up").click()
+    assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
+    assert chosen.index == (1, 2)
+    for _ in range(3):
+        button(field, "Up").click()
+    assert form.parameters["selectors"] == ["dpi", "waid", "idDevice", "tsEvent"]
+    button(field, "Down").click()
+    assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
+    button(field, "Remove").click()
+    assert form.parameters["selectors"] == ["idDevice", "tsEvent"]
+
+
+def test_a_heading_in_a_list_is_nothing_to_add() -> None:
+    form = mt.RequestBuilder()
+    field = form.field("selectors")
+    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
+    assert found.options[0][1] is None
+    found.index = (0,)
+    button(field, "Add").click()
+    assert form.parameters == {}
+
+
+def test_a_starting_set_suits_the_event_and_adds_to_what_is_there() -> None:
+    form = mt.RequestBuilder(event="sessions", selectors=["dpi"])
+    button(form, "The event itself").click()
+    assert form.parameters["selectors"][0] == "dpi"
+    assert "duration" in form.parameters["selectors"]
+    assert form.problems[0].code == "interval_missing"
+
+
+def test_a_value_that_is_in_no_list_is_shown_all_the_same() -> None:
+    form = mt.RequestBuilder(**GOOD, rooted="perhaps", timezone="Mars/Olympus", dateFrom2=1)
+    assert main(form, "rooted").label == "perhaps"
+    assert main(form, "timezone").value == "Mars/Olympus"
+    form.field("rooted").value = None
+    assert main(form, "rooted").label == "not set"
+
+
+@given(
+    st.lists(wishes.EVENT_NAMES, max_size=5),
+    st.sampled_from(["\n", ", ", "\t"]),
+)
+def test_a_column_is_read_back_as_it_was_written(names: list[str], separator: str) -> None:
+    assert split_column(join_column(names, separator)) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1\n2\r\n3\t4, 5\n\n", ["1", "2", "3", "4", "5"]),
+        ('a, "b, c"\n"say ""hi"""', ["a", "b, c", 'say "hi"']),
+        ('"half', ['"half']),
+        (" , ,", []),
+    ],
+)
+def test_a_pasted_column_is_read(text: str, values: list[str]) -> None:
+    assert split_column(text) == values
+
+
+# Intervals and sets to start with.
+
+
+@pytest.mark.parametrize("title", [preset.title for preset in PRESETS])
+def test_a_preset_fills_the_days_and_is_known_again(title: str) -> None:
+    form = mt.RequestBuilder(timezone="Asia/Vladivostok")
+    presets = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Days")
+    presets.value = title
+    assert form.field("dateFrom").value <= form.field("dateTo").value
+    assert not [problem for problem in form.problems if problem.parameter.startswith("date")]
+    form.field("dateFrom").value = "2001-02-03"
+    assert presets.value == "Custom"
+    form.field("dateFrom").value = form.field("dateTo").value = None
+    assert presets.value is None
+
+
+@given(st.dates(datetime(1971, 1, 1).date(), datetime(2100, 1, 1).date()))
+def test_presets_end_today_or_before_and_are_found_again(today: Any) -> None:
+    for preset in PRESETS:
+        first, last = preset.days(today)
+        assert first <= last <= today
+        found = preset_of(first.isoformat(), last.isoformat(), today)
+        assert found is not None
+        assert found.days(today) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"dateFrom": "2026-11-01", "dateTo": "2026-11-07"}, "7 days: Sun 1 Nov 2026 to Sat 7"),
+        ({"dateFrom": "2026-11-01", "dateTo": "2026-11-01"}, "1 day: Sun 1 Nov 2026 ("),
+        ({"tsFrom": 0, "tsTo": 3599}, "1 h: Thu 1 Jan 1970 03:00:00 to Thu 1 Jan 1970 03:59:59"),
+        ({"availabilityTsFrom": 0, "availabilityTsTo": 59}, "available from 1 min: "),
+        ({"dateFrom": "2026-11-07", "dateTo": "2026-11-01"}, ""),
+        ({"dateFrom": "soon", "dateTo": ["2026"]}, ""),
+        ({"tsFrom": 0, "tsTo": 10**30}, ""),
+    ],
+)
+def test_an_interval_is_said_in_words(parameters: dict[str, Any], words: str) -> None:
+    said = in_words(parameters, ZoneInfo("Europe/Moscow"))
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
+
+
+@pytest.mark.parametrize("event", [None, *dictionary("event")])
+def test_starting_sets_hold_known_columns_once(event: str | None) -> None:
+    sets = starting_sets(event)
+    assert sets
+    for names in sets.values():
+        assert len(set(names)) == len(names)
+        assert set(names) <= set(dictionary("selector"))
