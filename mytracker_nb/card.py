@@ -241,9 +241,13 @@ class Card:
         return tuple(rows)
 
     @property
-    def attach(self) -> str:
-        """The code that comes back to the export later; ``""`` where there is none."""
-        return "" if self.is_dry else f"mt.Client().attach({self.id_raw_export})"
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """The code that comes back to the export later and that cancels it, each with its name."""
+        if self.is_dry:
+            return ()
+        attach = f"mt.Client().attach({self.id_raw_export})"
+        can_cancel = self.is_cancellable and self.tone == "running"
+        return (("later", attach), *([("cancel", f"{attach}.cancel()")] if can_cancel else []))
 
     @property
     def builder(self) -> str:
@@ -337,7 +341,11 @@ def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str]
     names = parameter.dictionary
     if names is None or (parameter.many and not names.numeric):
         return None
-    titles = {value: entry.title for value, entry in names.items()}
+    titles = {
+        value: entry.title
+        for value, entry in names.items()
+        if entry.title.casefold() != value.casefold()
+    }
     return lambda value: titles.get(str(value), "")
 
 
@@ -366,8 +374,7 @@ def _lines(card: Card) -> Iterator[str]:
         texts = _shortened(row)
         lines = texts if row.is_lines else [", ".join(texts)]
         pairs += zip([row.label] + [""] * len(lines), lines, strict=False)
-    if card.attach:
-        pairs.append(("later", card.attach))
+    pairs += card.codes
     builder = card.builder
     if builder and len(builder) <= _LONGEST:
         pairs.append(("as a form", builder))

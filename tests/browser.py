@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 START_SECONDS = 90
-CELL_SECONDS = 60
+COMMAND_SECONDS = 60
 
 _CHROMIUM_OPTIONS = (
     "--no-sandbox",  # it may run as root in a container
@@ -50,6 +50,15 @@ _SETTINGS = {
     # cells out of sight stay in the page
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
+
+_EXECUTE = """
+async ([name, args, seconds]) => {
+  const late = new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`${name} took more than ${seconds} s`)), 1000 * seconds);
+  });
+  await Promise.race([jupyterapp.commands.execute(name, args), late]);
+}
+"""
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -143,25 +152,26 @@ class Notebook:
         self.requested: list[str] = []
         page.on("request", lambda request: self.requested.append(request.url))
         # a workspace of its own: nothing that another notebook has opened
-        page.goto(f"{url}doc/workspaces/{Path(path).stem}/tree/{path}")
+        page.goto(f"{url}doc/workspaces/{Path(path).stem}/tree/{path}", wait_until="commit")
         status = page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
         status.wait_for(timeout=START_SECONDS * 1000)
         self.cells = page.locator(".jp-Notebook .jp-Cell")
 
     def command(self, name: str, **arguments: Any) -> None:
         """Execute one of JupyterLab's commands and wait for its end."""
-        self.page.evaluate(
-            "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args) }",
-            [name, arguments],
-        )
+        self.page.evaluate(_EXECUTE, [name, arguments, COMMAND_SECONDS])
 
     def run(self, number: int) -> Locator:
         """Run the cell of that number, from 0, to its end; gives its outputs."""
+        self.activate(number)
+        self.command("notebook:run-cell")
+        return self.outputs(number)
+
+    def activate(self, number: int) -> None:
+        """Make the cell of that number the one that is worked on."""
         self.page.evaluate(
             "number => { jupyterapp.shell.currentWidget.content.activeCellIndex = number }", number
         )
-        self.command("notebook:run-cell")
-        return self.outputs(number)
 
     def run_all(self) -> None:
         """Run all cells to their end."""

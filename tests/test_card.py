@@ -86,6 +86,22 @@ def test_the_id_and_the_way_back_to_it_are_shown() -> None:
     assert seen(card, "https://tracker.my.com, API user 77658")
 
 
+@pytest.mark.parametrize(
+    ("status", "is_cancellable", "shown"),
+    [
+        ("In progress", True, True),
+        ("In progress", False, False),
+        ("In progress", None, False),
+        ("Success!", True, False),
+    ],
+)
+def test_what_can_be_cancelled_says_how(
+    status: str, is_cancellable: bool | None, shown: bool
+) -> None:
+    card = Card(request(), 4, status, is_cancellable=is_cancellable)
+    assert seen(card, "mt.Client().attach(4).cancel()") is shown
+
+
 def test_parameters_stand_in_the_order_of_the_documentation() -> None:
     card = Card(ExportRequest(idApp=1, **dict(reversed(WEEK.items())), timezone="Asia/Tokyo"), 4)
     names = ["event", "selectors", "dateFrom", "dateTo", "timezone", "idApp"]
@@ -98,7 +114,8 @@ def test_parameters_stand_in_the_order_of_the_documentation() -> None:
     [
         ({"idCountry": ["RU", 200]}, "188 Russia, 200 United States", "188 (Russia), 200 (United"),
         ({"rooted": 1}, "1 Rooted", "1 (Rooted)"),
-        ({"event": "installs"}, "installs Installs", "installs (Installs)"),
+        ({"event": "appUpdates"}, "appUpdates App updates", "appUpdates (App updates)"),
+        ({"event": "installs"}, "event installs selectors", "event installs selectors"),
         ({"idApp": [7]}, "idApp 7 ", "idApp 7 "),
         ({"dateTo": "2026-11-01"}, "2026-11-01 Europe/Moscow, 1 day", "(Europe/Moscow, 1 day)"),
         ({"timezone": "Asia/Tokyo"}, "2026-11-07 Asia/Tokyo, 7 days", "(Asia/Tokyo, 7 days)"),
