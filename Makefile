@@ -2,6 +2,7 @@
 # make lab     the same in JupyterLab
 # make test    all tests
 # make check   what else has to hold: style, types, the package's own files
+# make notebooks   runs the notebooks again and saves them with what they show
 #
 # Everything is built in .venv, and nothing outside this folder is touched: what Python, pip and
 # Jupyter keep for a user goes to .home.
@@ -25,13 +26,16 @@ lab: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) coverage erase
 	$(RUN) python -m pytest --cov --cov-report=
-	$(RUN) python -m pytest --nbval notebooks
+	$(RUN) python -m pytest --nbval notebooks --nbval-sanitize-with tests/nbval.cfg
 	$(RUN) coverage report
 
 check: $(INSTALLED)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+notebooks: $(INSTALLED)
+	$(RUN) python tools/notebooks.py
 
 pictures: $(INSTALLED)
 	$(RUN) python tools/screenshots.py
