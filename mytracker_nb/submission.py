@@ -41,6 +41,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 
     def __init__(self, request: ExportRequest) -> None:
         self._lock = threading.RLock()
+        self._made_for: ExportRequest | None = None
         self._preview_html = ""
         self._summary = widgets.HTML()
         self._submit = widgets.Button(description="Submit", button_style="primary")
@@ -84,21 +85,23 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         with self._lock:
             if self.export is not None and self._stands(self.export):
                 return self.export
+            request = self.request
             try:
-                self.export = client.default_client().export(self.request)
+                export = client.default_client().export(request)
             except MyTrackerError as error:
                 self._complain(error)
                 raise
+            self._made_for, self.export = request, export
             self._complain(None)
             self._preview.value = self._preview_html = ""
-            self._show(self.export)
-            self._in_background(self._follow, self.export)
-            return self.export
+            self._show(export)
+            self._in_background(self._follow, export)
+            return export
 
     def _stands(self, export: Export) -> bool:
         """Whether `export` is what is asked for, and has not failed."""
         failed = export.is_finished and export.status != SUCCESS
-        return export.request == self.request and not failed
+        return self._made_for == self.request and not failed
 
     def _in_background(self, act: Callable[..., object], *given: Any) -> None:
         """Do what may take its time, and leave the kernel free meanwhile."""

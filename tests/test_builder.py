@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,10 +16,14 @@ from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb import builder as builders
+from mytracker_nb import snapshot
 from mytracker_nb.dictionaries import dictionary
 from mytracker_nb.parameters import PARAMETERS, Holds, Parameter
 from mytracker_nb.pasted import join_column, split_column
 from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
+
+if TYPE_CHECKING:
+    from mytracker_nb.sandbox.server import Sandbox
 
 GOOD: dict[str, Any] = {
     "event": "customEvents",
@@ -53,14 +58,19 @@ def texts(form: Any) -> str:
     return " ".join(widget.value for widget in all_widgets(form) if type(widget).__name__ == "HTML")
 
 
+@pytest.fixture(scope="module")
+def forms() -> list[Any]:
+    """Forms to be filled again and again."""
+    return [mt.RequestBuilder() for _ in range(3)]
+
+
 # What is shown.
 
 
 @pytest.mark.parametrize("event", [None, *dictionary("event")])
-def test_the_fields_shown_are_those_of_the_table(event: str | None) -> None:
-    form = mt.RequestBuilder()
-    form.field("event").value = event
-    assert form.visible == table(event)
+def test_the_fields_shown_are_those_of_the_table(forms: list[Any], event: str | None) -> None:
+    forms[0].field("event").value = event
+    assert forms[0].visible == table(event)
 
 
 def test_every_field_is_labelled_by_its_name_and_tells_title_and_help() -> None:
@@ -175,13 +185,7 @@ def test_a_fold_opens_for_what_is_set_in_it() -> None:
 # Two ways: the form, the parameters, the magic.
 
 
-@pytest.fixture(scope="module")
-def forms() -> list[Any]:
-    """Forms to be filled again and again."""
-    return [mt.RequestBuilder() for _ in range(3)]
-
-
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(wishes.right())
 def test_form_to_magic_to_form_loses_nothing(forms: list[Any], values: dict[str, Any]) -> None:
     form, other, by_hand = forms
@@ -464,3 +468,149 @@ def test_starting_sets_hold_known_columns_once(event: str | None) -> None:
     for names in sets.values():
         assert len(set(names)) == len(names)
         assert set(names) <= set(dictionary("selector"))
+
+
+# What is submitted.
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread does."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def account(
+    no_account: object, start_sandbox: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Sandbox]:
+    """Starts a sandbox and makes it the account in use."""
+
+    def start(**config: Any) -> Sandbox:
+        sandbox = start_sandbox(**config)
+        monkeypatch.setenv("MYTRACKER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
+        monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
+        return sandbox
+
+    return start
+
+
+def creates(sandbox: Sandbox) -> int:
+    """How many exports the sandbox was asked for."""
+    return sum(call.path.endswith("/create.json") for call in sandbox.requests)
+
+
+def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
+    account: Callable[..., Sandbox],
+) -> None:
+    sandbox = account()
+    form = mt.RequestBuilder(**GOOD)
+    export = form.submit()
+    assert form.export is export
+    assert export.request == form.request
+    until(lambda: "All of them:" in texts(form))
+    assert f"idRawExport {export.id_raw_export}" in texts(form).replace("</strong>", "")
+    assert f"mt.Client().attach({export.id_raw_export}).to_pandas()" in texts(form)
+    assert "<th>eventName</th>" in texts(form)
+    assert button(form, "Submit").disabled
+    assert creates(sandbox) == 1
+
+
+def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> None:
+    sandbox = account(seconds=600)
+    form = mt.RequestBuilder(**GOOD)
+    button(form, "Submit").click()
+    button(form, "Submit").click()
+    until(lambda: form.export is not None)
+    assert form.submit() is form.submit() is form.export
+    assert creates(sandbox) == 1
+    form.field("idApp").value = 7
+    assert not button(form, "Submit").disabled
+    assert form.submit() is form.export
+    assert creates(sandbox) == 2
+
+
+def test_cancel_ends_the_export_and_lets_it_be_made_again(
+    account: Callable[..., Sandbox],
+) -> None:
+    account(seconds=600)
+    form = mt.RequestBuilder(**GOOD)
+    first = form.submit()
+    assert not button(form, "Cancel").disabled
+    button(form, "Cancel").click()
+    until(lambda: "Canceled by user" in texts(form))
+    until(lambda: not button(form, "Submit").disabled)
+    assert button(form, "Cancel").disabled
+    assert form.submit().id_raw_export != first.id_raw_export
+
+
+def test_a_request_with_errors_is_not_sent(account: Callable[..., Sandbox]) -> None:
+    sandbox = account()
+    form = mt.RequestBuilder(event="installs")
+    with pytest.raises(mt.InvalidRequest):
+        form.submit()
+    assert form.export is None
+    assert creates(sandbox) == 0
+
+
+def test_without_an_account_the_form_says_where_to_find_one(no_account: object) -> None:
+    form = mt.RequestBuilder(**GOOD)
+    button(form, "Submit").click()
+    until(lambda: "CredentialsMissing" in texts(form))
+    assert "%mytracker_sandbox" in texts(form)
+    with pytest.raises(mt.CredentialsMissing):
+        form.submit()
+
+
+def test_the_secret_key_is_nowhere(account: Callable[..., Sandbox]) -> None:
+    sandbox = account()
+    form = mt.RequestBuilder(**GOOD)
+    form.submit()
+    until(lambda: "All of them:" in texts(form))
+    shown = [texts(form), repr(form), form.magic, *map(str, form._repr_mimebundle_().values())]
+    assert sandbox.secret_key not in " ".join(shown)
+
+
+# What a notebook keeps.
+
+
+def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
+    account: Callable[..., Sandbox],
+) -> None:
+    account()
+    form = mt.RequestBuilder(**GOOD)
+    bundle = form._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "customEvents" in bundle["text/html"]
+    assert "nothing was sent" in bundle["text/plain"]
+    form.submit()
+    until(lambda: "All of them:" in texts(form))
+    bundle = form._repr_mimebundle_()
+    assert "SANDBOX" in bundle["text/html"]
+    assert "<th>eventName</th>" in bundle["text/html"]
+    assert "Success!" in bundle["text/plain"]
+
+
+def test_the_static_output_stands_beside_the_view_and_follows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    monkeypatch.setattr(snapshot, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, **options: published.append((data, options))
+    )
+    form = mt.RequestBuilder(**GOOD)
+    form._ipython_display_()
+    (view, _), (static, options) = published
+    assert "text/html" not in view
+    assert "application/vnd.jupyter.widget-view+json" not in static
+    form.field("idApp").value = 1234567
+    form.field("idApp").value = 7654321
+    until(lambda: len(published) > 2)
+    data, again = published[-1]
+    assert "7654321" in data["text/html"]
+    assert again["update"]
+    assert again["display_id"] == options["display_id"]
+    assert len(published) == 3
