@@ -1,0 +1,225 @@
+"""The validator and the sandbox judge every request alike, each by a reading of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import requests
+from bare import RAW, Signed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wishes import EVENT_NAMES, right
+
+import mytracker_nb as mt
+from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.parameters import PARAMETERS, Holds
+
+# it is tomorrow in Apia
+NOW = datetime(2024, 11, 10, 12, 30, 15, 500_000, tzinfo=timezone.utc)
+SECONDS = int(NOW.timestamp())
+LATEST_AVAILABLE = SECONDS - 3 * 3600
+INTERVAL = {"dateFrom": "2024-11-01", "dateTo": "2024-11-02"}
+GOOD = {"event": "installs", "selectors": "idDevice", **INTERVAL}
+
+
+class Service:
+    """A sandbox whose clock stands still."""
+
+    def __init__(self) -> None:
+        self.sandbox = mt.sandbox.start(seconds=0, without_quotas=True, now=NOW.timestamp)
+        self.session = requests.Session()
+        self.session.auth = Signed(self.sandbox.api_user_id, self.sandbox.secret_key)
+
+    def refusal(self, fields: list[tuple[str, str]]) -> str:
+        """The service's reason to refuse; empty where it does not."""
+        url = f"{self.sandbox.base_url}{RAW}/create.json"
+        answer = self.session.post(url, data=fields, timeout=20)
+        content = answer.json()
+        assert answer.status_code == content["code"]
+        if answer.status_code == 200:
+            return ""
+        assert answer.status_code == 400
+        return content["data"]["error"]["detail"]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    running = Service()
+    yield running
+    running.session.close()
+    running.sandbox.stop()
+
+
+# ---- the values of a form, right and wrong, as text
+
+MANY = [str(number) for number in range(1001)]
+IDS = ["0", "1", "1,2", "1,1", "007", str(2**64 - 1), ",".join(MANY[:1000]), ",".join(MANY)]
+NO_IDS = ["x", "-1", "1.5", "1,,2", "1,", ",1", ",", "1;2", "1 2", "9" * 21, "٣", "True", "0x1"]
+KEYS = ["0" * 20, "12345678901234567890", ",".join(f"{number:020}" for number in range(1001))]
+NO_KEYS = ["1", "0" * 19, "0" * 21, "x" * 20, "0" * 19 + "٣", f"{'0' * 20},", "0" * 10 + " " * 10]
+DAYS = ["2024-11-09", "2024-11-10", "2024-11-11", "2024-11-12", "1970-01-01", "1969-12-31"]
+NO_DAYS = ["2024-02-30", "2024-1-1", "20241101", "01.11.2024", "x", "1731196800", "2024-11-09,"]
+TIMES = [
+    *["0", "-1", "1731242000", str(SECONDS), str(SECONDS + 1), str(SECONDS * 1000)],
+    *[str(LATEST_AVAILABLE - 1), str(LATEST_AVAILABLE), str(LATEST_AVAILABLE + 1)],
+]
+NO_TIMES = ["x", "1.5", "1e9", "1,2", "9" * 21, "2024-11-09", "٣"]
+ZONES = ["UTC", "Pacific/Apia", "Pacific/Honolulu", "Europe/Moscow", "Asia/Tokyo"]
+NO_ZONES = ["Moscow", "europe/moscow", "UTC+3", "../UTC", "UTC,UTC", "+03:00"]
+COLUMNS = ["idDevice", "idDevice,tsEvent", "idDevice,idDevice", "params.name", "someNew_one2"]
+NO_COLUMNS = [
+    "idDevice,",
+    "idDevice,,tsEvent",
+    "id device",
+    "1x",
+    "a..b",
+    "a.1",
+    ".a",
+    "a.",
+    "ид",
+    "a;b",
+]
+EVENTS = list(dictionary("event"))
+NO_EVENTS = ["install", "Installs", "installs,sessions", "x", "инсталлы"]
+CHOICES = [*map(str, range(8)), "48", "49", "-1", "x", "0,1", "1.0"]
+
+POOLS = {
+    "event": EVENTS + NO_EVENTS,
+    "selectors": COLUMNS + NO_COLUMNS,
+    "timezone": ZONES + NO_ZONES,
+    "SDKKey": KEYS + NO_KEYS,
+    "idSegment": IDS[:2] + NO_IDS,
+}
+BY_KIND = {Holds.DATE: DAYS + NO_DAYS, Holds.TIME: TIMES + NO_TIMES, Holds.ID: IDS + NO_IDS}
+
+
+def texts(name: str) -> st.SearchStrategy[str | list[str]]:
+    parameter = PARAMETERS[name]
+    if parameter.holds is Holds.TEXT:
+        many = [f"event {number}" for number in range(1001)]
+        return st.lists(EVENT_NAMES, max_size=3) | st.sampled_from([many[:1000], many])
+    pool = POOLS.get(name) or (
+        CHOICES if parameter.dictionary and not parameter.many else BY_KIND[parameter.holds]
+    )
+    return st.sampled_from([*pool, ""])
+
+
+def as_text(value: Any) -> str | list[str]:
+    if isinstance(value, list):
+        return value if all(isinstance(item, str) for item in value) else ",".join(map(str, value))
+    return str(value)
+
+
+@st.composite
+def wishes(draw: st.DrawFn) -> dict[str, str | list[str]]:
+    """A right request in which some values are replaced, added or left out."""
+    wish = {name: as_text(value) for name, value in draw(right()).items()}
+    for name in draw(st.lists(st.sampled_from(list(PARAMETERS)), max_size=4)):
+        wish[name] = draw(texts(name))
+    for name in draw(st.lists(st.sampled_from(list(wish)), max_size=1)):
+        del wish[name]
+    if draw(st.integers(0, 20)) == 0:
+        wish[draw(st.sampled_from(["idapp", "foo", "event[]", "Event"]))] = "1"
+    return wish
+
+
+def form(wish: dict[str, str | list[str]], arrays: bool) -> list[tuple[str, str]]:
+    """The fields of the request as it stands, sent by one who checks nothing."""
+    fields: list[tuple[str, str]] = []
+    for name, value in wish.items():
+        parameter = PARAMETERS.get(name)
+        if isinstance(value, str) and arrays and value and parameter and parameter.many:
+            value = value.split(",")
+        if isinstance(value, str):
+            fields.append((name, value))
+        elif arrays or name == "eventName":
+            fields.extend((f"{name}[]", item) for item in value)
+        else:
+            fields.append((name, ",".join(value)))
+    return fields
+
+
+@given(wishes(), st.booleans())
+@settings(max_examples=150)
+def test_they_agree(service: Service, wish: dict[str, str | list[str]], arrays: bool) -> None:
+    request = mt.ExportRequest(**wish)
+    errors = [p for p in request.check(NOW) if p.severity == "error"]
+    if errors:
+        refusal = service.refusal(form(wish, arrays))
+        assert refusal, f"accepted in spite of {[*map(str, errors)]}"
+        # the service tells one thing: it is among those that we told
+        told = re.match(r"Argument '(.*?)'", refusal)
+        assert told
+        assert told[1] in {re.sub(r"\[\d*\]$", "", p.parameter) for p in errors}, refusal
+    else:
+        # what is right now was right then, so that wire() may look at the clock
+        assert service.refusal(request.wire()) == ""
+
+
+@given(right())
+def test_what_is_right_is_accepted(service: Service, wish: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**wish)
+    assert [p for p in request.check(NOW) if p.severity == "error"] == []
+    assert service.refusal(request.wire()) == ""
+
+
+EACH = [
+    (name, text)
+    for name, parameter in PARAMETERS.items()
+    if parameter.holds is not Holds.TEXT
+    for text in POOLS.get(name)
+    or (CHOICES if parameter.dictionary and not parameter.many else BY_KIND[parameter.holds])
+]
+
+
+@pytest.mark.parametrize(("name", "text"), EACH, ids=lambda text: ascii(text)[1:20])
+def test_they_agree_on_each_value(service: Service, name: str, text: str) -> None:
+    event = next(iter(sorted(PARAMETERS[name].events or ["installs"])))
+    wish: dict[str, Any] = {**GOOD, "event": event, "dateFrom": "1970-01-01"}
+    if name in ("tsFrom", "tsTo"):
+        wish |= {"tsFrom": "0", "tsTo": str(SECONDS)}
+    assert_agreed(service, {**wish, name: text})
+
+
+@pytest.mark.parametrize("zone", [*ZONES, ""])
+@pytest.mark.parametrize("day", DAYS)
+def test_they_agree_on_today_in_each_zone(service: Service, zone: str, day: str) -> None:
+    assert_agreed(service, {**GOOD, "dateFrom": "1970-01-01", "dateTo": day, "timezone": zone})
+
+
+def assert_agreed(service: Service, wish: dict[str, Any]) -> None:
+    errors = [p for p in mt.ExportRequest(**wish).check(NOW) if p.severity == "error"]
+    sent = form(wish, False) if errors else mt.ExportRequest(**wish).wire()
+    assert bool(service.refusal(sent)) == bool(errors)
+
+
+# ---- where they differ, and the documentation does not say who is right
+
+
+SENT_AND_REFUSED = {
+    # the service lists 80 zones and does not say what it makes of others
+    "a zone that is not listed": {**GOOD, "timezone": "Asia/Kolkata"},
+}
+REFUSED_AND_ACCEPTED = {
+    # ids are unsigned 64-bit numbers where the storage is known
+    "an id past 2^64": {**GOOD, "idApp": "9" * 20},
+    # a blank part is a slip of the one who asks
+    "a blank event name": {**GOOD, "event": "customEvents", "eventName": ["", "a"]},
+}
+
+
+@pytest.mark.parametrize("wish", SENT_AND_REFUSED.values(), ids=SENT_AND_REFUSED)
+def test_what_is_sent_and_may_be_refused(service: Service, wish: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**wish)
+    assert [problem.severity for problem in request.check(NOW)] == ["warning"]
+    assert service.refusal(request.wire())
+
+
+@pytest.mark.parametrize("wish", REFUSED_AND_ACCEPTED.values(), ids=REFUSED_AND_ACCEPTED)
+def test_what_is_refused_and_might_be_accepted(service: Service, wish: dict[str, Any]) -> None:
+    assert [p.severity for p in mt.ExportRequest(**wish).check(NOW)] == ["error"]
+    assert service.refusal(form(wish, False)) == ""
