@@ -37,7 +37,7 @@ from mytracker_nb.errors import (
 from mytracker_nb.pace import Pace, pace_of
 from mytracker_nb.signing import AuthHMAC
 
-__all__ = ["Api", "Link", "Patience", "State"]
+__all__ = ["Api", "Link", "Patience", "State", "passes"]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
@@ -259,7 +259,7 @@ class Api:
         patience: Patience | None = None,
     ) -> Mapping[str, Any]:
         call = partial(self._call, "GET", path, params=params)
-        return self._patiently(call, _passes, on_wait, patience)
+        return self._patiently(call, passes, on_wait, patience)
 
     def _patiently(
         self,
@@ -340,7 +340,7 @@ def _unconfirmed(reason: str) -> str:
     )
 
 
-def _passes(error: MyTrackerError) -> bool:
+def passes(error: MyTrackerError) -> bool:
     """Whether a fault of a call that only reads is worth another try."""
     if isinstance(error, ApiError):
         # an HTML page in place of an answer comes from something between us and the service

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import storage
-from mytracker_nb.api import Api, Link, Patience, State
+from mytracker_nb.api import Api, Link, Patience, State, passes
 from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
@@ -217,7 +217,8 @@ class Export(Mapping[str, Any]):
             try:
                 self._look(replace(_FOLLOWING, seconds=min(_FOLLOWING.seconds, left)))
             except MyTrackerError as error:
-                if deadline is None or time.monotonic() + delay < deadline:
+                # a fault that would have passed, had there been more time
+                if left >= _FOLLOWING.seconds or not passes(error):
                     raise
                 raise self._timeout(f"; the last try failed: {error}") from error
             self._display.update()
