@@ -199,10 +199,14 @@ class _Place:
                 self.done += len(new)
                 if new:
                     yield new
-        except (HTTPError, OSError) as error:
-            raise _Fault(f"the connection broke: {error}") from None
+        except (HTTPError, OSError):
+            raise self._cut() from None
         if self.size is not None and self.done < self.size:
-            raise _Fault(f"the connection ended after {self.done:,} of {self.size:,} bytes")
+            raise self._cut()
+
+    def _cut(self) -> _Fault:
+        size = f" of {self.size:,}" if self.size is not None else ""
+        return _Fault(f"the connection broke after {self.done:,}{size} bytes")
 
     def _skip(self, response: requests.Response) -> int:
         """How many bytes of an answer are had already."""

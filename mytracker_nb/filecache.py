@@ -79,7 +79,7 @@ class FileCache:
 
     def folder(self, base_url: str, api_user_id: int, id_raw_export: int) -> Path:
         """Where the files of an export are kept; it need not exist."""
-        service = re.sub(r"[^a-z0-9.-]", "_", urlsplit(base_url).netloc.lower())
+        service = re.sub(r"[^a-z0-9.-]|^\.+", "_", urlsplit(base_url).netloc.lower())
         return self.root / service / str(int(api_user_id)) / str(int(id_raw_export))
 
     @property

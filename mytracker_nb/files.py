@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from mytracker_nb.filecache import FileCache
 from mytracker_nb.parallel import run_all, until
 
 __all__ = [
+    "HalfFile",
     "LocalFile",
     "OnProgress",
     "Progress",
+    "Reading",
     "RemoteFile",
     "download",
     "remote_files",
@@ -38,6 +40,7 @@ OnProgress = Callable[[int, "int | None", int, int], None]
 
 _BLOCK = 256 << 10
 _AT_ONCE = 3
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 _LONGEST_NAME = 120
 
 
@@ -78,6 +81,108 @@ class Progress:
             self._on_progress(*now)
 
 
+class HalfFile:
+    """A file being written under another name than it will have.
+
+    Parameters
+    ----------
+    path : Path
+        The name it will have.
+    cache : FileCache, optional
+        What it is for: it is for this user alone, no larger than the cache may be, and to be done
+        without where it cannot be written. Without one a failure is an error.
+    """
+
+    def __init__(self, path: Path, cache: FileCache | None = None) -> None:
+        self._final = path
+        self._cache = cache
+        self._written = 0
+        self._file: Any = None
+        self._path = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+        with self._failing():
+            mode = 0o600 if cache else 0o666
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, mode)
+            self._file = os.fdopen(descriptor, "wb")
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What a failure means."""
+        try:
+            yield
+        except OSError as error:
+            self.discard()
+            if not self._cache:
+                raise FileError(
+                    f"{self._final}: cannot be written ({error.strerror or error}). "
+                    "Make room, or name another directory",
+                    file=self._final,
+                ) from error
+
+    def write(self, block: bytes) -> None:
+        """Write on, unless that failed before or is beyond the cache."""
+        self._written += len(block)
+        if self._cache and self._written > self._cache.limit:
+            self.discard()
+        if self._file:
+            with self._failing():
+                self._file.write(block)
+
+    def keep(self) -> None:
+        """Give it its final name."""
+        if self._file:
+            with self._failing():
+                self._file.close()
+                self._path.replace(self._final)
+            self._file = None
+            if self._cache:
+                self._cache.trim()
+
+    def discard(self) -> None:
+        """Delete it, unless it has its final name."""
+        if self._file:
+            with suppress(OSError):
+                self._file.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        self._file = None
+
+
+class Reading:
+    """A file being read; a context manager.
+
+    Parameters
+    ----------
+    blocks : generator of bytes
+        What is in it, cut anywhere.
+    half : HalfFile, optional
+        Where it is written on the way.
+    """
+
+    def __init__(self, blocks: Generator[bytes, None, None], half: HalfFile | None = None) -> None:
+        self._blocks = blocks
+        self._half = half
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            if self._half:
+                self._half.write(block)
+            yield block
+
+    def keep(self) -> None:
+        """Give what was written its final name; for who has read all of it and found it sound."""
+        if self._half:
+            self._half.keep()
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._blocks.close()
+        if self._half:
+            self._half.discard()
+
+
 @dataclass(frozen=True)
 class LocalFile:
     """A file on disk.
@@ -95,8 +200,12 @@ class LocalFile:
         """The path."""
         return str(self.path)
 
-    def open(self) -> Generator[bytes, None, None]:
+    def open(self) -> Reading:
         """The file's bytes."""
+        return Reading(self.blocks())
+
+    def blocks(self) -> Generator[bytes, None, None]:
+        """The file's bytes, cut anywhere."""
         try:
             with open(self.path, "rb") as file:
                 while block := file.read(_BLOCK):
@@ -106,9 +215,6 @@ class LocalFile:
                 f"{self.path}: cannot be read ({error.strerror or error}). Check the path",
                 file=self.path,
             ) from error
-
-    def keep(self) -> None:
-        """Nothing to do: it is there."""
 
     def retry(self) -> bool:
         """Never: what is on disk stays as it is."""
@@ -139,8 +245,6 @@ class RemoteFile:
         Where else it is written, in place of `kept`.
     progress : Progress or None
         Hears of every byte.
-    error : OSError or None
-        Why it could not be written.
     """
 
     link: Link
@@ -150,8 +254,6 @@ class RemoteFile:
     cache: FileCache | None = None
     into: Path | None = None
     progress: Progress | None = None
-    error: OSError | None = None
-    _half: _Half | None = field(default=None, init=False, repr=False)
     _tries: int = field(default=0, init=False, repr=False)
 
     @property
@@ -159,25 +261,15 @@ class RemoteFile:
         """Whether it need not be fetched."""
         return self.kept is not None and self.kept.exists()
 
-    def open(self) -> Generator[bytes, None, None]:
+    def open(self) -> Reading:
         """The file's bytes: from where it is kept, or fetched and written down on the way."""
         if self.kept and self.kept.exists():
-            target, limit = self.into, None
             blocks = self._kept_blocks(self.kept)
-        else:
-            target, limit = self.into or self.kept, self.cache.limit if self.cache else None
-            blocks = self.fetcher.stream(self.link, self.name, self._tell)
-        half = _Half(target, limit) if target else None
-        try:
-            with closing(blocks):
-                for block in blocks:
-                    if half:
-                        half.write(block)
-                    yield block
-            self._half, half = half, None
-        finally:
-            if half:
-                half.discard()
+            return Reading(blocks, HalfFile(self.into) if self.into else None)
+        blocks = self.fetcher.stream(self.link, self.name, self._tell)
+        if self.into:
+            return Reading(blocks, HalfFile(self.into))
+        return Reading(blocks, HalfFile(self.kept, self.cache) if self.kept else None)
 
     def _kept_blocks(self, path: Path) -> Generator[bytes, None, None]:
         with suppress(OSError):
@@ -185,24 +277,13 @@ class RemoteFile:
             os.utime(path)
         size = path.stat().st_size
         done = 0
-        for block in LocalFile(path).open():
+        for block in LocalFile(path).blocks():
             done += len(block)
             self._tell(done, size)
             yield block
 
-    def keep(self) -> None:
-        """Give what was fetched its final name; to be called when it was found to be sound."""
-        half, self._half = self._half, None
-        if half:
-            self.error = half.keep()
-            if self.cache:
-                self.cache.trim()
-
     def retry(self) -> bool:
-        """Forget what was fetched, as it is damaged; whether to fetch it once more."""
-        if self._half:
-            self._half.discard()
-            self._half = None
+        """Forget what is kept, as it is damaged; whether to fetch it once more."""
         if self.kept:
             self.kept.unlink(missing_ok=True)
         self._tries += 1
@@ -219,59 +300,6 @@ class RemoteFile:
     def _tell(self, done: int, size: int | None) -> None:
         if self.progress:
             self.progress.at(id(self), done, size)
-
-
-class _Half:
-    """A file being written under another name than it will have; failures are told at the end."""
-
-    def __init__(self, path: Path, limit: int | None) -> None:
-        self._final = path
-        self._limit = limit
-        self._written = 0
-        self._error: OSError | None = None
-        self._path: Path | None = None
-        self._file: Any = None
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, half = tempfile.mkstemp(".part", f".{path.name[:40]}.", path.parent)
-        except OSError as error:
-            self._error = error
-        else:
-            self._path = Path(half)
-            self._file = os.fdopen(descriptor, "wb")
-
-    def write(self, block: bytes) -> None:
-        """Write on, unless that failed before or is beyond the limit."""
-        self._written += len(block)
-        if self._limit is not None and self._written > self._limit:
-            self.discard()
-        if self._file:
-            try:
-                self._file.write(block)
-            except OSError as error:
-                self._error = error
-                self.discard()
-
-    def keep(self) -> OSError | None:
-        """Give it its final name; the error where that was not to be."""
-        if self._file and self._path:
-            try:
-                self._file.close()
-                self._path.replace(self._final)
-            except OSError as error:
-                self._error = error
-                self.discard()
-        return self._error
-
-    def discard(self) -> None:
-        """Delete it."""
-        with suppress(OSError):
-            if self._file:
-                self._file.close()
-        self._file = None
-        with suppress(OSError):
-            if self._path:
-                self._path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -390,21 +418,15 @@ def download(
         copy = replace(file, into=path, cache=None, progress=progress)
         while True:
             try:
-                with closing(until(stop, inflate(copy.open(), copy.name, limits))) as blocks:
-                    for _ in blocks:
+                with copy.open() as reading, closing(inflate(reading, copy.name, limits)) as text:
+                    for _ in until(stop, text):
                         pass
-                copy.keep()
+                    reading.keep()
             except CorruptFile:
                 if not copy.retry():
                     raise
             else:
                 break
-        if copy.error:
-            raise FileError(
-                f"{path}: cannot be written ({copy.error.strerror or copy.error}). "
-                "Make room, or name another directory",
-                file=path,
-            ) from copy.error
         return path
 
     return run_all(fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.tell, go_on=True)

@@ -22,7 +22,7 @@ from mytracker_nb.csvgz import PIECE, CorruptFile, Limits, inflate, open_csv
 from mytracker_nb.errors import FileError, MyTrackerError, printable
 from mytracker_nb.fetching import Fetcher
 from mytracker_nb.filecache import FileCache
-from mytracker_nb.files import LocalFile, OnProgress, Progress, remote_files, source_of
+from mytracker_nb.files import LocalFile, OnProgress, Progress, Reading, remote_files, source_of
 from mytracker_nb.parallel import ahead, run_all, until
 from mytracker_nb.params import with_params
 from mytracker_nb.parquet import Dataset
@@ -57,11 +57,8 @@ class Source(Protocol):
     def name(self) -> str:
         """What the file is called in messages."""
 
-    def open(self) -> Generator[bytes, None, None]:
-        """The compressed bytes from the start, cut anywhere."""
-
-    def keep(self) -> None:
-        """Told when all of them were read and found sound."""
+    def open(self) -> Reading:
+        """The compressed bytes from the start; told when they were found sound."""
 
     def retry(self) -> bool:
         """Told when they turned out to be damaged; whether to open it once more."""
@@ -176,8 +173,8 @@ class RawData:
         """The columns, in order."""
         if self._selectors is None:
             source = self.files[0]
-            with closing(source.open()) as chunks:
-                header, _ = open_csv(inflate(chunks, source.name, self._limits), source.name)
+            with source.open() as reading:
+                header, _ = open_csv(inflate(reading, source.name, self._limits), source.name)
             self._selectors = tuple(header)
         return self._selectors
 
@@ -401,10 +398,10 @@ class RawData:
             _patiently(source, partial(self._read_through, source))
 
     def _read_through(self, source: Source) -> None:
-        with closing(source.open()) as chunks:
-            for _ in inflate(chunks, source.name, self._limits):
+        with source.open() as reading:
+            for _ in inflate(reading, source.name, self._limits):
                 pass
-        source.keep()
+            reading.keep()
 
     def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
@@ -434,8 +431,8 @@ class RawData:
     ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time."""
         known = len(parser.misfits)
-        with closing(source.open()) as chunks:
-            text = inflate(chunks, source.name, self._limits)
+        with source.open() as reading:
+            text = inflate(reading, source.name, self._limits)
             header, pieces = open_csv(text, source.name, size)
             self._check_header(header, source.name)
             for piece in pieces:
@@ -443,6 +440,7 @@ class RawData:
                 # After a misfit everything is read once more; go on only to find the others.
                 if len(parser.misfits) == known:
                     yield table
+            reading.keep()
 
     def _check_header(self, header: Sequence[str], name: str) -> None:
         if sorted(header) == sorted(set(self.selectors)):
@@ -476,9 +474,7 @@ class RawData:
 
             def read() -> _T:
                 with closing(until(stop, ahead(self._tables(source, parser)))) as tables:
-                    result = consume(number, tables)
-                source.keep()
-                return result
+                    return consume(number, tables)
 
             return _patiently(source, read)
 
@@ -586,7 +582,7 @@ def _to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
     return frame
 
 
-def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
+def _categorical(column: pa.ChunkedArray) -> Any:
     """A dictionary-encoded column with the smallest codes that hold it."""
     import numpy as np
     import pandas as pd
@@ -595,7 +591,7 @@ def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
 
     texts = pc.unique(pa.chunked_array([chunk.dictionary for chunk in column.chunks], pa.string()))
     kind = next(kind for kind in (np.int8, np.int16, np.int32) if len(texts) <= np.iinfo(kind).max)
-    codes = np.full(len(column), -1, kind)
+    codes: Any = np.full(len(column), -1, kind)
     start = 0
     for chunk in column.chunks:
         here = codes[start : start + len(chunk)]
@@ -606,5 +602,5 @@ def _categorical(column: pa.ChunkedArray) -> pd.Categorical:
             np.take(places, indices.fill_null(0).to_numpy(), out=here)
             if indices.null_count:
                 here[indices.is_null().to_numpy(zero_copy_only=False)] = -1
-    dtype = pd.CategoricalDtype(texts.to_pandas())
+    dtype: Any = pd.CategoricalDtype(texts.to_pandas())
     return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)

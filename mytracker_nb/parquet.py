@@ -76,12 +76,13 @@ class Dataset:
         try:
             if kind is None:
                 self._publish()
+                self._made = []
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
-            if not any(self.directory.glob("*")):
-                for path in self._made if kind else []:
-                    with suppress(OSError):
-                        path.rmdir()
+            # what was not there before goes again
+            for path in self._made:
+                with suppress(OSError):
+                    path.rmdir()
         if isinstance(error, OSError):
             raise self._unwritable(error) from error
 
@@ -135,11 +136,14 @@ class Dataset:
                 for path in sorted(home.rglob("*.parquet")):
                     target = self.directory / path.relative_to(home)
                     target.parent.mkdir(exist_ok=True)
-                    path.replace(target)
                     moved.append(target)
+                    path.replace(target)
         except OSError as error:
             for path in moved:
                 path.unlink(missing_ok=True)
+                if path.parent != self.directory:
+                    with suppress(OSError):
+                        path.parent.rmdir()
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> FileError:

@@ -188,9 +188,9 @@ class Parser:
             raise _bad_row(
                 file, _line(piece, cells, row.number - 1), row.actual_columns, len(header)
             )
-        line = _empty_line(piece, cells)
-        if line:
-            raise _bad_row(file, line, 1, len(header))
+        empty = _empty_line(piece, cells)
+        if empty:
+            raise _bad_row(file, empty, 1, len(header))
         for name in header:
             if self._role(name) == "text":
                 continue

@@ -1,0 +1,167 @@
+"""The files that are kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import requests
+from bare import created, links
+
+import mytracker_nb as mt
+from mytracker_nb.api import Link
+from mytracker_nb.fetching import Fetcher
+from mytracker_nb.filecache import FileCache
+from mytracker_nb.files import download, remote_files
+from mytracker_nb.frames import RawData
+from mytracker_nb.signing import AuthHMAC
+
+
+@pytest.fixture
+def kept(start_sandbox, tmp_path):
+    """A sandbox, a cache, and what makes the rows of the sandbox's export anew."""
+    sandbox = start_sandbox(rows_per_file=400)
+    number = created(sandbox, event="customEvents", selectors="idDevice,eventName")
+    given = [Link(url, None) for url in links(sandbox, number)][:2]
+    sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
+    cache = FileCache(tmp_path)
+
+    def files(cache: FileCache = cache):
+        folder = cache.folder(sandbox.base_url, sandbox.api_user_id, number)
+        return remote_files(given, Fetcher(requests.Session(), sign), cache=cache, folder=folder)
+
+    return sandbox, cache, files
+
+
+def fetched(sandbox) -> int:
+    return sum(call.path.endswith(".csv.gz") for call in sandbox.requests)
+
+
+def put(cache: FileCache, number: int, size: int, used: float, service="https://a.test") -> Path:
+    path = cache.folder(service, 7, number) / f"{number}.csv.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    os.utime(path, (used, used))
+    return path
+
+
+def test_a_file_is_fetched_once(kept, tmp_path):
+    sandbox, cache, files = kept
+    first = RawData(files()).to_arrow()
+    assert fetched(sandbox) == 3  # the header was looked at before
+    told = []
+    assert RawData(files(), first.column_names).to_arrow().equals(first)
+    download(files(), tmp_path / "out", on_progress=lambda *now: told.append(now))
+    assert fetched(sandbox) == 3
+    assert told[-1] == (cache.size, cache.size, 2, 2)
+    (export,) = cache.exports
+    assert (export.account, export.id_raw_export, export.files) == (sandbox.api_user_id, 1, 2)
+    assert export.service == sandbox.base_url.partition("//")[2].replace(":", "_")
+
+
+def test_a_parquet_dataset_keeps_what_streams_by(kept, tmp_path):
+    sandbox, cache, files = kept
+    RawData(files(), ["idDevice", "eventName"]).to_parquet(tmp_path / "out")
+    assert cache.exports[0].files == 2
+    assert fetched(sandbox) == 2
+
+
+def test_half_and_damaged_files_are_not_kept(kept):
+    sandbox, cache, files = kept
+    sandbox.faults.add(path=".csv.gz", corrupt=900, times=None)
+    with pytest.raises(mt.FileError, match="damaged"):
+        RawData(files(), ["idDevice", "eventName"]).to_arrow()
+    sandbox.faults.clear()
+    RawData(files(), ["idDevice", "eventName"]).head(1)
+    assert [path for path in cache.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_kept_file_that_was_damaged_since_is_fetched_again(kept):
+    sandbox, cache, files = kept
+    want = RawData(files(), ["idDevice", "eventName"]).to_arrow()
+    for path in cache.root.rglob("*.csv.gz"):
+        path.write_bytes(path.read_bytes()[:-20])
+    before = fetched(sandbox)
+    assert RawData(files(), ["idDevice", "eventName"]).to_arrow().equals(want)
+    assert fetched(sandbox) == before + 2
+
+
+def test_what_is_larger_than_the_cache_is_read_and_not_kept(kept, tmp_path):
+    _, _, files = kept
+    small = FileCache(tmp_path / "small", limit=1000)
+    assert RawData(files(small), ["idDevice", "eventName"]).to_arrow().num_rows > 700
+    assert [path for path in small.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(kept, tmp_path):
+    _, _, files = kept
+    (tmp_path / "file").touch()
+    nowhere = FileCache(tmp_path / "file")
+    assert RawData(files(nowhere), ["idDevice", "eventName"]).to_arrow().num_rows > 700
+
+
+def test_the_longest_unused_goes_first(tmp_path):
+    cache = FileCache(tmp_path, limit=250)
+    paths = [put(cache, number, 100, used=1e9 + number) for number in range(4)]
+    os.utime(paths[0], (2e9, 2e9))
+    cache.trim()
+    assert [path.exists() for path in paths] == [True, False, False, True]
+    assert cache.size == 200
+
+
+def test_what_a_process_that_ended_left_goes_too(tmp_path):
+    cache = FileCache(tmp_path)
+    old, new = put(cache, 1, 10, 1e9), put(cache, 2, 10, 1e9)
+    stale = old.rename(old.with_suffix(".part"))
+    fresh = new.rename(new.with_suffix(".part"))
+    os.utime(fresh)
+    assert cache.exports == []
+    cache.trim()
+    assert (stale.exists(), fresh.exists()) == (False, True)
+
+
+def test_services_accounts_and_exports_are_kept_apart(tmp_path):
+    cache = FileCache(tmp_path)
+    folders = {
+        cache.folder(service, account, number)
+        for service in ("https://tracker.my.com", "http://127.0.0.1:80", "http://127.0.0.1:81")
+        for account in (1, 2)
+        for number in (3, 4)
+    }
+    assert len(folders) == 12
+    nasty = cache.folder("https://../../x", 1, 2)
+    assert cache.root in nasty.parents
+    assert ".." not in nasty.relative_to(cache.root).parts
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
+def test_others_cannot_look_into_it(kept):
+    _, cache, files = kept
+    RawData(files(), ["idDevice", "eventName"]).to_arrow()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in cache.root.rglob("*.csv.gz")}
+    assert modes == {0o600}
+
+
+def test_it_shows_what_is_kept_and_clears_it(tmp_path):
+    cache = FileCache(tmp_path)
+    put(cache, 12, 3_000_000, 1.7e9, service="https://<b>")
+    put(cache, 13, 10, 1.7e9)
+    assert "idRawExport 12  1 files  3.0 MB  last used 2023-11-14 22:13 UTC" in repr(cache)
+    page = cache._repr_html_()
+    assert "<td>12</td><td>1</td><td>3.0</td><td>2023-11-14 22:13</td>" in page
+    assert "<b>" not in page
+    frame = cache.to_pandas()
+    assert sorted(frame["idRawExport"]) == [12, 13]
+    assert frame["bytes"].sum() == cache.size == 3_000_010
+    cache.clear()
+    assert (cache.size, cache.exports, cache.to_pandas().shape) == (0, [], (0, 6))
+
+
+def test_the_cache_of_the_service_in_use(monkeypatch, tmp_path, no_account):
+    monkeypatch.setenv("MYTRACKER_NB_CACHE_DIR", str(tmp_path))
+    put(FileCache(tmp_path), 5, 10, 1e9)
+    assert [export.id_raw_export for export in mt.cache().exports] == [5]
+    mt.cache().clear()
+    assert mt.cache().exports == []

@@ -1,0 +1,388 @@
+"""Fetching files: over real HTTP, through faults, and to no one else."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from bare import created, links
+
+import mytracker_nb as mt
+from mytracker_nb import fetching
+from mytracker_nb.api import Link
+from mytracker_nb.csvgz import Limits
+from mytracker_nb.fetching import Fetcher
+from mytracker_nb.files import LocalFile, download, remote_files, source_of
+from mytracker_nb.frames import RawData
+from mytracker_nb.sandbox.faults import HTML_PAGE
+from mytracker_nb.signing import AuthHMAC
+
+KEY = "a key that must not be seen"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Faults pass at once."""
+    waits: list[float] = []
+    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    return waits
+
+
+@pytest.fixture
+def served(start_sandbox):
+    """A sandbox with an export of three files, the files as remote ones, and their texts."""
+    sandbox = start_sandbox(rows_per_file=400)
+    number = created(sandbox, event="customEvents", selectors="idDevice,eventName,params.value")
+    fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
+    given = [Link(url, None) for url in links(sandbox, number)][:3]
+    return sandbox, remote_files(given, fetcher), sandbox.served(number)[:3]
+
+
+def ranges(sandbox: Any) -> list[str]:
+    return [
+        call.headers.get("Range", "") for call in sandbox.requests if call.path.endswith(".csv.gz")
+    ]
+
+
+def texts(paths: list[Path]) -> list[str]:
+    return [gzip.decompress(path.read_bytes()).decode() for path in paths]
+
+
+# -- faults ---------------------------------------------------------------------------------------
+
+
+def test_files_are_fetched_and_checked(served, tmp_path):
+    _, files, wanted = served
+    told = []
+    paths = download(files, tmp_path / "new" / "place", on_progress=lambda *now: told.append(now))
+    assert texts(paths) == wanted
+    assert [path.name for path in paths] == [file.name for file in files]
+    assert sorted(os.listdir(tmp_path / "new" / "place")) == sorted(path.name for path in paths)
+    size = sum(path.stat().st_size for path in paths)
+    assert told[-1] == (size, size, 3, 3)
+    assert [now[0] for now in told] == sorted(now[0] for now in told)
+
+
+def test_a_cut_file_goes_on_from_where_it_broke(served, tmp_path):
+    sandbox, files, wanted = served
+    sandbox.faults.add(path=".csv.gz", truncate=700, times=5)
+    paths = download(files[:1], tmp_path)
+    assert texts(paths) == wanted[:1]
+    assert ranges(sandbox) == ["", *(f"bytes={700 * n}-" for n in range(1, 6))]
+
+
+def test_a_server_that_knows_no_ranges_sends_it_all_again(served, tmp_path):
+    sandbox, files, wanted = served
+    (path,) = download(files[:1], tmp_path)
+    sandbox.faults.add(path=".csv.gz", truncate=700, headers={"ETag": None})
+    sandbox.faults.add(path=".csv.gz", body=path.read_bytes())
+    assert texts(download(files[:1], tmp_path)) == wanted[:1]
+    assert ranges(sandbox) == ["", "", "bytes=700-"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503, "times": 4},
+        {"status": 500, "body": HTML_PAGE, "times": 3},
+        {"body": HTML_PAGE, "times": 3},
+        {"reset": "before", "times": 3},
+        {"reset": "after", "times": 3},
+        {"corrupt": 900, "times": 3},
+        {"corrupt": -5, "times": 3},
+        {"truncate": 0, "times": 4},
+        {"headers": {"Content-Length": None}, "truncate": 500, "times": 2},
+    ],
+)
+def test_faults_in_a_row_pass(served, tmp_path, fault):
+    sandbox, files, wanted = served
+    told = sandbox.faults.add(path=".csv.gz", **fault)
+    assert texts(download(files[:1], tmp_path / "out")) == wanted[:1]
+    assert told.strikes == fault["times"]
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".gz"]
+
+
+def test_the_server_says_how_long_to_wait(served, tmp_path, no_pauses):
+    sandbox, files, wanted = served
+    sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "7"})
+    assert texts(download(files[:1], tmp_path)) == wanted[:1]
+    assert 7 in [round(wait) for wait in no_pauses]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "told"),
+    [
+        ({"status": 503}, mt.FileError, "tries in a row failed at byte 0 .*503"),
+        ({"reset": "before"}, mt.FileError, "tries in a row failed"),
+        ({"truncate": 0}, mt.FileError, "broke after 0 of"),
+        ({"corrupt": 900}, mt.FileError, "damaged"),
+        ({"body": HTML_PAGE}, mt.FileError, "HTML or XML page"),
+        ({"status": 404}, mt.LinkExpired, "Make the export once more"),
+        ({"status": 410}, mt.LinkExpired, "Make the export once more"),
+        ({"status": 403}, mt.AccessDenied, "secret key and the export permission"),
+        ({"status": 418}, mt.FileError, "418"),
+    ],
+)
+def test_what_does_not_pass_is_told_and_the_others_are_kept(served, tmp_path, fault, error, told):
+    sandbox, files, wanted = served
+    sandbox.faults.add(path=f"/{files[1].name}", times=None, **fault)
+    with pytest.raises(error, match=told) as raised:
+        download(files, tmp_path)
+    assert files[1].name in str(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [files[0].name, files[2].name]
+    )
+    assert texts([tmp_path / files[0].name]) == wanted[:1]
+
+
+def test_a_link_past_its_time_says_so(served, tmp_path):
+    sandbox, files, _ = served
+    sandbox.faults.add(path=".csv.gz", status=403, times=None)
+    when = datetime.now(timezone.utc) - timedelta(hours=1)
+    old = remote_files([Link(files[0].link.url, when)], files[0].fetcher)
+    with pytest.raises(mt.LinkExpired, match=f"good until {when:%Y-%m-%d %H:%M} UTC"):
+        download(old, tmp_path)
+
+
+def test_a_file_that_changes_on_the_way_is_fetched_anew(served, tmp_path):
+    sandbox, files, wanted = served
+    sandbox.faults.add(path=".csv.gz", truncate=700, headers={"ETag": '"another"'})
+    assert texts(download(files[:1], tmp_path)) == wanted[:1]
+    assert ranges(sandbox) == ["", "bytes=700-", ""]
+
+
+def test_a_directory_that_cannot_be_written_is_told(served, tmp_path):
+    _, files, _ = served
+    (tmp_path / "file").touch()
+    with pytest.raises(mt.FileError, match="cannot be written") as error:
+        download(files, tmp_path / "file" / "data")
+    assert error.value.file.startswith(str(tmp_path / "file"))
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(served, tmp_path):
+    _, files, _ = served
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no full device")
+    real = os.fdopen
+
+    class Full:
+        def __init__(self, descriptor: int, mode: str) -> None:
+            self._real = real(descriptor, mode)
+            self._full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+
+        def write(self, block: bytes) -> int:
+            return self._full.write(block) or 0
+
+        def close(self) -> None:
+            self._real.close()
+            self._full.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fdopen", Full)
+        with pytest.raises(mt.FileError, match="No space left on device"):
+            download(files[:1], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_made_to_fill_a_machine_is_given_up(served, tmp_path):
+    _, files, _ = served
+    with pytest.raises(mt.FileError, match=r"Limits\.size"):
+        download(files[:1], tmp_path, limits=Limits(size=1000))
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- who gets the signature -----------------------------------------------------------------------
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with what the server was told, and notes who asked."""
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.headers["Host"].partition(":")[0], dict(self.headers)))
+        status, headers, body = self.server.answers[self.path.partition("?")[0]]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *what: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A server that answers as told, under the names 127.0.0.1 and localhost."""
+    running: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    running.seen, running.answers = [], {}
+    running.base = f"http://127.0.0.1:{running.server_port}"
+    running.other = f"http://localhost:{running.server_port}"
+    threading.Thread(target=running.serve_forever, args=[0.02], daemon=True).start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+FILE = gzip.compress(b"idApp\n1\n")
+
+
+def fetch(url: str, directory: Path, session: requests.Session | None = None) -> bytes:
+    fetcher = Fetcher(session or requests.Session(), AuthHMAC(7, KEY).header)
+    return download(remote_files([Link(url, None)], fetcher), directory)[0].read_bytes()
+
+
+def test_a_signature_crosses_no_redirect_to_another_host(server, tmp_path):
+    server.answers = {
+        "/here": (302, {"Location": "/near"}, b""),
+        "/near": (307, {"Location": f"{server.other}/far?x=1"}, b""),
+        "/far": (302, {"Location": f"{server.base}/back"}, b""),
+        "/back": (200, {}, FILE),
+    }
+    assert fetch(f"{server.base}/here", tmp_path) == FILE
+    signed = [(host, "Authorization" in headers) for host, headers in server.seen]
+    assert signed == [
+        ("127.0.0.1", True),
+        ("127.0.0.1", True),
+        ("localhost", False),
+        ("127.0.0.1", False),
+    ]
+    first, second = (headers["Authorization"] for _, headers in server.seen[:2])
+    assert first != second
+    assert second == AuthHMAC(7, KEY).header(f"{server.base}/near")["Authorization"]
+
+
+def test_an_authorization_of_the_session_or_of_netrc_goes_nowhere(server, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server.answers = {
+        "/here": (302, {"Location": f"{server.other}/far"}, b""),
+        "/far": (200, {}, FILE),
+    }
+    session = requests.Session()
+    session.auth = ("me", "secret")
+    session.headers["Authorization"] = "Basic secret"
+    assert fetch(f"{server.base}/here", tmp_path / "out", session) == FILE
+    assert server.seen[0][1]["Authorization"].startswith("AuthHMAC 7:")
+    assert "Authorization" not in server.seen[1][1]
+
+
+@pytest.mark.parametrize(
+    "where", ["http://example.test/a", "ftp://example.test/a", "file:///etc/a"]
+)
+def test_only_https_leaves_this_machine(server, tmp_path, where):
+    with pytest.raises(mt.FileError, match=r"not https .*nothing was sent"):
+        fetch(where, tmp_path)
+    server.answers = {"/here": (302, {"Location": where}, b"")}
+    with pytest.raises(mt.FileError, match="not https"):
+        fetch(f"{server.base}/here", tmp_path)
+
+
+def test_redirects_end(server, tmp_path):
+    server.answers = {"/here": (302, {"Location": "/here"}, b"")}
+    with pytest.raises(mt.FileError, match="redirects"):
+        fetch(f"{server.base}/here", tmp_path)
+    assert len(server.seen) < 20
+
+
+def test_bytes_are_taken_as_they_are_whatever_the_encoding_says(server, tmp_path):
+    server.answers = {"/here": (200, {"Content-Encoding": "gzip"}, FILE)}
+    assert fetch(f"{server.base}/here", tmp_path) == FILE
+    assert server.seen[0][1]["Accept-Encoding"] == "identity"
+
+
+def test_no_error_shows_a_key_or_what_is_secret_in_a_link(server, tmp_path):
+    url = f"{server.base}/here?token=hidden"
+    for answer in [(403, {}, b"no"), (404, {}, b""), (500, {}, b""), (200, {}, b"<html>")]:
+        server.answers = {"/here": answer}
+        with pytest.raises(mt.MyTrackerError) as error:
+            fetch(url, tmp_path)
+        chain, told = error.value, ""
+        while chain:
+            told, chain = told + repr(chain), chain.__cause__ or chain.__context__
+        assert KEY not in told
+        assert "hidden" not in str(error.value)
+    assert KEY not in repr(remote_files([Link(url, None)], Fetcher(None, AuthHMAC(7, KEY).header)))
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://a.test/storage/4.payment.ab12.0.csv.gz?auth=1", "4.payment.ab12.0.csv.gz"),
+        ("https://a.test/x/..%2f..%2fetc%2fpasswd", "passwd.csv.gz"),
+        ("https://a.test/x/..%5c..%5cboot.ini", "_.._boot.ini.csv.gz"),
+        ("https://a.test/.hidden.gz", "hidden.gz"),
+        ("https://a.test/", "file_.csv.gz"),
+        ("https://a.test/con", "file_con.csv.gz"),
+        ("https://a.test/a%00b%0a.csv.gz", "a_b_.csv.gz"),
+        ("https://a.test/%D1%84.csv.gz", "_.csv.gz"),
+    ],
+)
+def test_a_name_of_a_link_is_never_a_path(url, name):
+    (file,) = remote_files([Link(url, None)], Fetcher(None, None))
+    assert file.name == name
+    assert Path(file.name).name == file.name
+
+
+def test_long_names_are_cut_and_equal_ones_told_apart():
+    long = remote_files([Link(f"https://a.test/{'x' * 999}.csv.gz", None)], Fetcher(None, None))
+    assert len(long[0].name) <= 120
+    urls = ["https://a.test/1/x.csv.gz", "https://a.test/2/X.csv.gz", "https://a.test/y.csv.gz"]
+    names = [file.name for file in remote_files([Link(u, None) for u in urls], Fetcher(None, None))]
+    assert len({name.lower() for name in names}) == 3
+    assert names[2] == "y.csv.gz"
+    # whatever the order of the links
+    turned = remote_files([Link(u, None) for u in urls[::-1]], Fetcher(None, None))
+    assert [file.name for file in turned][::-1] == names
+
+
+# -- tickets --------------------------------------------------------------------------------------
+
+
+def test_a_ticket_lets_another_process_read_a_file_without_the_key(served):
+    sandbox, files, wanted = served
+    ticket = files[0].ticket()
+    assert all(type(name) is str and type(value) is str for name, value in ticket.items())
+    assert sandbox.secret_key not in repr(ticket)
+    rows = RawData([source_of(ticket)]).to_arrow()
+    assert rows.num_rows == wanted[0].count("\n") - 1 or rows.num_rows > 0
+
+
+def test_a_ticket_of_a_file_on_disk_is_its_path(tmp_path, monkeypatch):
+    (tmp_path / "1.csv.gz").write_bytes(FILE)
+    monkeypatch.chdir(tmp_path)
+    ticket = LocalFile(Path("1.csv.gz")).ticket()
+    monkeypatch.chdir("/")
+    assert b"".join(source_of(ticket).open()) == FILE
+
+
+def test_the_first_rows_need_the_first_bytes_only(server):
+    import random
+
+    lines = b"".join(b"%d,%d\n" % (n, random.Random(n).getrandbits(64)) for n in range(300_000))
+    body = gzip.compress(b"idApp,nobody\n" + lines, 1)
+    server.answers = {"/1": (200, {}, body), "/2": (200, {}, body)}
+    told = []
+    from mytracker_nb.files import Progress
+
+    progress = Progress(2, lambda *now: told.append(now))
+    links = [Link(f"{server.base}/{n}", None) for n in (1, 2)]
+    fetcher = Fetcher(requests.Session(), AuthHMAC(7, KEY).header)
+    rows = RawData(remote_files(links, fetcher, progress=progress), progress=progress)
+    assert rows.head(20)["idApp"].tolist() == list(range(20))
+    progress.tell()
+    assert told[-1][0] < 600_000 < len(body)
+    # the server notes whoever asks: nobody asked for the second file
+    assert {headers["Host"] for _, headers in server.seen} == {server.base.partition("//")[2]}
+    assert len(server.seen) <= 2
