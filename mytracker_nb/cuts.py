@@ -25,11 +25,11 @@ __all__ = [
     "Piece",
     "Window",
     "axis_of",
-    "check",
     "cut",
     "filter_groups",
     "gaps",
     "halves",
+    "problems",
     "read_every",
     "whole",
 ]
@@ -220,21 +220,27 @@ def read_every(every: object, request: ExportRequest) -> int | None:
 _EVERY_HINT = "1d, 7d or 2w; for tsFrom and tsTo also 6h or 90m; auto cuts what proves too large"
 
 
-def check(request: ExportRequest, now: datetime) -> None:
-    """Raise where a request can't be sent and no cut would help.
+def problems(request: ExportRequest, now: datetime) -> tuple[Problem, ...]:
+    """All that is to be said of a request that may be cut.
 
-    Raises
-    ------
-    InvalidRequest
-        With all problems; of filters with too many values only where a cut would change the answer.
+    Parameters
+    ----------
+    request : ExportRequest
+        What is cut.
+    now : datetime.datetime
+        The moment, with its zone.
+
+    Returns
+    -------
+    tuple of Problem
+        Those of the request; of filters with too many values only where a cut would change the
+        answer.
     """
-    problems = [
+    judged = (
         problem if problem.code != "too_many" else _uncuttable(request, problem)
         for problem in request.check(now)
-    ]
-    told = [problem for problem in problems if problem is not None]
-    if any(problem.severity == "error" for problem in told):
-        raise InvalidRequest(told)
+    )
+    return tuple(problem for problem in judged if problem is not None)
 
 
 def _uncuttable(request: ExportRequest, problem: Problem) -> Problem | None:
@@ -264,7 +270,7 @@ _EITHER = ("idApp", "SDKKey")  # rows that meet one of the two are exported
 def cut(
     request: ExportRequest, every: int | None = None, covered: Iterable[Piece] = ()
 ) -> list[Piece]:
-    """Cut a request that `check` lets pass.
+    """Cut a request that has no `problems`.
 
     Parameters
     ----------

@@ -126,6 +126,10 @@ class PlanCard:
         """The card as plain text for a terminal."""
         return "\n".join(_lines(self))
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # IPython's protocol for objects that draw themselves.
+        return {"text/plain": self.text(), "text/html": self.html()}
+
     @property
     def title(self) -> str:
         """How many exports it is of."""

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,11 +24,13 @@ from mytracker_nb.cuts import Piece
 from mytracker_nb.errors import (
     AccessDenied,
     ApiError,
+    BadRequest,
     ConnectionFailed,
     CreateUnconfirmed,
     ExportFailed,
     ExportTimeout,
     ExportTooLarge,
+    InvalidRequest,
     LinkExpired,
     MyTrackerError,
     NotFound,
@@ -35,7 +38,7 @@ from mytracker_nb.errors import (
     QuotaExceeded,
     WaitInterrupted,
 )
-from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.exports import CANCELED, FAILED, IN_PROGRESS, REFUSED, SUCCESS, Export
 from mytracker_nb.live import CardDisplay
 from mytracker_nb.manifest import Manifest, parts_in
 from mytracker_nb.plancard import PieceState, PlanCard, Window
@@ -159,7 +162,9 @@ class Plan:
     def __init__(
         self, client: Client, request: ExportRequest, every: object = None, *, fresh: bool = False
     ) -> None:
-        cuts.check(request, datetime.now(timezone.utc))
+        problems = cuts.problems(request, datetime.now(timezone.utc))
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidRequest(problems)
         self.request = request
         self._client = client
         self._every = cuts.read_every(every, request)
@@ -437,13 +442,17 @@ class Plan:
     def _repr_html_(self) -> str:
         return self.card().html()
 
+    def _ipython_display_(self) -> None:
+        if not self._display.show():
+            raise NotImplementedError  # no place that could change: IPython shows a repr
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())
 
     def card(self) -> PlanCard:
         """The plan as a card."""
         tasks = list(self._leaves())
-        share = self._share()
+        share, left = self._shares()
         alerts = [
             ("error", f"{_name(task.piece)}: {task.error}") for task in tasks if task.state.is_held
         ]
@@ -456,7 +465,7 @@ class Plan:
         if self._started is not None:
             since, share_then = self._started
             if share > share_then:
-                seconds_left = (time.monotonic() - since) * (1 - share) / (share - share_then)
+                seconds_left = (time.monotonic() - since) * left / (share - share_then)
         credentials = self._client.credentials
         return PlanCard(
             request=self.request,
@@ -483,39 +492,53 @@ class Plan:
     def _in(self, state: PieceState) -> list[_Task]:
         return [task for task in self._leaves() if task.state is state]
 
-    def _share(self) -> float:
-        """How much of the plan is done, by the length of its windows."""
-        tasks = list(self._leaves())
-        total = sum(max(1, task.piece.window.length) for task in tasks)
-        done = sum(max(1, task.piece.window.length) for task in tasks if task.state.is_done)
-        return done / total
+    def _shares(self) -> tuple[float, float]:
+        """How much of the plan is done, and is left to do, by the length of its windows."""
+        lengths = [(task.state, max(1, task.piece.window.length)) for task in self._leaves()]
+        total = sum(length for _, length in lengths)
+        done = sum(length for state, length in lengths if state.is_done)
+        held = sum(length for state, length in lengths if state.is_held)
+        return done / total, 1 - (done + held) / total
 
     def _settle(self, fetch: _Fetch, timeout: float | None = None) -> None:
         """Bring every piece as far as it goes, `fetch` what the service has made of it."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        self._started = time.monotonic(), self._share()
+        self._started = time.monotonic(), self._shares()[0]
         if not self.is_finished:
             self._display.show()
         pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
         downloads: _Downloads = {}
         try:
-            while not self.is_finished:
-                self._collect(downloads)
-                self._ask()
-                self._look()
-                for task in self._in(PieceState.FETCHING):
-                    if task not in downloads.values():
-                        downloads[pool.submit(fetch, task)] = task
-                self._display.update()
-                if not self.is_finished:
+            while True:
+                with self._followed():
+                    self._collect(downloads)
+                    self._ask()
+                    self._look()
+                    for task in self._in(PieceState.FETCHING):
+                        if task not in downloads.values():
+                            downloads[pool.submit(fetch, task)] = task
+                    self._display.update()
+                    if self.is_finished:
+                        break
+                    if time.monotonic() >= deadline:
+                        raise ExportTimeout(self._unfinished("the plan is not finished"))
                     self._rest(downloads, deadline)
         except KeyboardInterrupt:
+            self._collect(downloads)
             raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             self._collect(downloads)
             self._waiting_for, self._started = "", None
             self._display.update()
+
+    @contextmanager
+    def _followed(self) -> Iterator[None]:
+        """Count the exports in progress as followed, so that each of many has its turn."""
+        with ExitStack() as stack:
+            for _ in self._in(PieceState.RUNNING):
+                stack.enter_context(self._client.api.pace.following())
+            yield
 
     def _collect(self, downloads: _Downloads) -> None:
         """Take note of what was fetched."""
@@ -535,8 +558,6 @@ class Plan:
     def _rest(self, downloads: _Downloads, deadline: float) -> None:
         """Sleep until there may be something to do."""
         now = time.monotonic()
-        if now >= deadline:
-            raise ExportTimeout(self._unfinished("the plan is not finished"))
         running = self._in(PieceState.RUNNING)
         dues = [max(task.due, self._pause_until) for task in running]
         if self._in(PieceState.WAITING):
@@ -563,16 +584,16 @@ class Plan:
                 return
             except CreateUnconfirmed as error:
                 task.hold(PieceState.UNCONFIRMED, error)
-            except (QuotaExceeded, ConnectionFailed) as error:
-                self._survive(error)
-                return
-            except AccessDenied:
+            except (AccessDenied, NotFound):
                 raise
-            except ApiError as error:
+            except BadRequest as error:
                 # what is refused from the start is the request; later it is this piece
                 if not self.exports:
                     raise
                 task.hold(PieceState.FAILED, error)
+            except (ApiError, ConnectionFailed) as error:
+                self._survive(error)
+                return
             else:
                 self._faults = 0
                 self._waiting_for = ""
@@ -604,6 +625,8 @@ class Plan:
                 self._faults = 0
                 self._judge(task)
             pause = self._client.api.pace.interval(task.delay)
+            if task.export.status != IN_PROGRESS:
+                pause = max(pause, _LAST_DELAY)  # an unknown status: it may mean anything
             task.due = time.monotonic() + pause
             task.delay = min(_LAST_DELAY, task.delay * _GROWTH)
 
@@ -642,10 +665,10 @@ class Plan:
 
     def _unfinished(self, what: str) -> str:
         running = len(self._in(PieceState.RUNNING))
-        goes_on = f"{running} export{'s' * (running != 1)} at the service"
+        goes_on = f" {running} at the service go on by themselves." if running else ""
         return (
-            f"{what}: {self.card().state}. {goes_on} go on by themselves. Run the cell again, or "
-            "plan.run(): it takes up where it was"
+            f"{what}: {self.card().state}.{goes_on} Run the cell again, or plan.run(): "
+            "it takes up where it was"
         )
 
 
