@@ -8,6 +8,8 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
 from keyword import iskeyword
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from IPython.display import display
 from traitlets import Float, Int, Unicode
 
-from mytracker_nb import credentials, errors
+from mytracker_nb import credentials, cuts, errors
 from mytracker_nb.card import Card
 from mytracker_nb.client import Client, default_client
 from mytracker_nb.completion import Syntax, complete
@@ -37,6 +39,8 @@ from mytracker_nb.history import journal
 from mytracker_nb.manual import export_manual
 from mytracker_nb.notation import parse_cell
 from mytracker_nb.places import InvalidRequest
+from mytracker_nb.plancard import PlanCard
+from mytracker_nb.plans import Plan
 from mytracker_nb.request import ExportRequest
 from mytracker_nb.spelling import MagicNames, nearest
 
@@ -98,6 +102,12 @@ class MyTrackerMagics(Magics):
         help="Make a new export, even where an earlier one of the same request would do.",
     )
     @argument(
+        "--every",
+        metavar="LENGTH",
+        help="Make a plan of several exports and follow it to its end: one for each 7d, 1d or (of "
+        "tsFrom and tsTo) 6h; auto cuts only what proves too large.",
+    )
+    @argument(
         "--dry-run",
         action="store_true",
         help="Judge the request and show it, with the curl command for it; send nothing.",
@@ -105,9 +115,12 @@ class MyTrackerMagics(Magics):
     @line_cell_magic
     def mytracker_export(
         self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> Export | Card:
+    ) -> Export | Plan | Card | PlanCard:
         """Make an export; the manual is written from the table of parameters."""
         options, request = self._read_export(line, cell, local_ns)
+        if options.every:
+            plan = Plan(default_client(), request, options.every, fresh=options.fresh)
+            return plan.card() if options.dry_run else self._follow_plan(plan, options)
         if options.dry_run:
             return _dry_run(request)
         export = default_client().export(request, fresh=options.fresh)
@@ -116,9 +129,7 @@ class MyTrackerMagics(Magics):
         if options.wait or options.frame:
             export.wait(self.timeout)
         if options.frame:
-            frame = export.to_pandas()
-            self._assign(options.frame, frame)
-            self._show_rows(export, frame)
+            self._load(options.frame, export)
         return export
 
     @no_var_expand
@@ -208,15 +219,33 @@ class MyTrackerMagics(Magics):
         if self.timezone:
             parameters.setdefault("timezone", self.timezone)
         request = ExportRequest(**parameters)
-        if problems or not request.is_valid:
+        if options.every:
+            problems += _every_problems(options.every, request)
+            problems += cuts.problems(request, datetime.now(timezone.utc))
+        else:
             problems += request.problems
+        if any(problem.severity == "error" for problem in problems):
             if cell is None:
                 raise errors.InvalidRequest(problems)
             body = f"{line}\n{cell}"
             raise InvalidRequest(problems, "%%mytracker_export ", body, parsed.assignments)
         return options, request
 
-    def _show_rows(self, export: Export, frame: pd.DataFrame) -> None:
+    def _follow_plan(self, plan: Plan, options: Namespace) -> Plan:
+        if options.out:
+            self._assign(options.out, plan)
+        plan.run(self.timeout).raise_for_failures()
+        if options.frame:
+            self._load(options.frame, plan)
+        return plan
+
+    def _load(self, name: str, export: Export | Plan) -> None:
+        """Assign the rows to `name` and show the first."""
+        frame = export.to_pandas()
+        self._assign(name, frame)
+        self._show_rows(export, frame)
+
+    def _show_rows(self, export: Export | Plan, frame: pd.DataFrame) -> None:
         """Show the first rows, in a notebook below the card."""
         if self.rows == 0:
             return
@@ -276,6 +305,14 @@ def _parse_options(
         hint = f"the nearest known: {', '.join(nearest(option, known))}" if known else ""
         problems.append(Problem(option, "unknown_parameter", "error", "is no option", hint))
     return options, problems
+
+
+def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
+    try:
+        cuts.read_every(every, request)
+    except errors.InvalidRequest as error:
+        return [replace(problem, parameter="--every") for problem in error.problems]
+    return []
 
 
 def _described_options(magic: Callable[..., Any]) -> dict[str, str]:

@@ -278,7 +278,7 @@ def test_python_catches_it(shell: InteractiveShell) -> None:
         ("--frame", "--frame", "expected one argument"),
         ("--wait=5", "--wait", "ignored explicit argument '5'"),
         ("--frmae=df", "--frmae", "the nearest known: --frame"),
-        ("--xyz df", "--xyz", "--wait, --out, --frame, --fresh, --dry-run"),
+        ("--xyz df", "--xyz", "--wait, --out, --frame, --fresh, --every, --dry-run"),
         ("--wait 5", "5", "is no option"),
     ],
 )

@@ -5,13 +5,17 @@ from __future__ import annotations
 import _thread
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -25,6 +29,9 @@ from mytracker_nb.manifest import FILE
 from mytracker_nb.pace import Pace
 from mytracker_nb.plans import Plan
 from mytracker_nb.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 WEEK = {
     "event": "installs",
@@ -438,6 +445,44 @@ def test_cancel_ends_what_is_in_progress(start: Callable[..., Desk]) -> None:
     assert all(export.canceled for export in desk.sandbox.exports.values())
 
 
+CELL_OF_A_SCRIPT = """
+import sys
+import mytracker_nb as mt
+from mytracker_nb import credentials
+from mytracker_nb.credentials import Credentials
+
+credentials.use(Credentials(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
+mt.plan(event="installs", selectors="idDevice,tsEvent,countryTitle",
+        dateFrom="2026-10-05", dateTo="2026-10-11").to_parquet(sys.argv[4])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
+def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start(seconds=0.3, queue=2, max_rows=120)
+    sandbox = desk.sandbox
+    # all but creates fail every fifth time; creates are only ever refused
+    not_create = {"where": lambda call: not call.path.endswith("/create.json")}
+    sandbox.faults.add(**not_create, every=5, times=None, status=500)
+    sandbox.faults.add(path="/create.json", every=5, times=None, status=429)
+    account = (str(sandbox.api_user_id), sandbox.secret_key, sandbox.base_url)
+    command = [sys.executable, "-c", CELL_OF_A_SCRIPT, *account, str(directory)]
+    for count in (2, 5):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        while len(sandbox.exports) < count and process.poll() is None:
+            time.sleep(0.02)
+        # past the answer to the create: that of a lost one is held, as it should be
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert subprocess.run(command, check=False, timeout=120).returncode == 0
+    wishes = [(wish.ts_from, wish.ts_to) for wish in (e.wish for e in sandbox.exports.values())]
+    assert len(set(wishes)) == len(wishes)
+    assert rows_in(directory) == rows_asked(start())
+
+
 def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., Desk]) -> None:
     desk = start(seconds=1, queue=1)
     desk.plan("3d").run()
@@ -463,6 +508,65 @@ def test_plan_uses_the_account_in_use(
     assert "[SANDBOX]" in plan.card().text()
     with pytest.raises(mt.InvalidRequest, match="selectors: is missing"):
         mt.plan(event="installs", dateFrom="2026-10-01", dateTo="2026-10-02")
+
+
+# The magic
+
+CELL = "event=installs selectors=idDevice,tsEvent dateFrom=2026-10-05 dateTo=2026-10-11"
+
+
+@pytest.fixture
+def at_desk(start: Callable[..., Desk], shell: InteractiveShell) -> Desk:
+    """The shell's account is at this desk."""
+    desk = start(seconds=0.1)
+    sandbox = desk.sandbox
+    credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
+    return desk
+
+
+def test_the_magic_makes_a_plan_and_loads_its_rows(
+    at_desk: Desk, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"%mytracker_export --every 4d --out plan --frame df {CELL}"
+    assert shell.run_cell(line).success
+    plan, frame = shell.user_ns["plan"], shell.user_ns["df"]
+    assert words(plan) == ["done", "done"]
+    assert len(frame) == sum(at_desk.rows_of(plan).values())
+    assert "2 of 2 done" in capsys.readouterr().out
+
+
+def test_the_magic_takes_more_values_than_one_export_can(
+    at_desk: Desk, shell: InteractiveShell
+) -> None:
+    shell.user_ns["apps"] = range(4500, 6000)
+    cell = f"%mytracker_export {{}} --out plan {CELL} idApp=$apps"
+    assert not shell.run_cell(cell.format("")).success
+    assert shell.run_cell(cell.format("--every auto")).success
+    assert words(shell.user_ns["plan"]) == ["done", "done"]
+
+
+def test_a_dry_run_of_a_plan_shows_its_calendar(at_desk: Desk, shell: InteractiveShell) -> None:
+    result = shell.run_cell(f"%mytracker_export --every 1d --dry-run {CELL}").result
+    assert "0 of 7 done" in result.text()
+    assert at_desk.creates == 0
+
+
+def test_the_magic_points_at_a_length_that_is_none(
+    at_desk: Desk, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = CELL.replace(" ", "\n").replace("event=installs", "")
+    assert not shell.run_cell(f"%%mytracker_export --every 6h\n{body}").success
+    told = capsys.readouterr().out
+    assert "--every: '6h' is not a number of whole days" in told
+    assert "line 1: %%mytracker_export --every 6h" in told
+    assert "event: is missing" in told
+
+
+def test_a_failed_piece_fails_the_cell(at_desk: Desk, shell: InteractiveShell) -> None:
+    at_desk.sandbox.exports.outcomes.append("Error occurred")
+    result = shell.run_cell(f"%mytracker_export --every 4d --out plan {CELL}")
+    assert isinstance(result.error_in_exec, mt.ExportFailed)
+    assert words(shell.user_ns["plan"]) == ["failed", "done"]
 
 
 # Incremental
