@@ -42,39 +42,52 @@ def _value(parameter: Parameter) -> st.SearchStrategy[Any]:
     return _lists(one) if parameter.many else one
 
 
-@st.composite
-def intervals(draw: st.DrawFn) -> dict[str, Any]:
-    """Right values of the intervals."""
-    which = draw(st.sampled_from([(True, False), (False, True), (True, True)]))
-    result: dict[str, Any] = {}
-    if which[0]:
-        days = sorted(draw(st.tuples(DAYS, DAYS)))
-        result |= {"dateFrom": days[0].isoformat(), "dateTo": days[1].isoformat()}
-    if which[1]:
-        result |= dict(zip(("tsFrom", "tsTo"), sorted(draw(st.tuples(TIMES, TIMES))), strict=True))
-    if draw(st.booleans()):
-        names = ("availabilityTsFrom", "availabilityTsTo")
-        result |= dict(zip(names, sorted(draw(st.tuples(TIMES, TIMES))), strict=True))
-    return result
+VALUES = {
+    name: _value(parameter)
+    for name, parameter in PARAMETERS.items()
+    if parameter.holds not in (Holds.DATE, Holds.TIME)
+}
+_PAIRS = {
+    ("dateFrom", "dateTo"): st.tuples(DAYS, DAYS).map(
+        lambda days: [day.isoformat() for day in sorted(days)]
+    ),
+    ("tsFrom", "tsTo"): st.tuples(TIMES, TIMES).map(sorted),
+    ("availabilityTsFrom", "availabilityTsTo"): st.tuples(TIMES, TIMES).map(sorted),
+}
+_INTERVALS = st.tuples(
+    st.sampled_from([[0], [1], [0, 1], [0, 2], [1, 2], [0, 1, 2]]), *_PAIRS.values()
+).map(
+    lambda drawn: {
+        name: value
+        for which in drawn[0]
+        for name, value in zip(list(_PAIRS)[which], drawn[1 + which], strict=True)
+    }
+)
+_FOR_EVENT = {
+    event: st.lists(
+        st.sampled_from(
+            [
+                name
+                for name in VALUES
+                if PARAMETERS[name].applies_to(event) and not PARAMETERS[name].required
+            ]
+        ),
+        max_size=5,
+        unique=True,
+    )
+    for event in dictionary("event")
+}
 
 
 @st.composite
 def right(draw: st.DrawFn) -> dict[str, Any]:
     """The parameters of a request that has no errors, in their normal form."""
-    event = draw(st.sampled_from(list(dictionary("event"))))
-    optional = {
-        name: _value(parameter)
-        for name, parameter in PARAMETERS.items()
-        if not parameter.required
-        and parameter.holds not in (Holds.DATE, Holds.TIME)
-        and parameter.applies_to(event)
-    }
-    chosen = draw(st.lists(st.sampled_from(list(optional)), max_size=5, unique=True))
+    event = draw(VALUES["event"])
     return {
         "event": event,
-        "selectors": draw(_value(PARAMETERS["selectors"])),
-        **draw(intervals()),
-        **{name: draw(optional[name]) for name in chosen},
+        "selectors": draw(VALUES["selectors"]),
+        **draw(_INTERVALS),
+        **{name: draw(VALUES[name]) for name in draw(_FOR_EVENT[event])},
     }
 
 
