@@ -19,6 +19,7 @@ import ast
 import keyword
 import re
 import shlex
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -369,8 +370,10 @@ class _Scanner:
         try:
             return self.evaluate(source)
         except Exception as error:  # whatever the notebook's own code raises
-            why = str(error) if self.evaluate is literal else f"{type(error).__name__}: {error}"
-            return Unreadable(text, why)
+            if self.evaluate is literal:
+                return Unreadable(text, str(error))
+            # an error of any kind has a text here, even one that fails to give it
+            return Unreadable(text, traceback.format_exception_only(error)[-1].strip())
 
     def joined(self, pieces: list[Any]) -> Any:
         try:

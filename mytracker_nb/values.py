@@ -323,9 +323,11 @@ def _some(texts: list[str]) -> str:
 def _show(item: Any) -> str:
     if _is_blank(item):
         return "an empty part"
-    text = item if isinstance(item, str) else " ".join(repr(item).split())
-    text = text if len(text) <= 60 else f"{text[:57]}..."
-    return repr(text) if isinstance(item, str) else text
+    return repr(_short(item)) if isinstance(item, str) else _short(" ".join(repr(item).split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def foreign_letters(text: str) -> str:
@@ -411,8 +413,8 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
     """
     unreadable = [piece for piece in pieces if isinstance(piece, Unreadable)]
     if unreadable:
-        message = "; ".join(f"{piece.text} {piece.why}" for piece in unreadable)
-        return Reading(None, (_error(parameter, "bad_value", message),))
+        told = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
+        return Reading(None, (_error(parameter, "bad_value", _some(list(told))),))
     if len(pieces) != 1 and not parameter.many:
         message = f"holds one value, not {len(pieces)}"
         hint = "one value, without a comma"
@@ -430,9 +432,7 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
             flaws.add(piece, flaw)
             if flaw.keep is not None:
                 values.append(flaw.keep)
-        except (
-            Exception
-        ):  # years past 9999, numbers past all bounds, objects with a life of their own
+        except Exception:  # a year past 9999, a text that can't be sent, an object of any kind
             flaws.add(piece, _Flawed())
 
     problems = list(flaws.problems())

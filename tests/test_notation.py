@@ -133,17 +133,24 @@ def test_an_expression_may_raise_anything_of_its_own() -> None:
     class Wild(Exception):
         pass
 
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
     def wild(expression: str) -> Any:
+        if expression == "mute":
+            raise Mute
         if expression == "text":
             return type("Textless", (), {"__str__": lambda self: 1 / 0})()
         if expression == "list":
             return (1 / 0 for _ in [1])
         raise Wild("no")
 
-    parsed = parse_cell("a=$x b=1{text} c={list},2", "", wild).parameters
+    parsed = parse_cell("a=$x b=1{text} c={list},2 d={mute}", "", wild).parameters
     assert unreadable(parsed["a"], "Wild: no")
     assert unreadable(parsed["b"], "ZeroDivisionError")
     assert unreadable(parsed["c"][0], "ZeroDivisionError")
+    assert unreadable(parsed["d"], "Mute")
 
 
 def test_what_is_written_twice_is_a_list() -> None:

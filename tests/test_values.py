@@ -448,5 +448,10 @@ def test_an_unreadable_value_says_why() -> None:
     assert str(problem) == "idApp: {x is not a Python expression in braces"
 
 
+def test_unreadable_values_are_told_in_short() -> None:
+    problem = refused("idApp", [Unreadable("{" + "x" * 999, "is odd"), *[_Unshown()] * 99])
+    assert len(problem.message) < 200
+
+
 def test_no_message_has_line_breaks_of_a_foreign_repr() -> None:
     assert "\n" not in str(refused("idApp", [pl.Series([1])]))
