@@ -1,0 +1,162 @@
+"""How a plan looks: its calendar, its words, and that nothing in it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import mytracker_nb as mt
+from mytracker_nb.plancard import PieceState, PlanCard, Window
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+
+
+def days(
+    first: str, states: list[PieceState], length: int = 1, zone: ZoneInfo = MOSCOW
+) -> Iterator[Window]:
+    """Windows of so many days from `first` on."""
+    start = datetime.fromisoformat(first).replace(tzinfo=zone)
+    for state in states:
+        end = start + timedelta(days=length)
+        yield Window(start, end, state, f"{start:%m-%d}")
+        start = end
+
+
+def card(windows: Any, zone: ZoneInfo = MOSCOW, **facts: Any) -> PlanCard:
+    request = mt.ExportRequest(
+        event="installs",
+        selectors="idDevice",
+        dateFrom="2026-01-01",
+        dateTo="2026-01-31",
+        timezone=str(zone),
+        **facts.pop("parameters", {}),
+    )
+    default = {
+        "share": 0.5,
+        "seconds_left": None,
+        "service": "http://127.0.0.1:1",
+        "api_user_id": 1,
+        "is_sandbox": True,
+    }
+    return PlanCard(request, tuple(windows), **{**default, **facts})
+
+
+def drawn(shown: PlanCard) -> dict[str, str]:
+    """The marks of each line of the calendar."""
+    return {
+        line.label: "".join(square.state.mark if square else " " for square in line.squares)
+        for line in shown.calendar
+    }
+
+
+def test_a_month_is_a_line_of_days() -> None:
+    states = [PieceState.DONE] * 3 + [PieceState.RUNNING, PieceState.WAITING]
+    lines = drawn(card(days("2026-01-29", states)))
+    assert {label: line.rstrip() for label, line in lines.items()} == {
+        "2026-01": " " * 28 + "###",
+        "2026-02": ">.",
+    }
+    assert {len(line) for line in lines.values()} == {31}
+
+
+def test_windows_of_many_days_take_many_squares() -> None:
+    states = [PieceState.DONE, PieceState.WAITING]
+    assert drawn(card(days("2026-01-01", states, length=7)))["2026-01"].strip() == "#" * 7 + "." * 7
+
+
+def test_hours_are_squares_where_the_plan_is_short() -> None:
+    start = datetime(2026, 1, 1, 22, 30, tzinfo=MOSCOW)
+    windows = [
+        Window(start, start + timedelta(hours=1), PieceState.DONE, "a"),
+        Window(start + timedelta(hours=1), start + timedelta(hours=3), PieceState.WAITING, "b"),
+    ]
+    assert {label: line.rstrip() for label, line in drawn(card(windows)).items()} == {
+        "2026-01-01": " " * 22 + "#.",
+        "2026-01-02": "..",
+    }
+
+
+def test_months_are_squares_where_the_plan_is_long() -> None:
+    lines = drawn(card(days("2020-11-01", [PieceState.DONE] * 5, length=365)))
+    assert lines["2020"] == " " * 10 + "##"
+    assert lines["2021"] == "#" * 12
+    assert list(lines) == ["2020", "2021", "2022", "2023", "2024", "2025"]
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "America/Sao_Paulo", "Pacific/Apia"])
+def test_each_day_has_one_square_where_clocks_change(name: str) -> None:
+    zone = ZoneInfo(name)
+    lines = drawn(card(days("2018-10-01", [PieceState.DONE] * 61, zone=zone), zone=zone))
+    assert lines == {"2018-10": "#" * 31, "2018-11": "#" * 30 + " "}
+
+
+def test_an_hour_that_comes_twice_is_one_square() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    (window,) = days("2026-10-25", [PieceState.DONE], zone=berlin)
+    assert drawn(card([window], zone=berlin)) == {"2026-10-25": "#" * 24}
+
+
+def test_the_worst_of_several_pieces_in_a_square_shows() -> None:
+    ((one,), (other,)) = (
+        list(days("2026-01-05", [state])) for state in (PieceState.DONE, PieceState.FAILED)
+    )
+    shown = card([one, other, *days("2026-01-06", [PieceState.DONE] * 4)])
+    assert drawn(shown)["2026-01"].strip() == "x####"
+    (line,) = shown.calendar
+    assert line.squares[4] is not None
+    assert line.squares[4].title == "01-05: done; 01-05: failed"
+
+
+def test_the_state_tells_done_left_held_and_time_to_go() -> None:
+    states = [PieceState.DONE, PieceState.KEPT, PieceState.FAILED, PieceState.WAITING]
+    assert card(days("2026-01-01", states)).state == "2 of 4 done, 1 left, 1 held"
+    assert card(days("2026-01-01", states), seconds_left=200).state.endswith("about 3 min to go")
+    assert card(days("2026-01-01", states[:2]), seconds_left=0.0).state == "2 of 2 done"
+
+
+@pytest.mark.parametrize(
+    ("states", "tone"),
+    [
+        ([PieceState.WAITING], ""),
+        ([PieceState.DONE, PieceState.WAITING], "running"),
+        ([PieceState.DONE, PieceState.KEPT], "good"),
+        ([PieceState.DONE, PieceState.UNCONFIRMED], "bad"),
+    ],
+)
+def test_the_tone_follows_the_pieces(states: list[PieceState], tone: str) -> None:
+    shown = card(days("2026-01-01", states))
+    assert shown.tone == tone
+    assert f'class="mytracker-card mytracker-plan {tone}"' in shown.html()
+
+
+def test_every_state_has_a_mark_and_a_colour_of_its_own() -> None:
+    shown = card(days("2026-01-01", list(PieceState)))
+    text, html = shown.text(), shown.html()
+    assert len({state.mark for state in PieceState}) == len(PieceState)
+    for state in PieceState:
+        assert f"{state.mark} 1 {state.word}" in text
+        assert f'<td class="{state.name.lower()}"' in html
+        assert f".mytracker-plan .{state.name.lower()} {{" in html
+
+
+def test_what_others_wrote_is_text() -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    shown = card(
+        days("2026-01-01", [PieceState.FAILED]),
+        alerts=(("error", f"{evil}\x1b[2J"),),
+        parameters={"idCountry": evil},
+    )
+    assert "<img" not in shown.html()
+    assert "&lt;img src=x onerror=alert(1)&gt;" in shown.html()
+    assert "\x1b" not in shown.text() + shown.html()
+
+
+def test_it_needs_nothing_from_elsewhere() -> None:
+    html = card(days("2026-01-01", [PieceState.DONE])).html()
+    assert "<script" not in html
+    assert "http://" not in html.replace("http://127.0.0.1:1", "")
+    assert "SANDBOX" in html
