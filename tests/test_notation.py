@@ -491,6 +491,7 @@ URLS = {
     "curl, body": "curl -X POST 'https://x/y' -d event=hits -d 'idApp=1,2'",
     "curl, query": "curl 'https://x/y?event=hits&idApp=1,2' -H 'Authorization: AuthHMAC 1:b='",
     "curl, lines": "curl -X POST https://x/y \\\n --data-urlencode 'event=hits' \\\n -d idApp=1,2",
+    "curl, a quote left open": "curl https://x/y -d event=hits -d idApp=1,2 -H 'Accept",
     "request line": "POST https://x/y?event=hits&idApp=1,2",
     "byte order mark": "\ufeffevent=hits&idApp=1,2",
 }
