@@ -26,18 +26,21 @@ Beside it stands `WaitInterrupted`, a KeyboardInterrupt: it is the user's own do
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from mytracker_nb.exports import Export
     from mytracker_nb.request import ExportRequest
 
 __all__ = [
+    "CODES",
     "AccessDenied",
     "ApiError",
     "BadRequest",
+    "Code",
     "ConnectionFailed",
     "CreateUnconfirmed",
     "CredentialsMissing",
@@ -79,7 +82,7 @@ class Problem:
     parameter : str
         The service's name of the parameter it is about.
     code : str
-        What kind of problem it is, for programs (``required``, ``too_late`` ...).
+        What kind of problem it is, for programs: one of `CODES`.
     severity : str
         ``error`` (the request is not sent), ``warning`` (it is sent; likely a slip) or ``note``.
     message : str
@@ -97,6 +100,49 @@ class Problem:
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
         return printable(f"{self.parameter}: {self.message}{hint}")
+
+
+class Code(NamedTuple):
+    """A kind of problem.
+
+    Attributes
+    ----------
+    severities : tuple of str
+        Those that such a problem can have, the usual one first.
+    meaning : str
+        What is wrong.
+    """
+
+    severities: tuple[str, ...]
+    meaning: str
+
+
+_ERROR, _WARNING, _NOTE = ("error",), ("warning",), ("note",)
+
+CODES: Mapping[str, Code] = MappingProxyType(
+    {
+        "required": Code(_ERROR, "a parameter that every request has is missing"),
+        "interval_missing": Code(_ERROR, "no interval is given; told of the first day"),
+        "interval_half": Code(_ERROR, "one end of an interval is given, and this one is missing"),
+        "order": Code(_ERROR, "an interval ends before it begins; told of its beginning"),
+        "too_early": Code(_ERROR, "the time is before the first that the service knows"),
+        "too_late": Code(_ERROR, "the time has not come yet, or not long enough ago"),
+        "not_in_dictionary": Code(
+            ("error", "warning"),
+            "a value is in no list of known ones; a warning for a well-formed column, an id of a "
+            "country and a time zone that the service does not list: these are sent as they are",
+        ),
+        "not_for_event": Code(_ERROR, "the parameter does not apply to the event"),
+        "too_many": Code(_ERROR, "more values in one filter than the service takes"),
+        "bad_value": Code(_ERROR, "a value can't be read as what the parameter holds"),
+        "unknown_parameter": Code(_ERROR, "there is no parameter (or option) of that name"),
+        "duplicate": Code(_WARNING, "a value is given more than once; it is sent once"),
+        "or_filter": Code(_NOTE, "two filters widen each other: rows that meet either come"),
+        "no_effect": Code(_WARNING, "the parameter does nothing without another one"),
+        "slow_selector": Code(_NOTE, "the service warns that a column slows the export"),
+    }
+)
+"""The kinds of problems, by their code."""
 
 
 class _Short(BaseException):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from mytracker_nb.dictionaries import dictionary
 from mytracker_nb.parameters import PARAMETERS, Parameter
 
-__all__ = ["export_manual"]
+__all__ = ["VALUES", "export_manual"]
 
 _WIDTH = 92
 _FEW = 6  # a dictionary of no more values is written out
@@ -39,13 +39,14 @@ A request with errors is not sent: the cell fails and lists all of them
 (mytracker_nb.InvalidRequest). Tab completes parameters, values and options.
 In Python the same is mytracker_nb.export(event="installs", ...)."""
 
-_VALUES = """\
+VALUES = """\
     a, b                lists: only commas separate
     "a, b"              one text, whatever it holds
     $name {expression}  the object itself: a list, a Series, a date ...
     2026-11-01          days; today, yesterday, today-7d, today-2w as well
     1793491200          Unix times; 2026-11-01T10:00 (in the request's time zone) or now-6h as well
     RU 188 Russia       countries by code, id or name; other dictionaries by id or title"""
+"""How values are written, for the page and for the reference."""
 
 _COLUMNS = """\
 Columns
@@ -69,7 +70,7 @@ _GROUPS: tuple[tuple[str, Callable[[Parameter], bool]], ...] = (
 
 def export_manual() -> str:
     """The page but for the options, which the parser of the magic adds."""
-    sections = [_INTRODUCTION, f"Values\n\n{_VALUES}"]
+    sections = [_INTRODUCTION, f"Values\n\n{VALUES}"]
     for title, belongs in _GROUPS:
         lines = [
             line

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.errors import CODES
 from mytracker_nb.parameters import INTERVALS, PARAMETERS, find_parameter
 from mytracker_nb.values import Moment, read
 
@@ -159,13 +160,10 @@ def test_what_is_likely_a_slip_is_told_and_sent(
     assert codes(**parameters) == [(name, code, severity)]
 
 
-def test_every_documented_code_is_tested_here() -> None:
-    told = {code for _, _, code in ERRORS.values()} | {code for _, _, code, _ in MILDER.values()}
-    assert told == {
-        *["required", "interval_missing", "interval_half", "order", "too_early", "too_late"],
-        *["not_in_dictionary", "not_for_event", "too_many", "bad_value", "unknown_parameter"],
-        *["duplicate", "or_filter", "no_effect", "slow_selector"],
-    }
+def test_every_code_is_tested_here_with_every_severity() -> None:
+    told = {(code, "error") for _, _, code in ERRORS.values()}
+    told |= {(code, severity) for _, _, code, severity in MILDER.values()}
+    assert told == {(code, severity) for code in CODES for severity in CODES[code].severities}
 
 
 def test_everything_is_told_at_once_in_the_order_of_the_documentation() -> None:
@@ -398,6 +396,10 @@ def test_check_needs_a_moment_with_a_zone() -> None:
         mt.ExportRequest(**GOOD).check(datetime(2024, 11, 10))
 
 
+# by the second only, however far away
+SINCE = {"selectors": "idSub1Title", "dateFrom": "", "dateTo": "", "tsTo": SECONDS}
+
+
 @pytest.mark.parametrize(
     ("parameters", "slow"),
     [
@@ -405,6 +407,10 @@ def test_check_needs_a_moment_with_a_zone() -> None:
         ({"selectors": "idSub1Title", "dateFrom": "2021-06-02"}, True),
         ({"selectors": "idSub1Title", "dateFrom": "2021-06-03"}, False),
         ({"selectors": "idSub1Title", "dateFrom": "2021-06-02", "tsFrom": SECONDS - 9}, False),
+        ({**SINCE, "tsFrom": 1}, True),
+        ({**SINCE, "tsFrom": 1730000000}, False),
+        ({**SINCE, "tsFrom": 2**62}, False),
+        ({**SINCE, "tsFrom": -(2**62)}, True),
         ({"selectors": "idAppStoreTitle"}, True),
         ({"selectors": "idDevice"}, False),
     ],
