@@ -1,7 +1,9 @@
 # make demo    the main job against the sandbox, in the terminal
 # make lab     the same in JupyterLab
 # make test    all tests
-# make check   what else has to hold: style, types, the package's own files
+# make check   what else has to hold: style, types, the package that is built
+# make oldest  the tests without a browser on the oldest Python and packages that are supported
+# make docs    the reference, from the tables of the package
 # make notebooks   runs the notebooks again and saves them with what they show
 #
 # Everything is built in .venv, and nothing outside this folder is touched: what Python, pip and
@@ -11,11 +13,12 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
 
-# pip keeps the user's own configuration; all else gets a home of its own
+# pip keeps the user's own configuration, all else gets a home of its own; pip also asks rustc for
+# its version, which makes a folder where there is rustup
 RUN := env HOME="$(CURDIR)/.home" XDG_CACHE_HOME= XDG_CONFIG_HOME= XDG_DATA_HOME= \
 	XDG_STATE_HOME= JUPYTER_PLATFORM_DIRS=1 PATH="$(BIN):$(PATH)"
 
-.PHONY: demo lab test notebooks check build benchmarks pictures clean
+.PHONY: demo lab test notebooks check package oldest docs benchmarks pictures clean
 
 demo: $(INSTALLED)
 	@$(RUN) python tools/demo.py
@@ -33,19 +36,43 @@ check: $(INSTALLED)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(MAKE) package
 
 notebooks: $(INSTALLED)
 	$(RUN) python tools/notebooks.py
+
+# as when it is installed here, pip keeps the user's own configuration
+package: $(INSTALLED)
+	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" PIP_DISABLE_PIP_VERSION_CHECK=1 \
+		$(BIN)/python tools/package.py
+
+OLDEST := .cache/oldest
+OLDEST_PYTHON ?= $(shell python3.10 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
+
+oldest: $(OLDEST)/.installed
+	$(RUN) $(OLDEST)/bin/python -m pytest -m "not browser" -p no:cacheprovider
+
+# a pip of today, as the one that old Pythons bring can't tell what is in conflict
+$(OLDEST)/.installed: pyproject.toml tests/constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" $(OLDEST)/bin/python -m pip install --quiet \
+		--disable-pip-version-check --upgrade pip
+	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" $(OLDEST)/bin/python -m pip install --quiet \
+		--constraint tests/constraints-oldest.txt --editable '.[test]'
+	@touch $@
+
+docs: $(INSTALLED)
+	$(RUN) python tools/reference.py
 
 pictures: $(INSTALLED)
 	$(RUN) python tools/screenshots.py
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
-	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" $(BIN)/python -m pip install --quiet \
+	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" RUSTUP_HOME="$(CURDIR)/.home/rustup" $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --editable '.[test]'
 	@mkdir -p .home
 	@touch $@
 
 clean:
-	rm -rf .venv .home .cache build dist
+	rm -rf .venv .home .cache dist
