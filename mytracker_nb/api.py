@@ -8,13 +8,15 @@ for sure. Source: pages ``export-api/raw/*`` and ``quotas`` of the service's doc
 from __future__ import annotations
 
 import json
+import math
 import platform
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -43,7 +45,9 @@ USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
 _EXPORT = "/api/raw/v1/export/"
 _QUOTAS = "/api/open/user/v1/quotas/get.json"
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
+_CONNECT = 10.0  # seconds
+_LONGEST = 16 << 20  # bytes of an answer: the files of an export are another matter
+_LONGEST_WORDS = 2_000  # characters of a text of the service
 _FIRST_WORDS = 200  # of an answer that is no JSON
 
 _Answer = TypeVar("_Answer")
@@ -105,21 +109,42 @@ class Patience:
     faults : int
         Failed tries before the error is raised; waiting for a quota is no failed try.
     seconds : float
-        The longest time that one call may go on.
+        The longest time that one call may go on failing.
+    quota_seconds : float
+        The longest time that one call may wait for a quota. By default a little longer than the
+        longest interval of a quota is.
+    answer_seconds : float
+        The longest silence of the service within an answer.
     """
 
     faults: int = 5
     seconds: float = 900.0
+    quota_seconds: float = 3700.0
+    answer_seconds: float = 60.0
 
-    def delay(self, error: MyTrackerError, faults: int) -> float:
-        """Seconds to wait after the `faults`-th fault in a row.
+    def within(self, seconds: float) -> Patience:
+        """The same, but for no longer than `seconds`."""
+        return replace(
+            self,
+            seconds=min(self.seconds, seconds),
+            quota_seconds=min(self.quota_seconds, seconds),
+            answer_seconds=min(self.answer_seconds, max(1.0, seconds)),
+        )
 
-        What the service asks for, if it does; else growing waits with jitter.
+    def delay(self, error: MyTrackerError, tries: int) -> float:
+        """Seconds to wait after so many tries that went wrong in a row.
+
+        At least what the service asks for, if it does; growing, and with jitter, so that not all
+        come back at the same moment.
         """
-        if isinstance(error, QuotaExceeded) and error.retry_after is not None:
-            # a little later than asked, and not all at the same moment
+        if isinstance(error, _OutOfTurn):
             return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
-        return float(min(60.0, 0.5 * 2**faults) * random.uniform(0.5, 1.0))  # noqa: S311
+        growing: float = min(60.0, 0.5 * 2.0**tries)
+        delay = growing * random.uniform(0.5, 1.0)  # noqa: S311
+        if isinstance(error, QuotaExceeded) and error.retry_after is not None:
+            asked = error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
+            return max(asked, delay) if tries > 1 else asked
+        return delay
 
 
 class Api:
@@ -134,7 +159,8 @@ class Api:
     patience : Patience, optional
         How much is survived.
     pace : Pace, optional
-        Shared by default by all that talks to this service for this account.
+        By default the one that all of this process share that talk to this service for this
+        account. It may be changed at any time.
     """
 
     def __init__(
@@ -175,18 +201,18 @@ class Api:
             If the service was not reached: nothing was sent.
         """
 
-        def once() -> Mapping[str, Any]:
+        def once(patience: Patience) -> Mapping[str, Any]:
             try:
-                return self._call("POST", f"{_EXPORT}create.json", data=fields)
+                return self._call("POST", f"{_EXPORT}create.json", patience, data=fields)
             except _AnswerLost as error:
                 raise CreateUnconfirmed(_unconfirmed(str(error))) from error
             except ApiError as error:
-                if error.status < 400 or error.status >= 500:
+                if not 400 <= error.status < 500 or error.status == HTTPStatus.REQUEST_TIMEOUT:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
                 raise
 
         data = self._patiently(once, lambda error: isinstance(error, QuotaExceeded), on_wait)
-        id_raw_export = _integer(data.get("idRawExport"))
+        id_raw_export = _id(data.get("idRawExport"))
         if id_raw_export is None:
             raise CreateUnconfirmed(
                 _unconfirmed(f"the answer holds no idRawExport: {_shown(data)}")
@@ -221,11 +247,11 @@ class Api:
         data = self._read(f"{_EXPORT}get.json", params, on_wait, patience)
         files = data.get("files")
         return State(
-            status=printable(data.get("status", "")),
+            status=_said(data.get("status") or "no status"),
             progress=_share(data.get("progress")),
             is_cancellable=_truth(data.get("isCancellable")),
             links=tuple(map(_link, files)) if isinstance(files, list) else (),
-            error_message=printable(data.get("errorMessage") or ""),
+            error_message=_said(data.get("errorMessage") or ""),
         )
 
     def cancel(self, id_raw_export: int) -> str:
@@ -244,12 +270,23 @@ class Api:
             If the service knows no such export for this account.
         """
         data = self._read(f"{_EXPORT}cancel.json", {"idRawExport": id_raw_export})
-        return printable(data.get("info", ""))
+        return _said(data.get("info", ""))
 
     def quotas(self) -> list[dict[str, Any]]:
         """The quotas as the service lists them."""
         data = self._read(_QUOTAS, {})
         return _quotas(data)
+
+    def wait_turn(self, url: str) -> None:
+        """Return when `url` may be asked for, which counts where it is one of the API's own host.
+
+        Parameters
+        ----------
+        url : str
+            Of a file.
+        """
+        if urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc:
+            self.pace.wait()
 
     def _read(
         self,
@@ -263,42 +300,58 @@ class Api:
 
     def _patiently(
         self,
-        call: Callable[[], _Answer],
-        passes: Callable[[MyTrackerError], bool],
+        call: Callable[[Patience], _Answer],
+        again: Callable[[MyTrackerError], bool],
         on_wait: OnWait | None = None,
         patience: Patience | None = None,
     ) -> _Answer:
-        """Call until it answers, through the faults that `passes` knows to pass."""
+        """Call until it answers, through the faults after which it is tried `again`.
+
+        A loop of our own, as the service says how long to wait, and quotas are none of the faults
+        that are counted.
+        """
         patience = patience or self.patience
-        end = time.monotonic() + patience.seconds
-        faults = 0
+        start = time.monotonic()
+        faults = tries = 0
         while True:
             try:
-                return call()
+                self._take_turn()
+                tries += 1
+                return call(patience)
             except MyTrackerError as error:
-                if not passes(error):
+                if not again(error):
                     raise
-                faults += not isinstance(error, QuotaExceeded)
-                delay = patience.delay(error, faults)
-                if faults > patience.faults or time.monotonic() + delay > end:
+                is_quota = isinstance(error, QuotaExceeded)
+                faults += not is_quota
+                delay = patience.delay(error, tries)
+                longest = patience.quota_seconds if is_quota else patience.seconds
+                if faults > patience.faults or time.monotonic() + delay > start + longest:
                     raise
                 if on_wait:
                     on_wait(delay, error)
                 time.sleep(delay)
 
-    def _call(self, method: str, path: str, **content: Any) -> Mapping[str, Any]:
-        self.pace.wait()
+    def _take_turn(self) -> None:
+        delay = self.pace.take()
+        if delay > 0:
+            raise _OutOfTurn(delay)
+
+    def _call(
+        self, method: str, path: str, patience: Patience, **content: Any
+    ) -> Mapping[str, Any]:
         try:
-            response = self.session.request(
+            with self.session.request(
                 method,
                 self.credentials.base_url + path,
                 auth=self.auth,
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                timeout=_TIMEOUT,
+                timeout=(min(_CONNECT, patience.answer_seconds), patience.answer_seconds),
                 # the API has no redirects, and a signature holds for one URL
                 allow_redirects=False,
+                stream=True,
                 **content,
-            )
+            ) as response:
+                body = _body(response)
         except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise ConnectionFailed(self._unreached(error)) from None
         except requests.ConnectionError as error:
@@ -306,7 +359,15 @@ class Api:
             raise failed(self._unreached(error)) from None
         except requests.RequestException as error:
             raise _AnswerLost(self._unreached(error)) from None
-        return _data(response)
+        try:
+            return _data(response, body)
+        except QuotaExceeded as error:
+            # nobody else needs to be told the same
+            self.pace.hold(error.retry_after or 0.0)
+            raise
+        except ApiError:
+            self.pace.failed()
+            raise
 
     def _unreached(self, error: Exception) -> str:
         reason = error.args[0] if error.args else error
@@ -315,6 +376,19 @@ class Api:
             f"no answer from {self.credentials.base_url}: {type(error).__name__}, "
             f"{printable(reason)[:_FIRST_WORDS]}. Check the network, or a proxy's settings in the "
             "environment (HTTPS_PROXY), and try again"
+        )
+
+
+class _OutOfTurn(QuotaExceeded):
+    """Our own pace holds a request back; nothing was sent."""
+
+    retry_after: float
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            "as many requests went out as may, to stay under the service's quotas: "
+            f"the next one goes in {seconds:.0f} seconds",
+            retry_after=seconds,
         )
 
 
@@ -348,14 +422,24 @@ def passes(error: MyTrackerError) -> bool:
     return isinstance(error, ConnectionFailed)
 
 
-def _data(response: requests.Response) -> Mapping[str, Any]:
+def _body(response: requests.Response) -> bytes:
+    """The body of an answer, but no more of it than an answer ever has."""
+    body = bytearray()
+    for block in response.iter_content(1 << 16):
+        body += block
+        if len(body) > _LONGEST:
+            break
+    return bytes(body)
+
+
+def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
     """The data of a good answer; a refusal raises."""
     try:
-        payload = json.loads(response.content)
-    except ValueError:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        raise _error_class(response.status_code)(_no_json(response), status=response.status_code)
+        raise _no_json(response, body)
     status = response.status_code
     code = _integer(payload.get("code"))
     if status < 400 and code is not None and code >= 400:
@@ -366,14 +450,21 @@ def _data(response: requests.Response) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _no_json(response: requests.Response) -> str:
-    kind = response.headers.get("Content-Type", "no type")
-    words = " ".join(printable(response.text[: 4 * _FIRST_WORDS]).split())[:_FIRST_WORDS]
-    return (
-        f"HTTP {response.status_code} {response.reason}: the answer is no JSON but {kind}"
+def _no_json(response: requests.Response, body: bytes) -> ApiError:
+    """The exception for an answer that is not the service's own."""
+    status = response.status_code
+    kind = printable(response.headers.get("Content-Type", "no type"))
+    start = body[: 4 * _FIRST_WORDS].decode("utf-8", "replace")
+    words = " ".join(printable(start).split())[:_FIRST_WORDS]
+    text = (
+        f"HTTP {status} {printable(response.reason or '')}: the answer is no JSON but {kind}"
         f"{f', beginning {words!r}' if words else ', and empty'}. "
         "Something between here and the service may have answered (a proxy, a login page)"
     )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        seconds = _retry_after([], response.headers.get("Retry-After"))
+        return QuotaExceeded(text, status=status, retry_after=seconds)
+    return _error_class(status)(text, status=status)
 
 
 def _error_class(status: int) -> type[ApiError]:
@@ -381,7 +472,6 @@ def _error_class(status: int) -> type[ApiError]:
         400: BadRequest,
         403: AccessDenied,
         404: NotFound,
-        429: QuotaExceeded,
     }.get(status, ApiError)
 
 
@@ -399,9 +489,9 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
     error = error if isinstance(error, dict) else {"detail": error} if error else {}
     info = error.get("info")
     info = info if isinstance(info, dict) else {}
-    detail = printable(error.get("detail") or "")
+    detail = _said(error.get("detail") or "")
     facts: dict[str, Any] = {"status": status, "detail": detail, "payload": payload}
-    said = f"HTTP {status} {printable(payload.get('message') or '')}".rstrip()
+    said = f"HTTP {status} {_said(payload.get('message') or '')}".rstrip()
     text = f"{said}: {detail}" if detail else said
 
     if status == 429:
@@ -409,11 +499,12 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
         seconds = _retry_after(quotas, retry_after)
         when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
         over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
-        text += f". Too many requests{f' ({printable(over)})' if over else ''}: try again {when}"
+        text += f". Too many requests{f' ({_said(over)})' if over else ''}: try again {when}"
         return QuotaExceeded(text, retry_after=seconds, quotas=quotas, **facts)
     exports = info.get("exports")
     if status == 400 and (isinstance(exports, list) or "simultaneous requests" in detail):
-        ids = [_integer(_dict(export).get("idRawExport")) for export in exports or ()]
+        listed = exports if isinstance(exports, list) else []
+        ids = [_id(_dict(export).get("idRawExport")) for export in listed]
         filling = [id_raw_export for id_raw_export in ids if id_raw_export is not None]
         names = f" by {', '.join(map(str, filling))}" if filling else ""
         text += f" The queue is filled{names}: wait for one of them, or cancel one"
@@ -432,17 +523,19 @@ def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _retry_after(quotas: list[dict[str, Any]], header: str | None) -> float | None:
     """Seconds until the last of the exceeded quotas is reset, else what the header says."""
-    resets = [
-        quota["resetInSecond"]
-        for quota in quotas
-        if quota.get("exceeded") and isinstance(quota.get("resetInSecond"), (int, float))
-    ]
-    if resets:
-        return max(0.0, float(max(resets)))
+    resets = [_number(quota.get("resetInSecond")) for quota in quotas if quota.get("exceeded")]
+    known = [seconds for seconds in resets if seconds is not None]
+    # of a header that is a date nothing is read: the growing waits do as well
+    return max(known) if known else _number(header)
+
+
+def _number(value: Any) -> float | None:
+    """A number of seconds that one can wait."""
     try:
-        return max(0.0, float(header)) if header else None
-    except ValueError:  # a date; the growing waits do as well
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _dict(value: Any) -> Mapping[str, Any]:
@@ -454,6 +547,12 @@ def _integer(value: Any) -> int | None:
         return int(str(value))
     except ValueError:
         return None
+
+
+def _id(value: Any) -> int | None:
+    """An idRawExport, within what a database can hold."""
+    number = _integer(value)
+    return number if number is not None and 0 < number < 1 << 63 else None
 
 
 def _truth(value: Any) -> bool | None:
@@ -479,6 +578,12 @@ def _link(value: Any) -> Link:
     except (OverflowError, ValueError, OSError):
         expires = None
     return Link(str(facts.get("link", "")), expires)
+
+
+def _said(words: Any) -> str:
+    """What the service says, fit to be shown."""
+    text = printable(words)
+    return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
 
 
 def _shown(value: Any) -> str:

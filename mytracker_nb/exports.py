@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,19 +20,19 @@ from mytracker_nb.api import Api, Link, Patience, State, passes
 from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
-    AccessDenied,
     ExportCanceled,
     ExportFailed,
     ExportTimeout,
     ExportTooLarge,
     MyTrackerError,
-    NotFound,
+    QuotaExceeded,
     WaitInterrupted,
 )
 from mytracker_nb.fetching import Fetcher
 from mytracker_nb.filecache import FileCache
 from mytracker_nb.files import Progress, RemoteFile, download, remote_files
 from mytracker_nb.live import CardDisplay, follow
+from mytracker_nb.pace import growing
 from mytracker_nb.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -59,10 +58,10 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
     REFUSED: ExportTooLarge,
     CANCELED: ExportCanceled,
 }
-_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
+_SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
 _FOLLOWING = Patience(faults=20, seconds=1800.0)
 _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
-_ONE_TRY = Patience(faults=0, seconds=0.0)
+_ONE_TRY = Patience(faults=0, quota_seconds=1.0)  # for one of several that wait for their turn
 
 
 class Export(Mapping[str, Any]):
@@ -103,7 +102,10 @@ class Export(Mapping[str, Any]):
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
         self._waiting = ""
-        self._delay = _FIRST_DELAY
+        self._pauses = self.pauses()
+        self._faults = 0
+        self._waits = 0
+        self._heard: str | None = None
         self._download: Download | None = None
         self._download_began = 0.0
         self._display = CardDisplay(self.card)
@@ -194,10 +196,10 @@ class Export(Mapping[str, Any]):
         deadline = None if timeout is None else time.monotonic() + timeout
         if not self.is_finished:
             self._display.show()
+        self._waits += 1
         try:
             if not self.is_finished:
-                with self.api.pace.following():
-                    self._follow(deadline)
+                self._follow(deadline)
         except KeyboardInterrupt:
             raise WaitInterrupted(
                 f"the wait was interrupted; export {self.id_raw_export} goes on. "
@@ -205,17 +207,18 @@ class Export(Mapping[str, Any]):
                 export=self,
             ) from None
         finally:
+            self._waits -= 1
             self._waiting = ""
             self._display.update()
         self._raise_for_status()
         return self
 
     def _follow(self, deadline: float | None) -> None:
-        delay = _FIRST_DELAY
+        pauses = self.pauses()
         while True:
             left = math.inf if deadline is None else deadline - time.monotonic()
             try:
-                self._look(replace(_FOLLOWING, seconds=min(_FOLLOWING.seconds, left)))
+                self._look(_FOLLOWING.within(max(0.0, left)))
             except MyTrackerError as error:
                 # a fault that would have passed, had there been more time
                 if left >= _FOLLOWING.seconds or not passes(error):
@@ -224,16 +227,23 @@ class Export(Mapping[str, Any]):
             self._display.update()
             if self.is_finished:
                 return
-            pause = self.api.pace.interval(delay)
-            if self.status != IN_PROGRESS:
-                pause = max(pause, _LAST_DELAY)  # an unknown status: it may mean anything
+            pause = next(pauses)
             if deadline is not None:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise self._timeout()
                 pause = min(pause, left)
             time.sleep(pause)
-            delay = min(_LAST_DELAY, delay * _GROWTH)
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds to leave after each of one's looks at the export, for those who follow it.
+
+        They grow, and are longer the more exports are followed at once.
+        """
+        for wanted in growing():
+            # an unknown status: it may mean anything
+            wanted = wanted if self.status == IN_PROGRESS else max(wanted, _SLOWLY)
+            yield self.api.pace.interval(wanted)
 
     def _look(self, patience: Patience) -> None:
         """Hear of the export once."""
@@ -245,8 +255,13 @@ class Export(Mapping[str, Any]):
         self._state = self.api.get(self.id_raw_export, on_wait, patience)
         self._waiting = ""
         self.updated_at = datetime.now(timezone.utc)
-        if self._on_change:
+        if self.is_finished:
+            self.api.pace.leave(self._identity)
+        else:
+            self.api.pace.follow(self._identity)
+        if self._on_change and self.status != self._heard:
             self._on_change(self)
+            self._heard = self.status
 
     def _timeout(self, more: str = "") -> ExportTimeout:
         return ExportTimeout(
@@ -370,7 +385,7 @@ class Export(Mapping[str, Any]):
         )
 
     def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
-        fetcher = Fetcher(self.api.session, self.api.auth.header)
+        fetcher = Fetcher(self.api.session, self.api.auth.header, self.api.wait_turn)
         try:
             cache = FileCache(storage.cache_directory(self._service))
         except OSError:  # a disk that can't be written to: fetched each time
@@ -492,8 +507,8 @@ class Export(Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
-        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display"))
-        return self.__dict__ | stays
+        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display", "_pauses"))
+        return self.__dict__ | stays | {"_waits": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _display=CardDisplay(self.card))
@@ -508,27 +523,28 @@ class Export(Mapping[str, Any]):
         if not self._display.show():
             raise NotImplementedError  # no place that could change: IPython shows a repr
         if not self.is_finished and self._api is not None:
-            self._delay = _FIRST_DELAY
+            self._pauses, self._faults = self.pauses(), 0
             follow(self._display, self._step)
 
     def _step(self) -> float | None:
         """Look once for the living card; the seconds until the next look, None if it is over."""
+        pause = next(self._pauses)
+        if self._waits and not self.is_finished:
+            return pause  # whoever waits for it looks, and brings the card up to date
         if not self.is_finished:
             try:
-                # one try: others wait for their turn
                 self._look(_ONE_TRY)
+                self._faults = 0
             except MyTrackerError as error:
-                if isinstance(error, (AccessDenied, NotFound)):
+                self._faults += not isinstance(error, QuotaExceeded)
+                if self._faults > _FOLLOWING.faults or not passes(error):
                     self._waiting = f"no longer followed: {error}"
                     self._display.update()
                     return None
-                self._delay = max(self._delay, _FOLLOWING.delay(error, 5))
-                self._waiting = f"trying again in {self._delay:.0f} s: {error}"
-            self._display.update()
-        if self.is_finished:
-            return None
-        self._delay = min(_LAST_DELAY, self._delay * _GROWTH)
-        return self.api.pace.interval(self._delay)
+                pause = max(pause, _FOLLOWING.delay(error, 5))
+                self._waiting = f"trying again in {pause:.0f} s: {error}"
+        self._display.update()
+        return None if self.is_finished else pause
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())

@@ -72,12 +72,15 @@ class Fetcher:
         For proxies, certificates and adapters.
     sign : callable
         Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
+    wait_turn : callable, optional
+        Takes a URL, returns when it may be asked for.
     faults : int
         How many faults in a row, without one byte of progress, are survived.
     """
 
     session: requests.Session
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
+    wait_turn: Callable[[str], None] | None = None
     faults: int = 5
 
     def stream(
@@ -140,6 +143,8 @@ class Fetcher:
                     "Ask MyTracker's support about it",
                     file=place.name,
                 )
+            if self.wait_turn:
+                self.wait_turn(url)
             response = self.session.get(
                 url,
                 auth=_OneHeader(sign),

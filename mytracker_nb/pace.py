@@ -8,70 +8,142 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Mapping
 
-__all__ = ["Pace", "pace_of"]
+__all__ = ["Pace", "growing", "pace_of"]
+
+_REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
+_ERRORS = {60.0: 40}
+_BURST = 300.0  # seconds in which most of what may go out at once does
+_LEASE = 60.0  # seconds in which one that is followed is looked at again, at the least
+
+
+def growing(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:
+    """Seconds between looks at something that takes its time: more and more, up to `last`."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(last, pause * factor)
+
+
+class _Log:
+    """When something happened of which there may only be so much."""
+
+    def __init__(self, limits: Mapping[float, int]) -> None:
+        self._limits = limits
+        self._times: deque[float] = deque(maxlen=max(limits.values()))
+
+    def add(self, now: float) -> None:
+        self._times.append(now)
+
+    def count(self, now: float, window: float) -> int:
+        """How often it happened in the last `window` seconds."""
+        return sum(1 for moment in self._times if moment > now - window)
+
+    def delay(self, now: float) -> float:
+        """Seconds until it may happen once more."""
+        return max(
+            self._times[-count] + window - now if len(self._times) >= count else 0.0
+            for window, count in self._limits.items()
+        )
 
 
 class Pace:
-    """Lets requests through at a bounded rate; shared by threads.
+    """Lets requests through at a bounded rate, and shares them out; for any number of threads.
+
+    ``client.api.pace = Pace({1.0: 2, 60.0: 20, 3600.0: 200})`` gives a client one of its own, where
+    other programs use the same account.
 
     Parameters
     ----------
-    limits : dict of float to int
+    limits : mapping of float to int, optional
         The most requests by the length of their window in seconds. By default four fifths of the
         quotas of an API user: 10 a second, 100 a minute, 1000 an hour.
+    errors : mapping of float to int, optional
+        The same for answers that are errors. By default two thirds of the quota, 60 a minute.
 
     Notes
     -----
     Rather than run into the hour's limit and then stand still for the rest of it, those who follow
-    exports look less often the more of them there are (`interval`).
+    exports look less often the more of them there are, and the less is left (`interval`).
     """
 
-    def __init__(self, limits: dict[float, int] | None = None) -> None:
-        self.limits = limits or {1.0: 8, 60.0: 80, 3600.0: 800}
-        self._times: deque[float] = deque(maxlen=max(self.limits.values()))
+    def __init__(
+        self,
+        limits: Mapping[float, int] | None = None,
+        errors: Mapping[float, int] | None = None,
+    ) -> None:
+        self.limits = dict(limits or _REQUESTS)
+        self._requests = _Log(self.limits)
+        self._errors = _Log(dict(errors or _ERRORS))
+        self._held_until = 0.0
+        self._followed: dict[Hashable, float] = {}
         self._lock = threading.Lock()
-        self._followed = 0
 
-    def wait(self) -> None:
-        """Return when one more request may be sent."""
-        while (delay := self._take()) > 0:
-            time.sleep(delay)
+    def take(self) -> float:
+        """Take the place of one request, if there is one.
 
-    def _take(self) -> float:
-        """Take a place if there is one; else the seconds until there may be one."""
+        Returns
+        -------
+        float
+            0.0, or the seconds until there may be a place.
+        """
         with self._lock:
             now = time.monotonic()
-            delay = 0.0
-            for window, count in self.limits.items():
-                if len(self._times) >= count:
-                    delay = max(delay, self._times[-count] + window - now)
-            if delay <= 0:
-                self._times.append(now)
-            return delay
+            held = self._held_until - now
+            delay = max(held, self._requests.delay(now), self._errors.delay(now))
+            if delay > 0:
+                return delay
+            self._requests.add(now)
+            return 0.0
 
-    @contextmanager
-    def following(self) -> Iterator[None]:
-        """Count one more export as followed."""
+    def wait(self) -> None:
+        """Return when one more request may be sent; its place is taken."""
+        while (delay := self.take()) > 0:
+            time.sleep(delay)
+
+    def failed(self) -> None:
+        """Count one more answer that is an error."""
         with self._lock:
-            self._followed += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._followed -= 1
+            self._errors.add(time.monotonic())
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing out for so long: the service has said that it will not listen."""
+        with self._lock:
+            until = time.monotonic() + min(seconds, max(self.limits))
+            self._held_until = max(self._held_until, until)
+
+    def follow(self, who: Hashable) -> None:
+        """Count `who` as followed from now on; one that is not looked at again drops out."""
+        lease = max(_LEASE, 2 * self.interval(0.0))
+        with self._lock:
+            self._followed[who] = time.monotonic() + lease
+
+    def leave(self, who: Hashable) -> None:
+        """Count `who` as followed no longer."""
+        with self._lock:
+            self._followed.pop(who, None)
 
     def interval(self, wanted: float) -> float:
         """Seconds between two looks at one export, so that all that are followed have their turn.
 
-        Half of the longest window's requests are left to creates and downloads.
+        Half of the longest window's requests go out evenly, for as long as it may take; the other
+        half in the first minutes, when most exports end.
+
+        Parameters
+        ----------
+        wanted : float
+            Seconds, if there were no other.
         """
         window = max(self.limits)
-        fair = 2 * self._followed * window / self.limits[window]
-        # a few can be looked at as often as wished: they end long before the window does
-        return max(wanted, fair) if self._followed > 3 else wanted
+        half = self.limits[window] / 2
+        with self._lock:
+            now = time.monotonic()
+            self._followed = {who: until for who, until in self._followed.items() if until > now}
+            spare = max(0.0, half - self._requests.count(now, window))
+            rates = [count / length for length, count in self.limits.items() if length != window]
+            rate = min([half / window + spare / _BURST, *rates])
+            return max(wanted, len(self._followed) / rate)
 
 
 _paces: dict[tuple[str, int], Pace] = {}

@@ -12,9 +12,9 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -38,9 +38,10 @@ from mytracker_nb.errors import (
     QuotaExceeded,
     WaitInterrupted,
 )
-from mytracker_nb.exports import CANCELED, FAILED, IN_PROGRESS, REFUSED, SUCCESS, Export
+from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.live import CardDisplay
 from mytracker_nb.manifest import Manifest, parts_in
+from mytracker_nb.pace import growing
 from mytracker_nb.plancard import PieceState, PlanCard, Window
 from mytracker_nb.request import ExportRequest
 
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "plan"]
 
 _AT_ONCE = 2  # pieces whose files are fetched at the same time
-_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two tries
+_LONGEST_REST = 15.0  # seconds in which nothing new is shown
 _FAULTS = 10  # calls in a row that fail, each after tries of its own
 _SHOWN = 5  # failures told in a text
 
@@ -79,8 +80,10 @@ class _Task:
         Whether it shall be made anew whatever there is.
     halves : tuple of _Task
         What stands in its place, where it proved too large.
-    due, delay : float
-        When to look at its export next (of the monotonic clock), and the pause after that.
+    due : float
+        When to look at its export next (of the monotonic clock).
+    pauses : iterator of float
+        Seconds to leave after each look.
     """
 
     piece: Piece
@@ -90,7 +93,7 @@ class _Task:
     fresh: bool = False
     halves: tuple[_Task, ...] = ()
     due: float = 0.0
-    delay: float = _FIRST_DELAY
+    pauses: Iterator[float] = field(default_factory=growing)
 
     def leaves(self) -> Iterator[_Task]:
         """It, or what stands in its place, in order."""
@@ -127,7 +130,7 @@ class _Queue:
     places: int | None = None
     others: tuple[int, ...] = ()
     retry_at: float = math.inf
-    delay: float = _FIRST_DELAY
+    pauses: Iterator[float] = field(default_factory=growing)
 
     def has_place(self, running: int) -> bool:
         return self.places is None or running < self.places or time.monotonic() >= self.retry_at
@@ -136,7 +139,7 @@ class _Queue:
         """One more was let in, with which `running` are in progress."""
         if self.places is not None and running > self.places:
             self.places, self.others, self.retry_at = None, (), math.inf
-        self.delay = _FIRST_DELAY
+        self.pauses = growing()
 
     def full(self, running: list[int], filling: Iterable[int]) -> None:
         """There was no place beside `running`; the service says that `filling` fill it."""
@@ -144,8 +147,7 @@ class _Queue:
         self.others = tuple(number for number in filling if number not in running)
         # where the service does not say who fills it, it may be anyone
         elsewhere = bool(self.others) or not running or not tuple(filling)
-        self.retry_at = time.monotonic() + self.delay if elsewhere else math.inf
-        self.delay = min(_LAST_DELAY, self.delay * _GROWTH)
+        self.retry_at = time.monotonic() + next(self.pauses) if elsewhere else math.inf
 
 
 class Plan:
@@ -221,6 +223,7 @@ class Plan:
                 task.state = PieceState.FETCHING
             else:
                 task.state, task.export, task.fresh = PieceState.WAITING, None, True
+                task.due = 0.0
             task.error = None
         return self.run(timeout)
 
@@ -510,19 +513,18 @@ class Plan:
         downloads: _Downloads = {}
         try:
             while True:
-                with self._followed():
-                    self._collect(downloads)
-                    self._ask()
-                    self._look()
-                    for task in self._in(PieceState.FETCHING):
-                        if task not in downloads.values():
-                            downloads[pool.submit(fetch, task)] = task
-                    self._display.update()
-                    if self.is_finished:
-                        break
-                    if time.monotonic() >= deadline:
-                        raise ExportTimeout(self._unfinished("the plan is not finished"))
-                    self._rest(downloads, deadline)
+                self._collect(downloads)
+                self._ask()
+                self._look()
+                for task in self._in(PieceState.FETCHING):
+                    if task not in downloads.values():
+                        downloads[pool.submit(fetch, task)] = task
+                self._display.update()
+                if self.is_finished:
+                    break
+                if time.monotonic() >= deadline:
+                    raise ExportTimeout(self._unfinished("the plan is not finished"))
+                self._rest(downloads, deadline)
         except KeyboardInterrupt:
             self._collect(downloads)
             raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
@@ -531,14 +533,6 @@ class Plan:
             self._collect(downloads)
             self._waiting_for, self._started = "", None
             self._display.update()
-
-    @contextmanager
-    def _followed(self) -> Iterator[None]:
-        """Count the exports in progress as followed, so that each of many has its turn."""
-        with ExitStack() as stack:
-            for _ in self._in(PieceState.RUNNING):
-                stack.enter_context(self._client.api.pace.following())
-            yield
 
     def _collect(self, downloads: _Downloads) -> None:
         """Take note of what was fetched."""
@@ -563,7 +557,7 @@ class Plan:
         if self._in(PieceState.WAITING):
             place = now if self._queue.has_place(len(running)) else self._queue.retry_at
             dues.append(max(place, self._pause_until))
-        pause = max(0.0, min([*dues, deadline, now + _LAST_DELAY]) - now)
+        pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
         if downloads:
             wait(downloads, pause, FIRST_COMPLETED)
         else:
@@ -597,6 +591,7 @@ class Plan:
             else:
                 self._faults = 0
                 self._waiting_for = ""
+                task.pauses = task.export.pauses()
                 self._judge(task)
                 self._queue.taken(len(self._in(PieceState.RUNNING)))
 
@@ -624,15 +619,11 @@ class Plan:
             else:
                 self._faults = 0
                 self._judge(task)
-            pause = self._client.api.pace.interval(task.delay)
-            if task.export.status != IN_PROGRESS:
-                pause = max(pause, _LAST_DELAY)  # an unknown status: it may mean anything
-            task.due = time.monotonic() + pause
-            task.delay = min(_LAST_DELAY, task.delay * _GROWTH)
+            task.due = time.monotonic() + next(task.pauses)
 
     def _survive(self, error: ApiError | ConnectionFailed) -> None:
         """Pause after a fault that may pass; raise it if too many came in a row."""
-        delay = min(_LAST_DELAY, _FIRST_DELAY * _GROWTH**self._faults)
+        delay = next(islice(growing(), self._faults, None))
         if isinstance(error, QuotaExceeded):
             delay = max(delay, error.retry_after or 0.0)
         else:

@@ -19,7 +19,6 @@ from mytracker_nb.request import ExportRequest
 __all__ = ["Submission"]
 
 _PREVIEW_ROWS = 20
-_FIRST_DELAY, _LAST_DELAY, _GROWTH = 1.0, 15.0, 1.5  # seconds between two looks
 
 
 class Submission(widgets.VBox):  # type: ignore[misc]
@@ -115,12 +114,10 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
 
     def _follow(self, export: Export) -> None:
-        delay = _FIRST_DELAY
-        with export.api.pace.following():
-            while not export.refresh().is_finished:
-                self._show(export)
-                time.sleep(export.api.pace.interval(delay))
-                delay = min(_LAST_DELAY, delay * _GROWTH)
+        pauses = export.pauses()
+        while not export.refresh().is_finished:
+            self._show(export)
+            time.sleep(next(pauses))
         self._show(export)
         if export.status == SUCCESS:
             self._show_rows(export)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import heapq
+import io
 import json
 import random
 import threading
 import time
-from contextlib import ExitStack
+from functools import partial
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
+import requests
+from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb.api import USER_AGENT, Api, Patience, State
 from mytracker_nb.credentials import Credentials
-from mytracker_nb.pace import Pace
+from mytracker_nb.pace import Pace, growing
 
 REQUEST = mt.ExportRequest(
     event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
 )
+WORDS = ["code", "data", "error", "info", "quotas", "exceeded", "resetInSecond", "name"]
+WORDS += ["exports", "idRawExport", "detail", "message", "status", "progress", "isCancellable"]
+WORDS += ["files", "link", "timestampExpires", "errorMessage"]
 IMPATIENT = Patience(faults=0, seconds=5)
 
 
@@ -42,9 +52,15 @@ def api_of():
 def no_sleep(monkeypatch):
     """Count the seconds slept in place of sleeping them."""
     slept: list[float] = []
-    clock = SimpleNamespace(sleep=slept.append, monotonic=time.monotonic)
-    monkeypatch.setattr("mytracker_nb.api.time", clock)  # the sandbox's own sleeping goes on
+    use_clock(monkeypatch, slept.append, lambda: time.monotonic() + sum(slept))
     return slept
+
+
+def use_clock(monkeypatch, sleep, monotonic):
+    """Another clock for us; the sandbox's own sleeping goes on."""
+    clock = SimpleNamespace(sleep=sleep, monotonic=monotonic)
+    monkeypatch.setattr("mytracker_nb.api.time", clock)
+    monkeypatch.setattr("mytracker_nb.pace.time", clock)
 
 
 def test_create_get_and_quotas(start_sandbox, api_of):
@@ -204,8 +220,7 @@ def test_a_quota_is_waited_for_as_long_as_the_service_says(start_sandbox, api_of
         slept.append(seconds)
         sandbox.clock.advance(seconds)
 
-    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
-    monkeypatch.setattr("mytracker_nb.api.time", clock)
+    use_clock(monkeypatch, sleep, lambda: time.monotonic() + sum(slept))
     ids = [api.create(REQUEST.wire()) for _ in range(4)]
 
     assert len(set(ids)) == 4, "after a 429 nothing was made, so it is asked again"
@@ -215,7 +230,7 @@ def test_a_quota_is_waited_for_as_long_as_the_service_says(start_sandbox, api_of
 
 def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
     sandbox = start_sandbox(without_quotas=False, quotas={"RequestsByUserPerHour": 1})
-    api = api_of(sandbox, Patience(seconds=0))
+    api = api_of(sandbox, Patience(quota_seconds=10))
     api.create(REQUEST.wire())
 
     with pytest.raises(mt.QuotaExceeded, match=r"HTTP 429.*RequestsByUserPerHour") as caught:
@@ -272,6 +287,24 @@ def test_state_of_nothing_known():
     assert State("In progress").progress is None
 
 
+class Canned(requests.adapters.BaseAdapter):
+    """Answers everything with the same."""
+
+    def __init__(self, status, body):
+        super().__init__()
+        self.status, self.body = status, body
+
+    def send(self, request, **options):
+        response = requests.Response()
+        response.status_code = self.status
+        response.raw = io.BytesIO(self.body)
+        response.request, response.url = request, request.url
+        return response
+
+    def close(self):
+        pass
+
+
 class Clock:
     """A clock that only sleeping moves."""
 
@@ -306,13 +339,161 @@ def test_the_pace_keeps_every_window(monkeypatch):
             assert last - first >= window - 1e-6
 
 
-def test_many_followed_exports_share_the_longest_window():
-    pace = Pace({1.0: 10, 3600.0: 720})
+def test_many_followed_exports_share_what_may_go_out(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    pace = Pace()
+    pace.follow("one")
     assert pace.interval(1.0) == 1.0
-    with pace.following(), pace.following():
-        assert pace.interval(1.0) == 1.0
-    with ExitStack() as followed:
-        for _ in range(50):
-            followed.enter_context(pace.following())
-        looks = 50 * 3600 / pace.interval(1.0)
-        assert looks <= 720 / 2
+
+    for number in range(50):
+        pace.follow(number)
+    assert 30 < pace.interval(1.0) < 45, "a minute's quota, for all of them"
+    for _ in range(400):
+        pace.wait()
+    for number in range(50):
+        pace.follow(number)
+    assert pace.interval(1.0) == pytest.approx(50 * 9), "half of an hour's, for as long"
+    for number in range(1, 50):
+        pace.leave(number)
+    assert pace.interval(1.0) == pytest.approx(9)
+
+
+def test_who_is_not_looked_at_again_drops_out(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    pace = Pace()
+    for number in range(100):
+        pace.follow(number)
+    assert pace.interval(1.0) > 60
+    clock.sleep(3600)
+    assert pace.interval(1.0) == 1.0
+
+
+def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    pace, randomness = Pace(), random.Random(1)
+    ends = [clock.now + randomness.uniform(60, 300) for _ in range(50)]
+    due = [(clock.now, number) for number in range(50)]
+    pauses = [growing() for _ in ends]
+    looks, late = [], []
+    while due:
+        moment, number = heapq.heappop(due)
+        clock.now = max(clock.now, moment)
+        pace.wait()
+        looks.append(clock.now)
+        if clock.now >= ends[number]:
+            late.append(clock.now - ends[number])
+            pace.leave(number)
+        else:
+            pace.follow(number)
+            heapq.heappush(due, (clock.now + pace.interval(next(pauses[number])), number))
+
+    assert len(looks) < 300
+    assert sum(late) / len(late) < 25, "seconds after its end that an export is seen to have ended"
+    assert max(late) < 60
+
+
+def test_errors_stay_under_their_quota(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    pace = Pace({1.0: 1000})
+    for _ in range(40):
+        assert pace.take() == 0
+        pace.failed()
+    assert pace.take() == pytest.approx(60)
+
+
+def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api_of, no_sleep):
+    sandbox = start_sandbox(without_quotas=False, quotas={"RequestsByUserPerHour": 1})
+    impatient = Patience(quota_seconds=0)
+    api, other = api_of(sandbox, impatient), api_of(sandbox, impatient)
+    other.pace = api.pace
+    api.quotas()
+    with pytest.raises(mt.QuotaExceeded, match="HTTP 429"):
+        api.quotas()
+    asked = len(sandbox.requests)
+
+    with pytest.raises(mt.QuotaExceeded, match="stay under the service's quotas"):
+        other.quotas()
+    assert len(sandbox.requests) == asked
+    assert no_sleep == []
+
+
+def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, monkeypatch):
+    sandbox = start_sandbox()
+    api = api_of(sandbox, Patience())
+    api.pace = Pace({60.0: 1})
+    api.quotas()
+    told = []
+
+    def sleep(seconds):
+        raise KeyboardInterrupt
+
+    use_clock(monkeypatch, sleep, time.monotonic)
+    with pytest.raises(KeyboardInterrupt):
+        api.create(REQUEST.wire(), lambda seconds, error: told.append((seconds, str(error))))
+
+    assert [call.method for call in sandbox.requests] == ["GET"]
+    ((seconds, text),) = told
+    assert 55 < seconds < 61
+    assert "to stay under the service's quotas" in text
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "nan"}])
+def test_without_a_word_on_how_long_the_waits_grow(start_sandbox, api_of, no_sleep, headers):
+    sandbox = start_sandbox()
+    body = json.dumps({"code": 429, "data": {"error": {"info": {"quotas": [{"exceeded": 1}, 7]}}}})
+    sandbox.faults.add(path="/quotas", times=8, status=429, body=body, headers=headers)
+
+    api_of(sandbox, Patience()).quotas()
+
+    assert len(no_sleep) == 8
+    assert sum(no_sleep[4:]) > 4 * sum(no_sleep[:4])
+
+
+def test_a_quota_page_of_a_proxy_is_waited_for_too(start_sandbox, api_of, no_sleep):
+    sandbox = start_sandbox()
+    page = {"status": 429, "body": "<html>slow down</html>", "headers": {"Retry-After": "30"}}
+    sandbox.faults.add(path="/create.json", **page)
+
+    assert api_of(sandbox, Patience()).create(REQUEST.wire()) == 1
+    assert 30 <= no_sleep[0] < 31
+
+
+def test_an_endless_answer_ends(start_sandbox, api_of):
+    sandbox = start_sandbox()
+    bomb = gzip.compress(b"[" * (64 << 20))
+    sandbox.faults.add(path="/quotas", body=bomb, headers={"Content-Encoding": "gzip"})
+
+    with pytest.raises(mt.ApiError, match="no JSON"):
+        api_of(sandbox).quotas()
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["9" * 30, "-1", "1e999", "10%", "Success!", "In progress", "nan"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS) | st.text(), inner),
+    max_leaves=20,
+)
+STATUSES = st.sampled_from([200, 302, 400, 429, 500])
+
+
+@hypothesis.given(payload=ANYTHING, data=ANYTHING, status=STATUSES)
+@hypothesis.settings(max_examples=150)
+def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
+    """Whatever the service says, it becomes a fact or an error of ours."""
+    credentials = Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+    answer = {**payload, "data": data} if isinstance(payload, dict) else payload
+    session = requests.Session()
+    session.mount("http://", Canned(status, json.dumps(answer).encode()))
+    api = Api(credentials, session, Patience(faults=0, quota_seconds=0), Pace({1.0: 10_000}))
+    for call in (api.quotas, partial(api.get, 1), partial(api.create, REQUEST.wire())):
+        with contextlib.suppress(mt.MyTrackerError):
+            call()
+        api.pace = Pace({1.0: 10_000})

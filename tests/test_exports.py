@@ -56,6 +56,7 @@ def advancing(monkeypatch):
         clock = SimpleNamespace(sleep=sleep, monotonic=lambda: start + sum(slept))
         monkeypatch.setattr("mytracker_nb.exports.time", clock)
         monkeypatch.setattr("mytracker_nb.api.time", clock)
+        monkeypatch.setattr("mytracker_nb.pace.time", clock)
         return slept
 
     return use
