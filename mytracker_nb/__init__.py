@@ -80,7 +80,7 @@ _HOMES = {
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", "load_ipython_extension", "sandbox", *_MODULE_OF]
+__all__ = ["__version__", "sandbox", *_MODULE_OF]
 
 
 def __getattr__(name: str) -> Any:

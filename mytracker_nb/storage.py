@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from mytracker_nb import sandbox_directory
 from mytracker_nb.credentials import is_local
-from mytracker_nb.sandbox import directory
 
 __all__ = ["cache_directory", "data_directory"]
 
@@ -58,7 +58,7 @@ def cache_directory(base_url: str) -> Path:
 def _directory(base_url: str, variable: str, default: Callable[..., Path]) -> Path:
     if is_local(base_url):
         port = urlsplit(base_url).port or 80
-        return directory.find(port) or _of_listener(port) or _of_process(port)
+        return sandbox_directory.find(port) or _of_listener(port) or _of_process(port)
     given = os.environ.get(variable)
     path = Path(given).expanduser() if given else default(_APP, appauthor=False)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def _of_listener(port: int) -> Path | None:
         return None
     home = Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
-    if not directory.is_private(home):
+    if not sandbox_directory.is_private(home):
         return None
     path = home / f"{port}-{socket}"
     path.mkdir(mode=0o700, exist_ok=True)

@@ -7,8 +7,8 @@
     ...
     sandbox.stop()
 
-It stands aside from the rest of the package: of that it knows the dictionaries only, and judges a
-request by its own reading of the service's documentation.
+It stands aside from the rest of the package: of that it knows the dictionaries, and the directory
+where its clients find it, and judges a request by its own reading of the service's documentation.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from mytracker_nb.sandbox.calls import Call
 from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
-from mytracker_nb.sandbox.directory import Directory
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
 from mytracker_nb.sandbox.service import application
+from mytracker_nb.sandbox_directory import Directory
 
 __all__ = ["Sandbox"]
 
