@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -44,6 +43,7 @@ from mytracker_nb.manifest import Manifest, parts_in
 from mytracker_nb.pace import growing
 from mytracker_nb.plancard import PieceState, PlanCard, Window
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.tasks import Queue, Task
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -62,92 +62,10 @@ _FAULTS = 10  # calls in a row that fail, each after tries of its own
 _SHOWN = 5  # failures told in a text
 
 
-@dataclass(eq=False)
-class _Task:
-    """One piece on its way.
-
-    Attributes
-    ----------
-    piece : Piece
-        What of the request.
-    state : PieceState
-        Where it stands.
-    export : Export or None
-        The export that was made or adopted for it.
-    error : Exception or None
-        Why it is held.
-    fresh : bool
-        Whether it shall be made anew whatever there is.
-    halves : tuple of _Task
-        What stands in its place, where it proved too large.
-    due : float
-        When to look at its export next (of the monotonic clock).
-    pauses : iterator of float
-        Seconds to leave after each look.
-    """
-
-    piece: Piece
-    state: PieceState = PieceState.WAITING
-    export: Export | None = None
-    error: Exception | None = None
-    fresh: bool = False
-    halves: tuple[_Task, ...] = ()
-    due: float = 0.0
-    pauses: Iterator[float] = field(default_factory=growing)
-
-    def leaves(self) -> Iterator[_Task]:
-        """It, or what stands in its place, in order."""
-        if not self.halves:
-            yield self
-        for half in self.halves:
-            yield from half.leaves()
-
-    def hold(self, state: PieceState, error: Exception) -> None:
-        """Do nothing more for it until the user says so."""
-        self.state, self.error = state, error
-
-
 # Fetches what the service has made of a piece, on a thread; gives what is then to be done on the
 # plan's own.
-_Fetch: TypeAlias = "Callable[[_Task], Callable[[], None] | None]"
-_Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], _Task]"
-
-
-@dataclass
-class _Queue:
-    """What is known of the service's queue of exports.
-
-    Attributes
-    ----------
-    places : int or None
-        How many exports of the plan may be in progress; None while nothing is known against more.
-    others : tuple of int
-        Exports of others that fill it.
-    retry_at : float
-        When to try beyond `places` (of the monotonic clock): others come to an end unseen.
-    """
-
-    places: int | None = None
-    others: tuple[int, ...] = ()
-    retry_at: float = math.inf
-    pauses: Iterator[float] = field(default_factory=growing)
-
-    def has_place(self, running: int) -> bool:
-        return self.places is None or running < self.places or time.monotonic() >= self.retry_at
-
-    def taken(self, running: int) -> None:
-        """One more was let in, with which `running` are in progress."""
-        if self.places is not None and running > self.places:
-            self.places, self.others, self.retry_at = None, (), math.inf
-        self.pauses = growing()
-
-    def full(self, running: list[int], filling: Iterable[int]) -> None:
-        """There was no place beside `running`; the service says that `filling` fill it."""
-        self.places = len(running)
-        self.others = tuple(number for number in filling if number not in running)
-        # where the service does not say who fills it, it may be anyone
-        elsewhere = bool(self.others) or not running or not tuple(filling)
-        self.retry_at = time.monotonic() + next(self.pauses) if elsewhere else math.inf
+_Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
+_Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], Task]"
 
 
 class Plan:
@@ -171,9 +89,9 @@ class Plan:
         self._client = client
         self._every = cuts.read_every(every, request)
         self._fresh = fresh
-        self._known: dict[Piece, _Task] = {}
+        self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(cuts.cut(request, self._every))
-        self._queue = _Queue()
+        self._queue = Queue()
         self._faults = 0
         self._pause_until = 0.0
         self._waiting_for = ""
@@ -402,7 +320,7 @@ class Plan:
         }
         manifest = Manifest(directory, self.request, source)
 
-        def write(task: _Task) -> Callable[[], None]:
+        def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
             workplace = manifest.workplace()
             try:
@@ -418,7 +336,7 @@ class Plan:
         self.raise_for_failures()
         return manifest.directory
 
-    def _missing_in(self, manifest: Manifest) -> list[_Task]:
+    def _missing_in(self, manifest: Manifest) -> list[Task]:
         """The tasks that bring a directory to what the plan asks for, and what it has of it."""
         there = manifest.intact()
         window = cuts.whole(self.request)
@@ -427,7 +345,7 @@ class Plan:
             if not piece.window.overlaps(window):
                 continue
             if all(part.is_final for part in parts):
-                tasks.append(_Task(piece, PieceState.KEPT))
+                tasks.append(Task(piece, PieceState.KEPT))
                 continue
             known = self._known.get(piece)
             if known and known.export and known.export.id_raw_export == parts[0].id_raw_export:
@@ -484,15 +402,15 @@ class Plan:
             alerts=tuple(alerts),
         )
 
-    def _lay_out(self, pieces: Iterable[Piece]) -> list[_Task]:
+    def _lay_out(self, pieces: Iterable[Piece]) -> list[Task]:
         """The tasks for `pieces`, with what has become of them before."""
-        return [self._known.setdefault(piece, _Task(piece)) for piece in pieces]
+        return [self._known.setdefault(piece, Task(piece)) for piece in pieces]
 
-    def _leaves(self) -> Iterator[_Task]:
+    def _leaves(self) -> Iterator[Task]:
         for task in self._tasks:
             yield from task.leaves()
 
-    def _in(self, state: PieceState) -> list[_Task]:
+    def _in(self, state: PieceState) -> list[Task]:
         return [task for task in self._leaves() if task.state is state]
 
     def _shares(self) -> tuple[float, float]:
@@ -595,7 +513,7 @@ class Plan:
                 self._judge(task)
                 self._queue.taken(len(self._in(PieceState.RUNNING)))
 
-    def _obtain(self, task: _Task) -> Export:
+    def _obtain(self, task: Task) -> Export:
         request = task.piece.request
         if task.fresh or self._fresh:
             return self._client.create(request)
@@ -633,7 +551,7 @@ class Plan:
         self._pause_until = time.monotonic() + delay
         self._waiting_for = f"trying again in {delay:.0f} s: {error}"
 
-    def _judge(self, task: _Task) -> None:
+    def _judge(self, task: Task) -> None:
         """Go on as the service's word on a piece says."""
         export = task.export
         assert export is not None
@@ -671,7 +589,7 @@ def _name(piece: Piece, export: Export | None = None) -> str:
     return ", ".join(filter(None, [window, piece.filter_label, number]))
 
 
-def _fetch(task: _Task) -> None:
+def _fetch(task: Task) -> None:
     """Fetch the files of a piece into the cache."""
     assert task.export is not None
     task.export.data().fetch()
