@@ -28,6 +28,10 @@ _HELP = """\
   or set MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY before you start Jupyter.
   Without an account: type %mytracker_sandbox to try everything on made-up data."""
 
+_NOT_SAVED = """\
+nothing was saved: the system's keyring {}; open it and try again, or set MYTRACKER_API_USER_ID and
+MYTRACKER_SECRET_KEY before you start Jupyter"""
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -191,8 +195,7 @@ def save(credentials: Credentials) -> None:
         ) from None
     except Exception as error:
         # the error's own text may hold what was to be kept
-        raise CredentialsMissing(
-            f"nothing was saved: the system's keyring refused ({type(error).__name__})"
-        ) from None
+        reason = f"refused ({type(error).__name__})"
+        raise CredentialsMissing(_NOT_SAVED.format(reason)) from None
     if _from_keyring(credentials.base_url)[1] != credentials.secret_key:
-        raise CredentialsMissing("nothing was saved: the system's keyring kept nothing")
+        raise CredentialsMissing(_NOT_SAVED.format("kept nothing"))

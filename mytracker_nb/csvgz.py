@@ -220,7 +220,10 @@ def open_csv(
         header = next(csv.reader([line.decode().rstrip("\r\n")]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(
-            f"{name}, line 1: the header is no UTF-8 CSV text ({error})", file=name, line=1
+            f"{name}, line 1: the header is no UTF-8 CSV text ({error}). "
+            "Fetch the file again; if it stays so, ask for a new export",
+            file=name,
+            line=1,
         ) from error
     rest = start[end:] if end else b""
     pieces = _pieces(itertools.chain([rest], blocks), name, size, one_column=len(header) == 1)
