@@ -39,7 +39,7 @@ from mytracker_nb.errors import (
 from mytracker_nb.pace import Pace, pace_of
 from mytracker_nb.signing import AuthHMAC
 
-__all__ = ["Api", "Link", "Patience", "State", "passes"]
+__all__ = ["Api", "Link", "OnWait", "Patience", "State", "passes"]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 

@@ -103,7 +103,8 @@ class Card:
     id_raw_export : int or None
         The export's idRawExport; None for a dry run, of which nothing was sent.
     status : str or None
-        The service's own word.
+        The service's own word; of a request that has not been sent, how it stands, where it is no
+        dry run.
     progress : float or None
         From 0 to 1.
     is_cancellable : bool or None
@@ -171,6 +172,8 @@ class Card:
         """The status in a few words, with the progress where the service told it."""
         if self.is_dry:
             errors = sum(severity == "error" for severity, _ in self.alerts)
+            if self.status:
+                return _word(self.status)
             verdict = f"{errors} error{'s' * (errors != 1)}" if errors else "valid"
             return f"dry run: {verdict}, nothing was sent"
         status = _word(str(self.status or "status not known yet"))

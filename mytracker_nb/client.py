@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from mytracker_nb import credentials as sources
-from mytracker_nb.api import Api
+from mytracker_nb.api import Api, OnWait
 from mytracker_nb.credentials import Credentials
-from mytracker_nb.errors import CreateUnconfirmed, InvalidRequest, NotFound
+from mytracker_nb.errors import (
+    CreateUnconfirmed,
+    InvalidRequest,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    WaitInterrupted,
+)
 from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.history import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
+from mytracker_nb.pace import growing
 from mytracker_nb.request import ExportRequest
 
 if TYPE_CHECKING:
@@ -25,6 +33,12 @@ __all__ = ["Client", "default_client", "export"]
 _HELD = timedelta(hours=1)
 """How long an unconfirmed create keeps the same request from being sent again: if the service did
 make an export of it, that has left the queue by then."""
+
+_NOT_SENT = "interrupted before the request was sent: no export was made. Run it again to ask anew"
+_MAY_BE_MADE = (
+    "interrupted while the request was on its way: the export may have been made. Look at "
+    "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up"
+)
 
 _POLL = 0.2  # seconds between two looks at a create that another kernel is sending
 
@@ -122,7 +136,9 @@ class Client:
             return self._export(int(id_raw_export)).refresh()
         return self._export(int(id_raw_export), entry.request, entry.asked_at).refresh()
 
-    def export(self, request: ExportRequest, *, fresh: bool = False) -> Export:
+    def export(
+        self, request: ExportRequest, *, fresh: bool = False, on_wait: OnWait | None = None
+    ) -> Export:
         """Make an export, or adopt an earlier one where that is right.
 
         Parameters
@@ -131,6 +147,9 @@ class Client:
             What to export.
         fresh : bool
             Whether to make a new one in any case.
+        on_wait : callable, optional
+            Told of each wait before it begins: its seconds, and the error that it is for. With it
+            a full queue is waited for too, as long as it takes; what it raises ends the wait.
 
         Returns
         -------
@@ -141,12 +160,28 @@ class Client:
         ------
         CreateUnconfirmed
             If the answer was lost, now or less than an hour ago; nothing is sent again by itself.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt), before an answer came.
         InvalidRequest, QueueFull, ApiError, ConnectionFailed
             As `create`.
         """
-        if fresh:
-            return self.create(request)
         _judge(request)
+        for pause in growing():
+            try:
+                return self._find_or_make(request, fresh, on_wait)
+            except QueueFull as error:
+                if on_wait is None:
+                    raise
+                on_wait(pause, error)
+            try:
+                time.sleep(pause)
+            except KeyboardInterrupt:
+                raise WaitInterrupted(_NOT_SENT) from None
+        raise AssertionError("the pauses have no end")
+
+    def _find_or_make(self, request: ExportRequest, fresh: bool, on_wait: OnWait | None) -> Export:
+        if fresh:
+            return self._send(request, self.journal.ask(request), on_wait)
         while True:
             earlier = self.journal.earlier(request)
             if any(entry.status == ASKED for entry in earlier):
@@ -158,7 +193,7 @@ class Client:
             _hold(earlier)
             create = self.journal.claim(request, after=earlier[0].number if earlier else 0)
             if create is not None:
-                return self._send(request, create)
+                return self._send(request, create, on_wait)
 
     def adopt(self, request: ExportRequest, *, too_large: bool = False) -> Export | None:
         """Find an earlier export of the same request that is as good as a new one.
@@ -195,14 +230,23 @@ class Client:
                 return export
         return None
 
-    def _send(self, request: ExportRequest, create: Create) -> Export:
+    def _send(
+        self, request: ExportRequest, create: Create, on_wait: OnWait | None = None
+    ) -> Export:
+        def wait(seconds: float, error: MyTrackerError) -> None:
+            create.wait(seconds, error)
+            if on_wait:
+                on_wait(seconds, error)
+
         try:
             with create:
-                id_raw_export = self.api.create(request.wire(), create.wait)
+                id_raw_export = self.api.create(request.wire(), wait)
                 create.answer(id_raw_export)
         except CreateUnconfirmed as error:
             error.request = request
             raise
+        except KeyboardInterrupt:
+            raise WaitInterrupted(_NOT_SENT if create.is_held_back else _MAY_BE_MADE) from None
         return self._export(id_raw_export, request, datetime.now(timezone.utc))
 
     def _export(

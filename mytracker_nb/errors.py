@@ -312,12 +312,12 @@ class ExportTimeout(_AboutExport):
 
 
 class WaitInterrupted(_Short, KeyboardInterrupt):
-    """The user ended the wait; the export goes on.
+    """The user ended the wait; an export that was made goes on.
 
     Attributes
     ----------
-    export : Export
-        The export as it was last seen.
+    export : Export or None
+        The export as it was last seen; None where none is known to be made.
     """
 
     def __init__(self, message: str = "", *, export: Export | None = None) -> None:

@@ -505,6 +505,11 @@ class Export(Mapping[str, Any]):
     def __hash__(self) -> int:
         return hash(self._identity)
 
+    def take_place(self, display: CardDisplay) -> None:
+        """Show the export where `display` has shown that it was waited for."""
+        display.draw = self.card
+        self._display = display
+
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
         stays = dict.fromkeys(("_api", "_make", "_on_change", "_display", "_pauses"))

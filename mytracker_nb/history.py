@@ -175,8 +175,13 @@ class Create:
         self._number = number
         self._idle_until = 0.0
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it is known not to have been sent, or to have been refused for now."""
+        return time.monotonic() < self._idle_until
+
     def wait(self, seconds: float, error: MyTrackerError) -> None:
-        """Take note that the service has refused for now, and is asked again after `seconds`."""
+        """Take note that it is held back, or refused for now; it is sent after `seconds`."""
         self._idle_until = time.monotonic() + seconds
         self._journal._change(self._number, lease_until=time.time() + seconds + _LEASE)
 
@@ -197,7 +202,7 @@ class Create:
             return
         if isinstance(error, ApiError):
             status = REFUSED
-        elif isinstance(error, ConnectionFailed) or time.monotonic() < self._idle_until:
+        elif isinstance(error, ConnectionFailed) or self.is_held_back:
             status = NOT_SENT
         else:
             status = UNCONFIRMED
@@ -316,8 +321,7 @@ class Journal:
                     asked_at=asked_at,
                 )
 
-        # it will be heard again: not worth a long wait
-        _use(self._service, write, None, min(0.5, self._patience))
+        _use(self._service, write, None, self._patience)
 
     def find(self, id_raw_export: int) -> Entry | None:
         """What is known of an export; None if it was not made here."""

@@ -47,14 +47,14 @@ def _cell(shell: Any) -> str | None:
 class CardDisplay:
     """The places of one card in a notebook; all of them change together.
 
-    Parameters
+    Attributes
     ----------
     draw : callable
         Gives the card as it is now.
     """
 
     def __init__(self, draw: Callable[[], Drawable]) -> None:
-        self._draw = draw
+        self.draw = draw
         self._display_id = uuid.uuid4().hex
         self._execution: int | None = None
         self._cells: set[str | None] = set()
@@ -89,7 +89,7 @@ class CardDisplay:
         self._cells.discard(cell)
 
     def _publish(self, shell: Any, *, update: bool) -> None:
-        card = self._draw()
+        card = self.draw()
         shell.display_pub.publish(
             {"text/html": card.html(), "text/plain": card.text()},
             transient={"display_id": self._display_id},

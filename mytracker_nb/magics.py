@@ -36,6 +36,7 @@ from mytracker_nb.completion import Syntax, complete
 from mytracker_nb.credentials import SERVICE_URL, Credentials
 from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
 from mytracker_nb.history import journal
+from mytracker_nb.live import CardDisplay
 from mytracker_nb.manual import export_manual
 from mytracker_nb.notation import parse_cell
 from mytracker_nb.places import InvalidRequest
@@ -123,7 +124,7 @@ class MyTrackerMagics(Magics):
             return plan.card() if options.dry_run else self._follow_plan(plan, options)
         if options.dry_run:
             return _dry_run(request)
-        export = default_client().export(request, fresh=options.fresh)
+        export = _obtain(request, options.fresh)
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
@@ -334,6 +335,36 @@ _SYNTAX = {
     )
     for name in MyTrackerMagics.magics["line"]
 }
+
+
+def _obtain(request: ExportRequest, fresh: bool) -> Export:
+    """Make or adopt an export; wait for a place in the queue, or for a quota, and say so."""
+    client = default_client()
+    card = Card(
+        request,
+        status="not sent yet",
+        service=client.credentials.base_url,
+        api_user_id=client.credentials.api_user_id,
+        is_sandbox=client.credentials.is_sandbox,
+    )
+    display = CardDisplay(lambda: card)
+    told = ""
+
+    def say(seconds: float, error: MyTrackerError) -> None:
+        nonlocal card, told
+        card = replace(card, notes=(f"asking again in {seconds:.0f} s: {error}",))
+        if not display.show() and told != str(error):
+            told = str(error)
+            print(f"Waiting: {error}")
+
+    try:
+        export = client.export(request, fresh=fresh, on_wait=say)
+    except BaseException:
+        card = replace(card, status="not made", notes=())
+        display.update()
+        raise
+    export.take_place(display)
+    return export
 
 
 def _dry_run(request: ExportRequest) -> Card:

@@ -41,6 +41,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
     def __init__(self, request: ExportRequest) -> None:
         self._lock = threading.RLock()
         self._made_for: ExportRequest | None = None
+        self._is_waiting = self._is_given_up = False
         self._preview_html = ""
         self._summary = widgets.HTML()
         self._submit = widgets.Button(description="Submit", button_style="primary")
@@ -86,16 +87,26 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 return self.export
             request = self.request
             try:
-                export = client.default_client().export(request)
+                self._submit.disabled, self._is_waiting, self._is_given_up = True, True, False
+                export = client.default_client().export(request, on_wait=self._wait)
             except MyTrackerError as error:
+                self._judge()
                 self._complain(error)
                 raise
+            finally:
+                self._cancel.disabled, self._is_waiting = True, False
             self._made_for, self.export = request, export
             self._complain(None)
             self._preview.value = self._preview_html = ""
             self._show(export)
             self._in_background(self._follow, export)
             return export
+
+    def _wait(self, seconds: float, error: MyTrackerError) -> None:
+        if self._is_given_up:
+            raise MyTrackerError("not waited for any longer: no export was made")
+        self._cancel.disabled = False
+        self._complain(f"Not sent yet, asking again in {seconds:.0f} s: {error}")
 
     def _stands(self, export: Export) -> bool:
         """Whether `export` is what is asked for, and has not failed."""
@@ -123,7 +134,10 @@ class Submission(widgets.VBox):  # type: ignore[misc]
             self._show_rows(export)
 
     def _cancel_export(self) -> None:
-        if self.export is not None:
+        if self._is_waiting:
+            self._is_given_up = True
+            self._complain("Not sent, and not asked for again.")
+        elif self.export is not None:
             self._complain(None)
             self.export.cancel()
             self._show(self.export)
@@ -154,8 +168,9 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 )
                 self.changed += 1
 
-    def _complain(self, error: Exception | None) -> None:
-        text = "" if error is None else f"{type(error).__name__}: {printable(error)}"
+    def _complain(self, trouble: Exception | str | None) -> None:
+        is_error = isinstance(trouble, Exception)
+        text = printable(f"{type(trouble).__name__}: {trouble}" if is_error else trouble or "")
         paragraph = f'<p class="mytracker-error mytracker-trouble" role="alert">{escape(text)}</p>'
         self._trouble.value = paragraph if text else ""
 
