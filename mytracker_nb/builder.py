@@ -49,6 +49,12 @@ from mytracker_nb.submission import Submission
 __all__ = ["RequestBuilder"]
 
 _CUSTOM = "Custom"
+# Where no text is edited, JupyterLab takes the arrows, Enter and letters for its own: a D struck twice
+# in a list would delete the cell. The attribute is how it is told to leave them to the control.
+_KEEP_KEYS = (
+    "this.closest('.mytracker-builder').addEventListener('focusin', ({ target }) => {"
+    " if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true' })"
+)
 _URL = re.compile(r"\s*(https?://|curl\s)|\s*\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$")
 
 
@@ -162,7 +168,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         self._fold.observe(self._on_fold, "value")
         self._fold.add_class("mytracker-fold")
         return [
-            widgets.HTML(f"<style>{_css()}</style>"),
+            widgets.HTML(f'<style onload="{_KEEP_KEYS}">{_css()}</style>'),
             _part("", *inside["what"]),
             _part(
                 "Interval", self._presets, rows[0], self._words, _caption("Or exact times"), rows[1]

@@ -23,13 +23,15 @@ class OneOf(Field):
     def _controls(self) -> Sequence[widgets.Widget]:
         names = self.parameter.dictionary
         assert names is not None
-        self._text = widgets.Text(
+        # several lines: Enter makes one, and comes in order with the keys before it
+        self._text = widgets.Textarea(
             description=self.parameter.name,
             layout=self._plain,
-            placeholder="search by name or title",
+            rows=1,
+            placeholder="search by name or title; Enter takes the first",
         )
+        self._text.add_class("mytracker-search")
         self._text.observe(self._answer(self._typed), "value")
-        _on_enter(self._text, self._take_first)
         self._lists: dict[str, widgets.Select] = {}
         for group in by_group(names.values()):
             self._lists[group] = listing = widgets.Select(
@@ -42,8 +44,15 @@ class OneOf(Field):
         return [self._text, lists]
 
     def _typed(self, text: str) -> str | None:
-        self._search(text.strip())
-        return text.strip() or None
+        word = text.strip()
+        names = self.parameter.dictionary
+        assert names is not None
+        if "\n" in text:
+            found = matches(names, word)
+            word = found[0].value if word and word not in names and found else word
+            self._text.value = word
+        self._search(word)
+        return word or None
 
     def _picked(self, value: str | None) -> str | None:
         if value is None:
@@ -51,14 +60,6 @@ class OneOf(Field):
         self._text.value = value
         self._search(value)
         return value
-
-    def _take_first(self) -> None:
-        names = self.parameter.dictionary
-        assert names is not None
-        text = self._text.value.strip()
-        first = next(iter(matches(names, text)), None)
-        if text and text not in names and first is not None:
-            self.value = first.value
 
     def _show(self) -> None:
         self._text.value = self._words
@@ -158,8 +159,10 @@ class ManyOf(Field):
         if len(new) == 1 and not word:
             self._extend([self._best(new[0])])
         elif new:
-            # a pasted column, or keys struck faster than they are read: nothing is guessed
-            whole = [word] if word and self._names.find(word) else []
+            # a pasted column, or keys struck faster than they are read: nothing is guessed, and
+            # what comes last is whole only where nothing was being typed before
+            is_pasted = not split_unended(change.old)[1]
+            whole = [word] if is_pasted and self._names.find(word) else []
             self._extend([*map(self._only, new), *whole])
         self._search()
 
@@ -240,11 +243,3 @@ class ManyOf(Field):
         if list(self._found.options) != options:
             self._found.index = ()
             self._found.options = options
-
-
-def _on_enter(text: widgets.Text, act: Callable[[], None]) -> None:
-    def receive(_: Any, content: dict[str, Any], buffers: Any) -> None:
-        if content.get("event") == "submit":
-            act()
-
-    text.on_msg(receive)
