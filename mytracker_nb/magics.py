@@ -60,6 +60,10 @@ _FIRST_STEPS = """\
 MyTracker: no account yet. %mytracker_login takes your API User ID and secret key;
 %mytracker_sandbox starts a local MyTracker with made-up data, to try everything without one."""
 
+_IN_SANDBOX = """\
+MyTracker: the service is a sandbox with made-up data, at {}.
+%mytracker_login with your API User ID leads to your account."""
+
 # JupyterLab would break a line of its popup there, into the next one
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
@@ -181,7 +185,8 @@ class MyTrackerMagics(Magics):
         options = self._options(self.mytracker_login, line.split())
         user = options.api_user_id or _ask(input, "API User ID: ")
         key = _ask(getpass.getpass, "Secret key (it does not show): ")
-        found = credentials.find(user, key, options.base_url)  # type: ignore[arg-type]
+        url = options.base_url or _out_of_the_sandbox(user)
+        found = credentials.find(user, key, url)  # type: ignore[arg-type]
         Client.of(found).quotas()
         credentials.use(found)
         print(f"Logged in as API User ID {found.api_user_id} at {found.base_url}.")
@@ -382,6 +387,15 @@ def _dry_run(request: ExportRequest) -> Card:
     )
 
 
+def _out_of_the_sandbox(user: str) -> str | None:
+    """The service's address, where a sandbox is in use and `user` is not its account."""
+    with suppress(CredentialsMissing):
+        account = credentials.find()
+        if account.is_sandbox and user != str(account.api_user_id):
+            return SERVICE_URL
+    return None
+
+
 def _ask(ask: Callable[[str], str], prompt: str) -> str:
     try:
         answer = ask(prompt).strip()
@@ -438,9 +452,12 @@ def load(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.append(magics.matcher)
     shell.ast_transformers.append(MagicNames(shell))
     try:
-        credentials.find()
+        account = credentials.find()
     except CredentialsMissing:
         print(_FIRST_STEPS)
+    else:
+        if account.is_sandbox:
+            print(_IN_SANDBOX.format(account.base_url))
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -12,7 +12,7 @@ import pytest
 from IPython.core.error import StdinNotImplementedError
 
 import mytracker_nb as mt
-from mytracker_nb import credentials
+from mytracker_nb import credentials, magics
 
 if TYPE_CHECKING:
     from conftest import MemoryKeyring
@@ -89,6 +89,21 @@ def test_the_service_may_be_given(
     code = f"%mytracker_login {sandbox.api_user_id} --base-url {sandbox.base_url}"
     shell.run_cell(code).raise_error()
     assert credentials.find().base_url == sandbox.base_url
+
+
+def test_a_login_leads_out_of_a_sandbox_of_the_environment(
+    shell: InteractiveShell,
+    sandbox: Sandbox,
+    answers: Answers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
+    with mt.sandbox.start(api_user_id=5, seconds=0) as service:
+        monkeypatch.setattr(magics, "SERVICE_URL", service.base_url)
+        answers(key=service.secret_key)
+        shell.run_cell("%mytracker_login 5").raise_error()
+        assert credentials.find().base_url == service.base_url
 
 
 def test_saved_keys_are_found_again(

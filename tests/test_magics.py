@@ -448,6 +448,7 @@ def test_each_cell_of_a_notebook_shows_one_card(account: Sandbox) -> None:
         "print(df.columns.tolist(), kept.status)",
     )
     outputs = [cell.outputs for cell in notebook.cells]
+    assert f"a sandbox with made-up data, at {account.base_url}" in outputs[0][0].text
     cards = [
         sum("MyTracker export" in output.get("data", {}).get("text/plain", "") for output in cell)
         for cell in outputs
