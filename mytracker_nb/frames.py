@@ -276,7 +276,7 @@ class RawData:
         MyTrackerError
             If DuckDB is not installed.
         """
-        engine = connection or _optional("duckdb").default_connection()
+        engine = connection or _optional("duckdb")  # the module has a connection of its own
         return engine.from_arrow(self._table(params).unify_dictionaries())
 
     def to_parquet(
@@ -310,7 +310,7 @@ class RawData:
         with Dataset(Path(directory), partition_by) as dataset:
             parser, _ = self._each(
                 lambda number, tables: dataset.write(
-                    number, (with_params(table, params) for table in tables)
+                    number, ahead(with_params(table, params) for table in tables)
                 )
             )
             _tell(parser)
@@ -435,11 +435,12 @@ class RawData:
             text = inflate(reading, source.name, self._limits)
             header, pieces = open_csv(text, source.name, size)
             self._check_header(header, source.name)
-            for piece in pieces:
-                table = parser.parse(piece, header, source.name)
-                # After a misfit everything is read once more; go on only to find the others.
-                if len(parser.misfits) == known:
-                    yield table
+            with closing(ahead(pieces)) as ready:
+                for piece in ready:
+                    table = parser.parse(piece, header, source.name)
+                    # After a misfit everything is read once more; go on only to find the others.
+                    if len(parser.misfits) == known:
+                        yield table
             reading.keep()
 
     def _check_header(self, header: Sequence[str], name: str) -> None:
@@ -473,7 +474,7 @@ class RawData:
             source = self.files[number]
 
             def read() -> _T:
-                with closing(until(stop, ahead(self._tables(source, parser)))) as tables:
+                with closing(until(stop, self._tables(source, parser))) as tables:
                     return consume(number, tables)
 
             return _patiently(source, read)

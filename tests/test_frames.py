@@ -566,5 +566,6 @@ def test_the_first_rows_do_not_need_the_rest(tmp_path):
     )
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert open_files([path, tmp_path / "none"]).head(5)["idApp"].tolist() == [0, 1, 2, 3, 4]

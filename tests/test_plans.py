@@ -578,7 +578,7 @@ def parts(directory: Path) -> list[dict[str, Any]]:
 
 
 def lines(frame: pd.DataFrame) -> Counter[tuple[str, ...]]:
-    return Counter(frame.astype(str).fillna("").itertuples(index=False, name=None))
+    return Counter(frame.astype("string").fillna("").itertuples(index=False, name=None))
 
 
 def rows_in(directory: Path) -> Counter[tuple[str, ...]]:

@@ -202,7 +202,7 @@ def application(
             raise _Stop(_envelope(404, None))
         if clock() > export.expires:
             raise _Stop(_envelope(config.expired_status, None))
-        return flask.send_file(
+        answer = flask.send_file(
             export.file(name),
             mimetype="application/gzip",
             conditional=True,
@@ -211,5 +211,7 @@ def application(
             max_age=0,
             last_modified=int(export.created),
         )
+        answer.accept_ranges = "bytes"  # which Werkzeug says of a part only, if it is an older one
+        return answer
 
     return app
