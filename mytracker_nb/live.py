@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
+from weakref import WeakSet
 
 __all__ = ["CardDisplay", "Drawable", "follow"]
+
+_log = logging.getLogger(__name__)
 
 Step: TypeAlias = "Callable[[], float | None]"
 
@@ -61,7 +65,7 @@ class CardDisplay:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a cell may still hold the card: none has run again since it showed it."""
+        """Whether a cell may still hold the card: none was cleared or has run again since."""
         return bool(self._cells)
 
     def show(self) -> bool:
@@ -72,9 +76,11 @@ class CardDisplay:
         shell = _shell()
         if shell is None:
             return False
+        _shown.listen(shell)
         again = self._execution == shell.execution_count
         self._execution = shell.execution_count
         self._cells.add(_cell(shell))
+        _shown.displays.add(self)
         self._publish(shell, update=again)
         return True
 
@@ -84,9 +90,11 @@ class CardDisplay:
         if shell is not None and self.is_shown:
             self._publish(shell, update=True)
 
-    def drop(self, cell: str) -> None:
-        """Take note that `cell` runs again and so has lost its card."""
-        self._cells.discard(cell)
+    def drop(self, cell: str | None, execution: int) -> None:
+        """Take note that `cell` has lost its card; without an id it is known by its last run."""
+        if cell in self._cells and (cell is not None or execution == self._execution):
+            self._cells.discard(cell)
+            self._execution = None
 
     def _publish(self, shell: Any, *, update: bool) -> None:
         card = self.draw()
@@ -97,6 +105,41 @@ class CardDisplay:
         )
 
 
+class _Shown:
+    """The cards that are shown; learns of cells that lose theirs."""
+
+    def __init__(self) -> None:
+        self.displays: WeakSet[CardDisplay] = WeakSet()
+        self._shell: Any = None
+
+    def listen(self, shell: Any) -> None:
+        if self._shell is not shell:
+            self._shell = shell
+            shell.events.register("pre_run_cell", self._cell_runs)
+        if threading.current_thread() is threading.main_thread():
+            # hooks are kept by thread: those of a cell that clears itself run in the main one
+            hook = self._message_goes
+            shell.display_pub.unregister_hook(hook)
+            shell.display_pub.register_hook(hook)
+
+    def _cell_runs(self, info: Any) -> None:
+        cell = _cell(self._shell)
+        if cell is not None:  # without its id it may be any cell
+            self._clear(cell)
+
+    def _message_goes(self, message: dict[str, Any]) -> dict[str, Any]:
+        if message["header"]["msg_type"] == "clear_output":
+            self._clear(_cell(self._shell))
+        return message
+
+    def _clear(self, cell: str | None) -> None:
+        for display in list(self.displays):
+            display.drop(cell, self._shell.execution_count)
+
+
+_shown = _Shown()
+
+
 class _Follower:
     """One thread that keeps all living cards alive, one step of one card at a time."""
 
@@ -105,14 +148,12 @@ class _Follower:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._running = False
-        self._listening = False
 
     def add(self, display: CardDisplay, step: Step) -> None:
         with self._changed:
             if any(followed is display for _, _, followed, _ in self._due):
                 return
             self._push(0.0, display, step)
-            self._listen()
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="mytracker-cards", daemon=True).start()
@@ -120,20 +161,6 @@ class _Follower:
 
     def _push(self, delay: float, display: CardDisplay, step: Step) -> None:
         heapq.heappush(self._due, (time.monotonic() + delay, next(self._numbers), display, step))
-
-    def _listen(self) -> None:
-        """Learn of cells that run again: they clear their cards."""
-        shell = _shell()
-        if shell is not None and not self._listening:
-            shell.events.register("pre_run_cell", self._cell_runs)
-            self._listening = True
-
-    def _cell_runs(self, info: Any) -> None:
-        cell = _cell(_shell())
-        if cell is not None:
-            with self._changed:
-                for _, _, display, _ in self._due:
-                    display.drop(cell)
 
     def _run(self) -> None:
         while True:
@@ -148,7 +175,11 @@ class _Follower:
                     self._changed.wait(due - time.monotonic())
                     continue
             # the entry stays in its place during the step, so that no other is made beside it
-            delay = step()
+            try:
+                delay = step()
+            except Exception:  # the other cards go on
+                _log.exception("a card can't be kept up to date any more")
+                delay = None
             with self._changed:
                 self._due = [entry for entry in self._due if entry[2] is not display]
                 heapq.heapify(self._due)

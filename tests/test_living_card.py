@@ -1,0 +1,250 @@
+"""Cards that go on by themselves, in a real kernel and in a notebook that is saved."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from queue import Empty
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+PARAMETERS = (
+    "event=installs selectors=idDevice,tsEvent dateFrom=2026-01-01 dateTo=2026-01-02 --fresh"
+)
+
+
+def account(sandbox):
+    """Code that makes a kernel use `sandbox`, without delays of our own."""
+    return f"""
+import mytracker_nb as mt
+from mytracker_nb import credentials, pace
+from mytracker_nb.client import default_client
+credentials.use(credentials.Credentials(
+    {sandbox.api_user_id}, {sandbox.secret_key!r}, {sandbox.base_url!r}))
+default_client().api.pace = pace.Pace({{1.0: 1000}})
+"""
+
+
+class Cell:
+    """A cell that runs in a kernel: what it shows, by display id, and how it ends."""
+
+    def __init__(self, kernel, code, cell_id=None):
+        self.kernel = kernel
+        self.shown: dict[str, str] = {}
+        self.places: list[str] = []
+        self.texts: list[str] = []
+        self.error = None
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
+        content |= {"allow_stdin": False, "stop_on_error": True}
+        metadata = {"cellId": cell_id} if cell_id else {}
+        message = kernel.session.msg("execute_request", content, metadata=metadata)
+        kernel.shell_channel.send(message)
+        self.id = message["header"]["msg_id"]
+
+    def read(self, until, seconds=20):
+        """Take in messages until something holds."""
+        end = time.monotonic() + seconds
+        while not until(self):
+            assert time.monotonic() < end, (self.shown, self.texts, self.error)
+            try:
+                message = self.kernel.get_iopub_msg(timeout=0.2)
+            except Empty:
+                continue
+            self._take(message)
+        return self
+
+    def _take(self, message):
+        kind, content = message["msg_type"], message["content"]
+        if kind in ("display_data", "update_display_data"):
+            place = content["transient"].get("display_id")
+            if kind == "update_display_data" and place not in self.shown:
+                return  # a card of another cell
+            self.places.append(kind)
+            self.shown[place] = content["data"]["text/html"]
+        elif kind == "stream":
+            self.texts.append(content["text"])
+        elif kind == "error":
+            self.error = content
+        elif kind == "status" and content["execution_state"] == "idle":
+            self.is_idle |= message["parent_header"].get("msg_id") == self.id
+
+    is_idle = False
+
+    def end(self):
+        return self.read(lambda cell: cell.is_idle)
+
+    @property
+    def card(self):
+        (html,) = self.shown.values()
+        return html
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+
+def run(kernel, code, cell_id=None):
+    cell = Cell(kernel, code, cell_id).end()
+    assert cell.error is None, cell.error
+    return cell
+
+
+@pytest.fixture
+def notebook(kernel, start_sandbox):
+    """A kernel that uses a sandbox of its own."""
+
+    def use(**config):
+        sandbox = start_sandbox(**config)
+        run(kernel, account(sandbox))
+        return sandbox
+
+    yield use
+    run(kernel, "import gc; e = None; gc.collect()")
+
+
+def test_a_cell_returns_at_once_and_its_card_goes_on(kernel, notebook):
+    sandbox = notebook(seconds=100)
+    cell = run(kernel, f"%mytracker_export {PARAMETERS} --out e", "one")
+    assert "In progress" in cell.card
+
+    sandbox.clock.advance(101)
+    cell.read(lambda cell: "Success!" in cell.card)
+
+    assert ".csv.gz" in cell.card
+    assert "<script" not in cell.card
+    assert run(kernel, "print(e.status)").text == "Success!\n"
+
+
+THREADS = "import threading; print(sum(t.name == 'mytracker-cards' for t in threading.enumerate()))"
+
+
+def test_one_thread_serves_all_cards_and_ends_with_them(kernel, notebook):
+    sandbox = notebook(seconds=100, queue=100)
+    cell = Cell(
+        kernel,
+        "exports = [default_client().create(mt.ExportRequest(event='installs', "
+        "selectors='idDevice', dateFrom='2026-01-01', dateTo='2026-01-02')) for _ in range(5)]\n"
+        "for e in exports: display(e)",
+        "many",
+    ).end()
+    assert len(cell.shown) == 5
+    assert run(kernel, THREADS).text == "1\n"
+
+    sandbox.clock.advance(101)
+    cell.read(lambda cell: all("Success!" in html for html in cell.shown.values()))
+    deadline = time.monotonic() + 10
+    while run(kernel, THREADS).text != "0\n":
+        assert time.monotonic() < deadline
+    looks = len(sandbox.requests)
+    time.sleep(1.2)
+    assert len(sandbox.requests) == looks
+
+
+@pytest.mark.parametrize("how", ["runs again", "is cleared"])
+def test_a_card_that_its_cell_has_lost_is_not_followed(kernel, notebook, how):
+    sandbox = notebook(seconds=100)
+    code = f"%mytracker_export {PARAMETERS} --out e"
+    if how == "is cleared":
+        code += "\ndisplay(e)\nfrom IPython.display import clear_output; clear_output()"
+    else:
+        run(kernel, code, "lost")
+        code = "pass"
+    run(kernel, code, "lost")
+    deadline = time.monotonic() + 10
+    while run(kernel, THREADS).text != "0\n":
+        assert time.monotonic() < deadline
+    looks = len(sandbox.requests)
+    time.sleep(1.5)
+    assert len(sandbox.requests) == looks
+
+
+def test_a_card_that_was_cleared_can_be_shown_again_in_the_same_cell(kernel, notebook):
+    notebook(seconds=0)
+    run(kernel, f"%mytracker_export {PARAMETERS} --wait --out e", "first")
+    clear = "from IPython.display import clear_output; clear_output(wait=True)"
+    cell = run(kernel, f"display(e); display(e)\n{clear}\ndisplay(e)", "loop")
+    assert cell.places == ["display_data", "update_display_data", "display_data"]
+
+
+def test_an_export_can_be_awaited_in_a_cell(kernel, notebook):
+    notebook(seconds=0)
+    run(kernel, f"%mytracker_export {PARAMETERS} --out e")
+    assert "Success!" in run(kernel, "print((await e).status)").text
+
+
+def test_stop_detaches_and_says_how_to_come_back(kernel, notebook):
+    sandbox = notebook(seconds=100)
+    process = int(run(kernel, "import os; print(os.getpid())").text)
+    cell = Cell(kernel, f"%mytracker_export {PARAMETERS} --wait --out e")
+    cell.read(lambda cell: cell.shown and "as of" in cell.card)
+    os.kill(process, signal.SIGINT)
+    cell.end()
+
+    assert cell.error["ename"] == "WaitInterrupted"
+    (line,) = cell.error["traceback"]
+    assert "the wait was interrupted; export 1 goes on" in line
+    come_back = re.search(r"mt\.Client\(\)\.attach\(1\)\.wait\(\)", line)[0]
+    assert not any("cancel" in call.path for call in sandbox.requests)
+    sandbox.clock.advance(101)
+    assert "Success!" in run(kernel, f"print({come_back}.status)").text
+
+
+def test_a_full_queue_is_waited_for_in_place(kernel, notebook):
+    sandbox = notebook(seconds=100, queue=1)
+    run(kernel, f"%mytracker_export {PARAMETERS}", "first")
+    cell = Cell(kernel, f"%mytracker_export {PARAMETERS} --out second", "second")
+    cell.read(lambda cell: any("not sent yet" in html for html in cell.shown.values()))
+    (place,) = [place for place, html in cell.shown.items() if "not sent yet" in html]
+    assert "The queue is filled by 1" in cell.shown[place]
+
+    sandbox.clock.advance(101)
+    cell.end()
+    assert cell.error is None
+    cell.read(lambda cell: "idRawExport 2" in cell.shown[place])
+
+
+def test_stop_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
+    sandbox = notebook(seconds=100, queue=1)
+    process = int(run(kernel, "import os; print(os.getpid())").text)
+    run(kernel, f"%mytracker_export {PARAMETERS}", "first")
+    cell = Cell(kernel, f"%mytracker_export {PARAMETERS}", "second")
+    cell.read(lambda cell: any("not sent yet" in html for html in cell.shown.values()))
+    os.kill(process, signal.SIGINT)
+    cell.end()
+
+    assert cell.error["ename"] == "WaitInterrupted"
+    (line,) = cell.error["traceback"]
+    assert "no export was made" in line
+    assert any("not made" in html for html in cell.shown.values())
+    assert list(sandbox.exports) == [1]
+
+
+def test_a_saved_notebook_keeps_the_last_card(start_sandbox):
+    sandbox = start_sandbox(seconds=1.5)
+    cells = [
+        f"%load_ext mytracker_nb\n{account(sandbox)}",
+        f"%mytracker_export {PARAMETERS} --out e",
+        "import time\nwhile not e.is_finished:\n    time.sleep(0.1)\ntime.sleep(0.5)",
+        "print(e.status)",
+    ]
+    saved = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    NotebookClient(saved, kernel_name="python3", timeout=60).execute()
+
+    (output,) = saved.cells[1].outputs
+    assert "Success!" in output["data"]["text/html"]
+    assert "Success!" in output["data"]["text/plain"]
+    assert "Success!" in saved.cells[3].outputs[0]["text"]
+
+
+def test_a_kernel_that_stops_is_not_held_up_by_a_card(start_sandbox):
+    sandbox = start_sandbox(seconds=100)
+    cells = [f"%load_ext mytracker_nb\n{account(sandbox)}", f"%mytracker_export {PARAMETERS}"]
+    saved = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    began = time.monotonic()
+    NotebookClient(saved, kernel_name="python3", timeout=60).execute()
+    assert time.monotonic() - began < 30
+    assert "In progress" in saved.cells[1].outputs[0]["data"]["text/html"]
