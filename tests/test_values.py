@@ -230,7 +230,7 @@ def test_an_aware_day_is_that_of_the_zone_that_is_asked_for() -> None:
     [
         *["2024-1-1", "20241101", "2024-W45-1", "05.11.2024", "2024-02-30", "2024-11-05T25:00"],
         *["tomorrow", "today-", "today-7", "today7d", "-7d", "today-9999999d", "today-999999d"],
-        *[1730764800, 1730764800.0, True, pd.NaT, pd.NA, np.datetime64("NaT"), float("nan")],
+        *[1730764800, 1730764800.0, True, pd.NaT, pd.NA, np.datetime64("NaT", "ns"), float("nan")],
         *[timedelta(1), datetime.max.replace(tzinfo=timezone.utc), "0001-01-01T00:00+14:00", b"x"],
     ],
     ids=kind,
