@@ -49,8 +49,8 @@ from mytracker_nb.submission import Submission
 __all__ = ["RequestBuilder"]
 
 _CUSTOM = "Custom"
-# Where no text is edited, JupyterLab takes the arrows, Enter and letters for its own: a D struck twice
-# in a list would delete the cell. The attribute is how it is told to leave them to the control.
+# Where no text is edited, JupyterLab takes arrows, Enter and letters for its own: D struck twice in
+# a list would delete the cell. The attribute tells it to leave them to the control.
 _KEEP_KEYS = (
     "this.closest('.mytracker-builder').addEventListener('focusin', ({ target }) => {"
     " if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true' })"
@@ -359,10 +359,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
 
     def _static(self) -> dict[str, str]:
         """What is shown where there is no kernel: the request, and what came of it."""
-        card = Card(request=self.request, code=self.magic)
-        html = self._submission.html() or card.html()
-        text = self.export.card().text() if self.export is not None else card.text()
-        return {"text/html": html, "text/plain": text}
+        card = self._submission.card or Card(request=self.request, code=self.magic)
+        html = card.html() + self._submission.preview
+        return {"text/html": html, "text/plain": card.text()}
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         view: dict[str, Any] = super()._repr_mimebundle_(**options)

@@ -12,6 +12,7 @@ import ipywidgets as widgets
 import traitlets
 
 from mytracker_nb import client
+from mytracker_nb.card import Card
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.exports import SUCCESS, Export
 from mytracker_nb.request import ExportRequest
@@ -32,6 +33,10 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         What was made last.
     changed : int
         Counts what is new to be seen of the export.
+    card : Card or None
+        The export as it is shown.
+    preview : str
+        The HTML of its first rows, once they are shown.
     """
 
     request = traitlets.Instance(ExportRequest)
@@ -42,23 +47,20 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         self._lock = threading.RLock()
         self._made_for: ExportRequest | None = None
         self._is_waiting = self._is_given_up = False
-        self._preview_html = ""
+        self.card: Card | None = None
+        self.preview = ""
         self._summary = widgets.HTML()
         self._submit = widgets.Button(description="Submit", button_style="primary")
         self._cancel = widgets.Button(description="Cancel", disabled=True)
         self._trouble = widgets.HTML()
-        self._card = widgets.HTML()
-        self._preview = widgets.HTML()
+        self._picture = widgets.HTML()
+        self._rows = widgets.HTML()
         self._submit.on_click(lambda _: self._in_background(self.submit))
         self._cancel.on_click(lambda _: self._in_background(self._cancel_export))
         bar = widgets.HBox([self._submit, self._cancel, self._summary])
         bar.add_class("mytracker-bar")
-        super().__init__([bar, self._trouble, self._card, self._preview])
+        super().__init__([bar, self._trouble, self._picture, self._rows])
         self.request = request
-
-    def html(self) -> str:
-        """What there is to be seen of the export, as HTML; ``""`` before there is one."""
-        return "" if self.export is None else self.export.card().html() + self._preview_html
 
     @traitlets.observe("request", "export")
     def _judge(self, change: Any = None) -> None:
@@ -97,7 +99,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 self._cancel.disabled, self._is_waiting = True, False
             self._made_for, self.export = request, export
             self._complain(None)
-            self._preview.value = self._preview_html = ""
+            self._rows.value = self.preview = ""
             self._show(export)
             self._in_background(self._follow, export)
             return export
@@ -145,7 +147,8 @@ class Submission(widgets.VBox):  # type: ignore[misc]
     def _show(self, export: Export) -> None:
         with self._lock:
             if export is self.export:
-                self._card.value = export.card().html()
+                self.card = export.card()
+                self._picture.value = self.card.html()
                 self._cancel.disabled = export.is_finished or export.is_cancellable is False
                 self._judge()
                 self.changed += 1
@@ -161,7 +164,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         )
         with self._lock:
             if export is self.export:
-                self._preview_html = self._preview.value = (
+                self.preview = self._rows.value = (
                     f'<div class="mytracker-preview"><p>A look at {count}. All of them:</p>'
                     f"<pre><code>import mytracker_nb as mt\n{escape(load)}</code></pre>"
                     f'<div class="mytracker-rows">{table}</div></div>'
