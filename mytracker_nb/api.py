@@ -137,13 +137,12 @@ class Patience:
         At least what the service asks for, if it does; growing, and with jitter, so that not all
         come back at the same moment.
         """
-        if isinstance(error, _OutOfTurn):
-            return error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
         growing: float = min(60.0, 0.5 * 2.0**tries)
         delay = growing * random.uniform(0.5, 1.0)  # noqa: S311
         if isinstance(error, QuotaExceeded) and error.retry_after is not None:
             asked = error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
-            return max(asked, delay) if tries > 1 else asked
+            # told once more, it is not told well; our own pace is always right
+            return max(asked, delay) if tries > 1 and error.status else asked
         return delay
 
 
@@ -204,8 +203,10 @@ class Api:
         def once(patience: Patience) -> Mapping[str, Any]:
             try:
                 return self._call("POST", f"{_EXPORT}create.json", patience, data=fields)
-            except _AnswerLost as error:
-                raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+            except ConnectionFailed as error:
+                if error.was_sent:
+                    raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+                raise
             except ApiError as error:
                 if not 400 <= error.status < 500 or error.status == HTTPStatus.REQUEST_TIMEOUT:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
@@ -334,7 +335,11 @@ class Api:
     def _take_turn(self) -> None:
         delay = self.pace.take()
         if delay > 0:
-            raise _OutOfTurn(delay)
+            raise QuotaExceeded(
+                "as many requests went out as may, to stay under the service's quotas: "
+                f"the next one goes in {delay:.0f} seconds",
+                retry_after=delay,
+            )
 
     def _call(
         self, method: str, path: str, patience: Patience, **content: Any
@@ -355,10 +360,9 @@ class Api:
         except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise ConnectionFailed(self._unreached(error)) from None
         except requests.ConnectionError as error:
-            failed = _AnswerLost if _was_sent(error) else ConnectionFailed
-            raise failed(self._unreached(error)) from None
+            raise ConnectionFailed(self._unreached(error), was_sent=_was_sent(error)) from None
         except requests.RequestException as error:
-            raise _AnswerLost(self._unreached(error)) from None
+            raise ConnectionFailed(self._unreached(error), was_sent=True) from None
         try:
             return _data(response, body)
         except QuotaExceeded as error:
@@ -377,23 +381,6 @@ class Api:
             f"{printable(reason)[:_FIRST_WORDS]}. Check the network, or a proxy's settings in the "
             "environment (HTTPS_PROXY), and try again"
         )
-
-
-class _OutOfTurn(QuotaExceeded):
-    """Our own pace holds a request back; nothing was sent."""
-
-    retry_after: float
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            "as many requests went out as may, to stay under the service's quotas: "
-            f"the next one goes in {seconds:.0f} seconds",
-            retry_after=seconds,
-        )
-
-
-class _AnswerLost(ConnectionFailed):
-    """The request may have reached the service; its answer did not reach us."""
 
 
 def _was_sent(error: requests.ConnectionError) -> bool:
@@ -499,7 +486,7 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
         seconds = _retry_after(quotas, retry_after)
         when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
         over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
-        text += f". Too many requests{f' ({_said(over)})' if over else ''}: try again {when}"
+        text += f". Too many requests{f' ({over})' if over else ''}: try again {when}"
         return QuotaExceeded(text, retry_after=seconds, quotas=quotas, **facts)
     exports = info.get("exports")
     if status == 400 and (isinstance(exports, list) or "simultaneous requests" in detail):
@@ -516,9 +503,14 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
 
 def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     quotas = info.get("quotas")
-    return (
-        [quota for quota in quotas if isinstance(quota, dict)] if isinstance(quotas, list) else []
-    )
+    return [
+        {
+            _said(name): _said(value) if isinstance(value, str) else value
+            for name, value in quota.items()
+        }
+        for quota in (quotas if isinstance(quotas, list) else [])
+        if isinstance(quota, dict)
+    ]
 
 
 def _retry_after(quotas: list[dict[str, Any]], header: str | None) -> float | None:

@@ -186,7 +186,17 @@ class CredentialsMissing(MyTrackerError):
 
 
 class ConnectionFailed(MyTrackerError):
-    """The service could not be reached, or what answered was not the service."""
+    """No answer of the service was to be had.
+
+    Attributes
+    ----------
+    was_sent : bool
+        Whether the request may have reached the service.
+    """
+
+    def __init__(self, message: str = "", *, was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class CreateUnconfirmed(MyTrackerError):
@@ -252,7 +262,7 @@ class NotFound(ApiError):
 
 
 class QuotaExceeded(ApiError):
-    """HTTP 429: too many requests.
+    """HTTP 429: too many requests; or our own pace has held a request back (status 0).
 
     Attributes
     ----------
