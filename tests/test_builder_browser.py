@@ -41,11 +41,16 @@ form => [...form.querySelectorAll(".mytracker-field label, .mytracker-title, but
   .filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
   .map(e => e.textContent)
 """
-OVERLAPPING = """
+# Fields whose title, name and control are not one beside and below the other.
+MISPLACED = """
 form => [...form.querySelectorAll(".mytracker-field")].filter(field => {
-  const title = field.querySelector(".mytracker-title").getBoundingClientRect();
-  const name = field.querySelector("label").getBoundingClientRect();
-  return field.offsetParent && title.right > name.left;
+  const place = what => field.querySelector(what).getBoundingClientRect();
+  const [title, name] = [place(".mytracker-title"), place("label")];
+  const control = place("input, select, textarea");
+  const said = place(".mytracker-title + p");
+  return field.offsetParent && (
+    title.right > name.left || title.bottom > control.top + 1 ||
+    name.bottom > control.top + 1 || said.top < control.bottom - 1);
 }).map(field => field.textContent)
 """
 
@@ -264,7 +269,7 @@ def test_nothing_is_clipped_and_all_is_legible(form: Form, width: int, dark: boo
     page.set_viewport_size({"width": width, "height": 1600})
     page.evaluate("jupyterapp.shell.currentWidget.node.scrollTop = 0")
     assert form.root.evaluate(CLIPPED) == []
-    assert form.root.evaluate(OVERLAPPING) == []
+    assert form.root.evaluate(MISPLACED) == []
     assert form.root.evaluate("form => form.scrollWidth - form.clientWidth") <= 0
     contrast, text = form.root.evaluate(LEAST_CONTRAST)
     assert contrast >= 4.5, text

@@ -42,7 +42,10 @@ def main() -> None:
         notebook.activate(0)  # no cell in a picture is the one that is worked on
         for number, name in enumerate(CELLS):
             if name:
-                notebook.cells.nth(number).screenshot(path=ROOT / "docs" / f"{name}.png")
+                # the form is long: in every detail the file would be large
+                scale = "css" if name == "builder" else "device"
+                path = ROOT / "docs" / f"{name}.png"
+                notebook.cells.nth(number).screenshot(path=path, scale=scale)
 
 
 if __name__ == "__main__":
