@@ -208,7 +208,7 @@ def write_notebook(path: Path, cells: Sequence[str]) -> None:
     path.write_text(json.dumps(notebook), encoding="utf-8")
 
 
-def _need_chromium() -> None:
+def need_chromium() -> None:
     if CHROMIUM is None:
         say = pytest.fail if os.environ.get("CI") else pytest.skip
         say("Chromium is not installed (or set CHROMIUM to its path)")
@@ -235,7 +235,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """One JupyterLab for all tests: its address and the folder with its notebooks."""
-    _need_chromium()
+    need_chromium()
     root = tmp_path_factory.mktemp("notebooks")
     with running_jupyterlab(root) as url:
         yield url, root

@@ -20,6 +20,8 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 
 def run(path: Path) -> None:
     """Run one notebook in a fresh kernel and save it; a cell that fails stops it."""
@@ -31,7 +33,6 @@ def run(path: Path) -> None:
         # it warns that it is not encrypted, on a connection that does not leave the machine
         extra_arguments=["--log-level=ERROR"],
         record_timing=False,
-        # widgets are saved as the HTML beside them: their state means nothing to a reader
         store_widget_state=False,
     )
     client.execute()
@@ -46,8 +47,11 @@ def clean(notebook: NotebookNode) -> None:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        if cell.cell_type == "code":
+            # a widget without a kernel is a "model not found"; its picture stands beside it
+            cell.outputs = [
+                output for output in cell.outputs if WIDGET_VIEW not in output.get("data", {})
+            ]
 
 
 def main() -> int:
