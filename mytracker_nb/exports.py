@@ -34,14 +34,9 @@ from mytracker_nb.files import Progress, RemoteFile, download, remote_files
 from mytracker_nb.live import CardDisplay, follow
 from mytracker_nb.pace import growing
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.targets import Targets
 
 if TYPE_CHECKING:
-    import dask.dataframe
-    import duckdb
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-
     from mytracker_nb.frames import RawData
 
 __all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
@@ -64,7 +59,7 @@ _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 _ONE_TRY = Patience(faults=0, quota_seconds=1.0)  # for one of several that wait for their turn
 
 
-class Export(Mapping[str, Any]):
+class Export(Targets, Mapping[str, Any]):
     """An export of raw events, running or finished.
 
     As a mapping it holds its facts: ``idRawExport``, ``status``, ``progress``, then the parameters
@@ -407,34 +402,6 @@ class Export(Mapping[str, Any]):
             self._display.show()
             return
         self._display.update()
-
-    def head(self, n: int = 20) -> pd.DataFrame:
-        """The first rows, without fetching the rest: `RawData.head`."""
-        return self.data().head(n)
-
-    def to_arrow(self, **options: Any) -> pa.Table:
-        """All rows as an Arrow table: `RawData.to_arrow`."""
-        return self.data().to_arrow(**options)
-
-    def to_pandas(self, **options: Any) -> pd.DataFrame:
-        """All rows as a pandas DataFrame: `RawData.to_pandas`."""
-        return self.data().to_pandas(**options)
-
-    def to_polars(self, **options: Any) -> pl.DataFrame:
-        """All rows as a polars DataFrame: `RawData.to_polars`."""
-        return self.data().to_polars(**options)
-
-    def to_duckdb(self, *args: Any, **options: Any) -> duckdb.DuckDBPyRelation:
-        """All rows as a DuckDB relation: `RawData.to_duckdb`."""
-        return self.data().to_duckdb(*args, **options)
-
-    def to_parquet(self, directory: str | os.PathLike[str], **options: Any) -> Path:
-        """All rows as a Parquet dataset: `RawData.to_parquet`."""
-        return self.data().to_parquet(directory, **options)
-
-    def to_dask(self, *args: Any, **options: Any) -> dask.dataframe.DataFrame:
-        """A Dask DataFrame of a partition a file: `RawData.to_dask`."""
-        return self.data().to_dask(*args, **options)
 
     @property
     def api(self) -> Api:

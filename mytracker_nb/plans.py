@@ -43,14 +43,11 @@ from mytracker_nb.manifest import Manifest, parts_in
 from mytracker_nb.pace import growing
 from mytracker_nb.plancard import PieceState, PlanCard, Window
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.targets import Targets
 from mytracker_nb.tasks import Queue, Task
 
 if TYPE_CHECKING:
-    import dask.dataframe
-    import duckdb
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
 
     from mytracker_nb.frames import RawData
 
@@ -68,7 +65,7 @@ _Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
 _Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], Task]"
 
 
-class Plan:
+class Plan(Targets):
     """One request as exports that share no row and miss none; made by `plan`.
 
     It asks for nothing before `run`, or before its data is asked for.
@@ -251,30 +248,6 @@ class Plan:
         self.raise_for_failures()
         files = [file for export in self.exports for file in export.data().files]
         return RawData(files, self.request.parameters["selectors"])
-
-    def head(self, n: int = 20) -> pd.DataFrame:
-        """The first rows; as `RawData.head`, over `data`."""
-        return self.data().head(n)
-
-    def to_arrow(self, **options: Any) -> pa.Table:
-        """All rows; as `RawData.to_arrow`, over `data`."""
-        return self.data().to_arrow(**options)
-
-    def to_pandas(self, **options: Any) -> pd.DataFrame:
-        """All rows; as `RawData.to_pandas`, over `data`."""
-        return self.data().to_pandas(**options)
-
-    def to_polars(self, **options: Any) -> pl.DataFrame:
-        """All rows; as `RawData.to_polars`, over `data`."""
-        return self.data().to_polars(**options)
-
-    def to_duckdb(self, *arguments: Any, **options: Any) -> duckdb.DuckDBPyRelation:
-        """All rows; as `RawData.to_duckdb`, over `data`."""
-        return self.data().to_duckdb(*arguments, **options)
-
-    def to_dask(self, *arguments: Any, **options: Any) -> dask.dataframe.DataFrame:
-        """All rows; as `RawData.to_dask`, over `data`."""
-        return self.data().to_dask(*arguments, **options)
 
     def to_parquet(
         self,
