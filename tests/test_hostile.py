@@ -1,0 +1,261 @@
+"""An export through everything that a service, and what stands before it, can do to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from types import SimpleNamespace
+
+import pytest
+
+import mytracker_nb as mt
+from mytracker_nb import fetching
+from mytracker_nb.pace import Pace
+from mytracker_nb.sandbox.faults import HTML_PAGE
+
+REQUEST = {
+    "event": "customEvents",
+    "selectors": ["idDevice", "tsEvent", "eventName", "params.value"],
+    "dateFrom": "2026-01-01",
+    "dateTo": "2026-01-01",
+}
+TOO_MANY = json.dumps(
+    {
+        "code": 429,
+        "message": "Too Many Requests",
+        "data": {
+            "error": {
+                "info": {
+                    "quotas": [
+                        {"name": "RequestsByUserPerHour", "exceeded": False, "resetInSecond": 900},
+                        {"name": "RequestsByUserPerMinute", "exceeded": True, "resetInSecond": 30},
+                    ]
+                }
+            }
+        },
+    }
+)
+
+
+class Desk:
+    """A client of a sandbox whose waits move the sandbox's clock in place of time."""
+
+    def __init__(self, sandbox, monkeypatch):
+        self.sandbox = sandbox
+        self.slept = []
+        self.client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+        self.client.api.pace = Pace({1.0: 10_000})
+        clock = SimpleNamespace(sleep=self.sleep, monotonic=self.monotonic)
+        for name in ("api", "client", "exports", "pace"):
+            monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
+        monkeypatch.setattr(fetching, "pause", lambda faults, asked=None: self.sleep(asked or 0.1))
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.sandbox.clock.advance(seconds)
+
+    def monotonic(self):
+        return time.monotonic() + sum(self.slept)
+
+    def create(self):
+        return self.client.create(mt.ExportRequest(**REQUEST))
+
+    @property
+    def creates(self):
+        return sum(call.method == "POST" for call in self.sandbox.requests)
+
+
+@pytest.fixture
+def desk(start_sandbox, monkeypatch):
+    opened = []
+
+    def open_desk(**config):
+        opened.append(Desk(start_sandbox(**config), monkeypatch))
+        return opened[-1]
+
+    yield open_desk
+    for each in opened:
+        each.client.api.session.close()
+
+
+def devices(sandbox, number):
+    """The cells of idDevice as the service wrote them."""
+    tables = [csv.DictReader(io.StringIO(text, newline="")) for text in sandbox.served(number)]
+    return [row["idDevice"] for table in tables for row in table]
+
+
+FAULTS = [
+    {"status": 429, "body": TOO_MANY},
+    {"status": 429, "body": HTML_PAGE, "headers": {"Retry-After": "30"}},
+    {"status": 500},
+    {"status": 502, "body": HTML_PAGE},
+    {"status": 200, "body": HTML_PAGE},
+    {"status": 200, "body": b"\x1f\x8b\x08 no gzip", "headers": {"Content-Encoding": "gzip"}},
+    {"status": 200, "body": "{" * 5_000},
+    {"reset": "before"},
+    {"reset": "after"},
+    {"truncate": 10},
+    {"data": {"status": "Thinking about it"}},
+    {"data": {"status": None}},
+    {"data": {"status": "In progress", "progress": "a lot", "isCancellable": []}},
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_faults_while_following_are_survived(desk, fault):
+    here = desk(seconds=60)
+    export = here.create()
+    here.sandbox.faults.add(path="/get.json", after=1, times=4, **fault)
+
+    assert export.wait().status == "Success!"
+    assert export.to_pandas().shape[0] > 100
+    assert here.creates == 1
+    assert len(here.sandbox.requests) < 30, "and not in a hot loop"
+
+
+def test_a_quota_is_waited_for_and_the_card_says_so(desk):
+    here = desk(seconds=60)
+    export = here.create()
+    here.sandbox.faults.add(path="/get.json", status=429, body=TOO_MANY)
+    notes = []
+    update = export._display.update
+    export._display.update = lambda: (notes.extend(export.card().notes), update())
+
+    export.wait()
+
+    assert 30 <= here.slept[0] <= 31, "as long as the exceeded quota says"
+    assert any("RequestsByUserPerMinute" in note and "trying again in 30 s" in note
+               for note in notes)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 429, "headers": {"Retry-After": "3"}, "body": HTML_PAGE},
+        {"reset": "before"},
+        {"reset": "after"},
+        {"truncate": 900},
+        {"corrupt": 300},
+        {"status": 200, "body": HTML_PAGE},
+        {"status": 200, "body": b""},
+    ],
+    ids=repr,
+)
+def test_faults_while_fetching_are_survived(desk, fault):
+    here = desk()
+    export = here.create().wait()
+    here.sandbox.faults.add(path=".csv.gz", times=2, **fault)
+
+    try:
+        frame = export.to_pandas()
+    except mt.FileError:
+        # a file that arrives whole and wrong is told, never taken for a good one
+        assert {"corrupt", "body"} & set(fault)
+        frame = export.to_pandas()
+
+    assert frame["idDevice"].tolist() == devices(here.sandbox, export.id_raw_export)
+
+
+def test_an_expired_file_is_told_and_the_request_can_be_made_anew(desk):
+    here = desk(link_seconds=100)
+    export = here.create().wait()
+    here.sandbox.clock.advance(200)
+
+    with pytest.raises(mt.LinkExpired, match="Make the export once more"):
+        export.to_pandas()
+    assert export.retry().to_pandas().shape[0] > 100
+
+
+def test_a_failed_export_can_be_made_anew(desk):
+    here = desk()
+    here.sandbox.exports.outcomes.append("Error occurred")
+    export = here.create()
+
+    with pytest.raises(mt.ExportFailed, match=r"export\.retry\(\)") as caught:
+        export.to_pandas()
+    assert caught.value.export is export
+    assert caught.value.export.retry().to_pandas().shape[0] > 100
+
+
+def test_a_full_queue_is_told_at_once_or_waited_for(desk):
+    here = desk(seconds=60, queue=2)
+    first, second = here.create(), here.create()
+    request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
+
+    for ask in (here.client.create, here.client.export):
+        with pytest.raises(mt.QueueFull) as full:
+            ask(request)
+        assert full.value.exports == (first.id_raw_export, second.id_raw_export)
+    assert here.slept == []
+
+    told = []
+    export = here.client.export(request, on_wait=lambda *wait: told.append(wait))
+    assert export.id_raw_export == 3
+    assert [seconds for seconds, _ in told] == here.slept
+    assert all(isinstance(error, mt.QueueFull) for _, error in told)
+    assert sum(here.slept) < 80
+    assert len(told) < 12
+
+
+def test_who_is_told_of_a_wait_may_end_it(desk):
+    here = desk(seconds=60, queue=1)
+    here.create()
+
+    def stop(seconds, error):
+        raise mt.ExportTimeout("long enough")
+
+    with pytest.raises(mt.ExportTimeout):
+        here.client.export(mt.ExportRequest(**REQUEST), fresh=True, on_wait=stop)
+    assert list(here.sandbox.exports) == [1]
+
+
+@pytest.mark.parametrize("why", ["queue", "quota", "pace"])
+def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, why):
+    here = desk(seconds=60, queue=1)
+    if why == "queue":
+        here.create()
+    elif why == "quota":
+        here.sandbox.faults.add(path="/create.json", status=429, body=TOO_MANY)
+    else:
+        here.client.api.pace = Pace({60.0: 1})
+        here.client.quotas()
+
+    def sleep(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(here, "sleep", sleep)
+    clock = SimpleNamespace(sleep=sleep, monotonic=here.monotonic)
+    for name in ("api", "client"):
+        monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
+    request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
+    with pytest.raises(mt.WaitInterrupted, match="no export was made"):
+        here.client.export(request, on_wait=lambda seconds, error: None)
+
+    assert len(here.sandbox.exports) == (why == "queue")
+    (entry,) = here.client.journal.earlier(request)
+    assert entry.status in ("Refused", "Not sent")
+
+
+def test_a_wait_with_an_end_ends_though_nobody_answers(desk):
+    here = desk(seconds=60)
+    export = here.create()
+    here.sandbox.faults.add(path="/get.json", delay=3, times=None)
+    began = time.monotonic()
+
+    with pytest.raises(mt.ExportTimeout, match="'In progress'"):
+        export.wait(timeout=0.5)
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_wait_ends_where_faults_do_not(desk):
+    here = desk(seconds=60)
+    export = here.create()
+    here.sandbox.faults.add(path="/get.json", times=None, status=500)
+
+    with pytest.raises(mt.ApiError, match="HTTP 500"):
+        export.wait()
+    assert 10 < len(here.sandbox.requests) < 40
+    assert sum(here.slept) < 1800
