@@ -21,6 +21,11 @@ CELLS = {
     "idCountry = RU, Kazakhstan",
     "builder": "%mytracker_builder event=customEvents selectors=idDevice,tsEvent,eventName "
     "dateFrom=today-7d dateTo=yesterday",
+    "plan": "%%mytracker_export --every 10d --wait\n"
+    "event     = sessions\n"
+    "selectors = idDevice, tsEvent, duration\n"
+    "dateFrom  = today-8w\n"
+    "dateTo    = yesterday",
 }
 
 

@@ -1,0 +1,44 @@
+"""The pages: every piece of Python in them is run, from the top; every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import pytest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+ROOT = Path(__file__).parents[1]
+PIECES = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINKS = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)|<img src=\"([^\"]+)\"")
+PAGES = ("README.md", "README.ru.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/reference.md")
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ru.md", "docs/recipes.md"])
+def test_every_piece_works(name: str, shell: InteractiveShell) -> None:
+    mpl.use("agg")
+    pieces = PIECES.findall((ROOT / name).read_text(encoding="utf-8"))
+    assert len(pieces) > 5
+    try:
+        for piece in pieces:
+            shell.run_cell(piece).raise_error()
+    finally:
+        shell.run_line_magic("mytracker_sandbox", "--stop")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_within_leads_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = ["".join(groups) for groups in LINKS.findall(page.read_text(encoding="utf-8"))]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_both_readmes_show_the_same() -> None:
+    english, russian = ((ROOT / name).read_text(encoding="utf-8") for name in PAGES[:2])
+    pictures = re.compile(r"docs/\w+\.png")
+    assert pictures.findall(english) == pictures.findall(russian)
+    assert len(PIECES.findall(english)) == len(PIECES.findall(russian))
