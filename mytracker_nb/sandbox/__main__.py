@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import signal
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # each setting is told once, by the class
-    told = re.findall(r"^ {4}(\w+) : .*\n((?: {8}.*\n)+)", Config.__doc__ or "", re.MULTILINE)
+    about_all = inspect.cleandoc(Config.__doc__ or "")
+    told = re.findall(r"^(\w+) : .*((?:\n {4}.*)+)", about_all, re.MULTILINE)
     helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in told}
     for name, default in vars(Config()).items():
         if name in _ONLY_IN_PYTHON:
