@@ -50,7 +50,7 @@ OLDEST := .cache/oldest
 OLDEST_PYTHON ?= $(shell python3.10 -c 'import sys; print(sys.executable)' 2>/dev/null || echo $(PYTHON))
 
 oldest: $(OLDEST)/.installed
-	$(RUN) $(OLDEST)/bin/python -m pytest -m "not browser" -p no:cacheprovider
+	$(RUN) $(OLDEST)/bin/python -m pytest -m "not browser and not binder" -p no:cacheprovider
 
 # a pip of today, as the one that old Pythons bring can't tell what is in conflict
 $(OLDEST)/.installed: pyproject.toml tests/constraints-oldest.txt
