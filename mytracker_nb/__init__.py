@@ -88,7 +88,13 @@ def __getattr__(name: str) -> Any:
         return import_module("mytracker_nb.sandbox")
     if name in _MODULE_OF:
         return getattr(import_module(f"mytracker_nb.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    text = f"module {__name__!r} has no attribute {name!r}"
+    if not name.startswith("_"):
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, __all__, n=1)
+        text += f"; did you mean {near[0]!r}?" if near else "; dir() tells what it has"
+    raise AttributeError(text)
 
 
 def __dir__() -> list[str]:

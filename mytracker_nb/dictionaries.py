@@ -210,11 +210,11 @@ def dictionary(name: str) -> Dictionary:
     """
     if name in _LARGE:
         return _LARGE[name]()
-    entries = [
-        Entry(row["id"], row["title"]) for row in _rows("dictionaries") if row["dictionary"] == name
-    ]
+    small = list(_rows("dictionaries"))
+    entries = [Entry(row["id"], row["title"]) for row in small if row["dictionary"] == name]
     if not entries:
-        raise KeyError(name)
+        known = dict.fromkeys([*_LARGE, *(row["dictionary"] for row in small)])
+        raise KeyError(f"there is no dictionary {name!r}; there are {', '.join(known)}")
     return Dictionary("value", _by_value(entries), numeric=True)
 
 

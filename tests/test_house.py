@@ -102,3 +102,11 @@ def test_public_names_are_few_and_known_to_type_checkers() -> None:
     source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     named = set(re.findall(r"^    from \S+ import \w+ as (\w+)", source, re.MULTILINE))
     assert named == set(dir(mt)) - {"__version__"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("exprot", "did you mean 'export'"), ("zzzzzz", "dir"), ("_private", "$")]
+)
+def test_a_misspelt_name_is_met_with_the_near_one(name: str, told: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'.*{told}"):
+        getattr(mt, name)
