@@ -62,7 +62,7 @@ def test_a_dictionary_is_a_mapping_in_the_service_s_order() -> None:
 
 
 def test_there_is_no_dictionary_of_another_name() -> None:
-    with pytest.raises(KeyError, match="nothing.*there are event, .*rooted"):
+    with pytest.raises(KeyError, match=r"nothing.*there are event, .*rooted"):
         dictionary("nothing")
 
 
