@@ -551,6 +551,31 @@ def test_cancel_ends_the_export_and_lets_it_be_made_again(
     assert form.submit().id_raw_export != first.id_raw_export
 
 
+def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
+    account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = account(seconds=600, queue=1)
+    monkeypatch.setattr("mytracker_nb.client.growing", lambda: iter(lambda: 0.05, None))
+    first, form = mt.RequestBuilder(**GOOD, idApp=7), mt.RequestBuilder(**GOOD)
+    number = first.submit().id_raw_export
+
+    button(form, "Submit").click()
+    until(lambda: "Not sent yet" in texts(form))
+    assert f"The queue is filled by {number}" in texts(form)
+    assert button(form, "Submit").disabled
+    until(lambda: not button(form, "Cancel").disabled)
+    button(form, "Cancel").click()
+    until(lambda: "no export was made" in texts(form))
+    assert not button(form, "Submit").disabled
+    assert list(sandbox.exports) == [number]
+
+    button(form, "Submit").click()
+    until(lambda: "Not sent yet" in texts(form))
+    sandbox.clock.advance(601)
+    until(lambda: form.export is not None)
+    assert "Not sent yet" not in texts(form)
+
+
 def test_a_request_with_errors_is_not_sent(account: Callable[..., Sandbox]) -> None:
     sandbox = account()
     form = mt.RequestBuilder(event="installs")
