@@ -157,8 +157,11 @@ class Export(Targets, Mapping[str, Any]):
         ApiError, ConnectionFailed
             If the service refused, or faults outlasted the patience of the client.
         """
-        self._look(self.api.patience)
-        self._display.update()
+        try:
+            self._look(self.api.patience)
+        finally:
+            self._waiting = ""
+            self._display.update()
         return self
 
     def wait(self, timeout: float | None = None) -> Export:
@@ -342,7 +345,8 @@ class Export(Targets, Mapping[str, Any]):
         files = self._remote_files(progress)
         if not files and self.request is None:
             raise MyTrackerError(
-                f"export {self.id_raw_export} has no files, and its columns are not known here"
+                f"export {self.id_raw_export} has no files, and its columns are not known here; "
+                "make the request again with mt.export(...)"
             )
         selectors = self.request.parameters["selectors"] if self.request else None
         return RawData(files, selectors, progress=progress)
@@ -353,7 +357,7 @@ class Export(Targets, Mapping[str, Any]):
         Parameters
         ----------
         directory : path
-            Where to; it is made if there is none. A sound file of the same name is left as it is.
+            Where to; it is made if there is none. A file of the same name is replaced.
 
         Returns
         -------

@@ -43,6 +43,7 @@ from mytracker_nb.places import InvalidRequest
 from mytracker_nb.plancard import PlanCard
 from mytracker_nb.plans import Plan
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.signing import SecretKey
 from mytracker_nb.spelling import MagicNames, nearest
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class MyTrackerMagics(Magics):
         """
         options = self._options(self.mytracker_login, line.split())
         user = options.api_user_id or _ask(input, "API User ID: ")
-        key = _ask(getpass.getpass, "Secret key (it does not show): ")
+        key = SecretKey(_ask(getpass.getpass, "Secret key (it does not show): "))
         url = options.base_url or _out_of_the_sandbox(user)
         found = credentials.find(user, key, url)  # type: ignore[arg-type]
         Client.of(found).quotas()
@@ -220,7 +221,8 @@ class MyTrackerMagics(Magics):
             target = getattr(options, name)
             if target is not None and (not target.isidentifier() or iskeyword(target)):
                 message = f"{target!r} is no name of a variable"
-                problems.append(Problem(f"--{name}", "bad_value", "error", message))
+                hint = "letters, digits and _, and no digit first"
+                problems.append(Problem(f"--{name}", "bad_value", "error", message, hint))
         parameters = parsed.parameters
         if self.timezone:
             parameters.setdefault("timezone", self.timezone)

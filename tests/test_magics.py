@@ -404,6 +404,12 @@ def test_first_contact_takes_two_lines_and_no_call(
 
     log_in(sandbox)
     magics.load(shell)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 2
+    assert f"a sandbox with made-up data, at {sandbox.base_url}" in shown
+
+    credentials.use(Credentials(7, "key"))
+    magics.load(shell)
     assert capsys.readouterr().out == ""
 
 
