@@ -122,9 +122,9 @@ def parse_arrays(cells: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     text = _Text(cells)
-    plain = text.plain()
-    if plain.all():
+    if text.is_plain():
         return text.lists()
+    plain = text.plain()
     odd = []
     for cell in cells.filter(pa.array(~plain)).to_pylist():
         elements = parse_array(cell)
@@ -171,6 +171,30 @@ class _Text:
         first = np.repeat(starts, np.diff(starts, append=len(places)))
         escapes: np.ndarray[Any, Any] = places[(counter - first) % 2 == 0]
         return escapes
+
+    def is_plain(self) -> bool:
+        """Whether all cells are: what `plain` tells of each, in fewer steps.
+
+        Where every cell has its brackets, every gap between two elements a byte at least, and all
+        of these bytes are as few as they can be, each gap is a single byte: the comma.
+        """
+        import numpy as np
+
+        starts, ends = self.bounds[:-1], self.bounds[1:]
+        if not len(starts) or (ends - starts).min() < 2 or (self.before % 2).any():
+            return False
+        if (self.octets[starts] != _OPEN).any() or (self.octets[ends - 1] != _CLOSE).any():
+            return False
+        opening, closing = self.quotes[0::2], self.quotes[1::2]
+        if len(opening) and (opening[1:] - closing[:-1]).min(initial=2) < 2:
+            return False
+        filled = int(np.count_nonzero(np.diff(self.before)))
+        outside = len(self.octets) - int((closing - opening + 1).sum())
+        if outside != 2 * len(starts) + len(opening) - filled:
+            return False
+        if np.count_nonzero(self.octets[closing + 1] == _COMMA) != len(opening) - filled:
+            return False
+        return not len(self.escapes) or bool(_simple_escapes()[self.octets[self.escapes + 1]].all())
 
     def plain(self) -> np.ndarray[Any, Any]:
         """Which cells are ``[]`` or quoted elements with single commas and simple escapes."""

@@ -28,6 +28,7 @@ __all__ = ["Fetcher", "pause"]
 _BLOCK = 256 << 10
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
 _REDIRECTS = 5
+_FIRST_WORDS = 200  # of what a server says when it refuses
 _LONGEST_PAUSE, _LONGEST_ASKED_PAUSE = 15.0, 120.0
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -131,6 +132,12 @@ class Fetcher:
                         file=name,
                     ) from None
                 pause(faults, fault.delay if isinstance(fault, _Fault) else None)
+            except ValueError:
+                raise FileError(
+                    f"{name}: its link is not an address that can be fetched "
+                    f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
+                    file=name,
+                ) from None
 
     def _answer(self, link: Link, place: _Place) -> requests.Response:
         """An answer with the bytes from `place` on, or from the start."""
@@ -250,7 +257,7 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
             "Make the export once more",
             file=name,
         )
-    words = printable(response.raw.read(200, decode_content=True).decode("utf-8", "replace"))
+    words = _first_words(response)
     told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
     if status in _REFUSED:
         raise AccessDenied(
@@ -264,6 +271,16 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)
     raise FileError(f"{name}: could not be fetched ({told}). {_AGAIN}", file=name)
+
+
+def _first_words(response: requests.Response) -> str:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        page: bytes = response.raw.read(_FIRST_WORDS, decode_content=False)
+    except (HTTPError, OSError):  # a refusal whose body breaks off is a refusal all the same
+        return ""
+    return printable(page.decode("utf-8", "replace"))
 
 
 def _reason(fault: Exception) -> str:

@@ -58,11 +58,11 @@ class Progress:
     def __init__(self, files: int, on_progress: OnProgress | None = None) -> None:
         self._files = files
         self._on_progress = on_progress
-        self._done: dict[int, int] = {}
-        self._sizes: dict[int, int] = {}
+        self._done: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
         self._told: tuple[Any, ...] = ()
 
-    def at(self, file: int, done: int, size: int | None) -> None:
+    def at(self, file: str, done: int, size: int | None) -> None:
         """`done` bytes of a file are there; all of them where `size` says so."""
         self._done[file] = done
         if size is not None:
@@ -299,7 +299,7 @@ class RemoteFile:
 
     def _tell(self, done: int, size: int | None) -> None:
         if self.progress:
-            self.progress.at(id(self), done, size)
+            self.progress.at(self.name, done, size)
 
 
 @dataclass(frozen=True)
@@ -377,6 +377,15 @@ def _safe_name(name: str) -> str:
     return name if name.endswith(".gz") else f"{name}.csv.gz"
 
 
+def _keep(path: Path, half: HalfFile) -> None:
+    """Keep a copy of a file that was fetched to another place."""
+    with suppress(OSError), open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            half.write(block)
+        half.keep()
+    half.discard()
+
+
 def download(
     files: Sequence[RemoteFile],
     directory: str | os.PathLike[str],
@@ -427,6 +436,8 @@ def download(
                     raise
             else:
                 break
+        if file.kept and file.cache and not file.is_kept:
+            _keep(path, HalfFile(file.kept, file.cache))
         return path
 
     return run_all(fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.tell, go_on=True)

@@ -15,7 +15,7 @@ from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mytracker_nb.api import Link
 from mytracker_nb.csvgz import PIECE, CorruptFile, Limits, inflate, open_csv
@@ -27,7 +27,8 @@ from mytracker_nb.parallel import ahead, run_all, until
 from mytracker_nb.params import with_params
 from mytracker_nb.parquet import Dataset
 from mytracker_nb.parsing import Parser
-from mytracker_nb.schema import descriptions, schema
+from mytracker_nb.schema import schema
+from mytracker_nb.topandas import DtypeBackend, dtypes, slim, to_frame
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -42,8 +43,6 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
 _MOST_FILES_AT_ONCE = 4
-
-DtypeBackend = Literal["pyarrow", "numpy_nullable"]
 
 
 class ColumnTypeWarning(UserWarning):
@@ -202,7 +201,7 @@ class RawData:
         FileError
             If a file cannot be fetched or read; ``.file`` and ``.line`` say where.
         """
-        return self._table(params).unify_dictionaries()
+        return self._table(params)
 
     def to_pandas(
         self,
@@ -231,7 +230,13 @@ class RawData:
         FileError
             If a file cannot be fetched or read.
         """
-        return _to_pandas(self._table(params), dtype_backend)
+        dtype = dtypes(dtype_backend)
+        parser, parts = self._each(
+            lambda _, tables: slim(with_params(table, params) for table in tables)
+        )
+        _tell(parser)
+        empty = with_params(parser.schema.empty_table(), params)
+        return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), dtype)
 
     def to_polars(self, *, params: str | Sequence[str] | None = None) -> pl.DataFrame:
         """All rows as a polars DataFrame; memory is shared with Arrow where polars can.
@@ -249,9 +254,7 @@ class RawData:
             If polars is not installed.
         """
         polars = _optional("polars")
-        frame: pl.DataFrame = polars.from_arrow(
-            self._table(params).unify_dictionaries(), rechunk=False
-        )
+        frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
         return frame
 
     def to_duckdb(
@@ -277,7 +280,7 @@ class RawData:
             If DuckDB is not installed.
         """
         engine = connection or _optional("duckdb")  # the module has a connection of its own
-        return engine.from_arrow(self._table(params).unify_dictionaries())
+        return engine.from_arrow(self._table(params))
 
     def to_parquet(
         self,
@@ -308,11 +311,13 @@ class RawData:
             If a file cannot be fetched, read or written; nothing is left in `directory` then.
         """
         with Dataset(Path(directory), partition_by) as dataset:
-            parser, _ = self._each(
-                lambda number, tables: dataset.write(
-                    number, ahead(with_params(table, params) for table in tables)
-                )
-            )
+
+            def write(number: int, tables: Iterator[pa.Table]) -> None:
+                # parsed on one thread, written on another
+                with closing(ahead(with_params(table, params) for table in tables)) as ready:
+                    dataset.write(number, ready)
+
+            parser, _ = self._each(write)
             _tell(parser)
             if dataset.is_empty:
                 dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
@@ -384,7 +389,8 @@ class RawData:
             if len(parser.misfits) == known:
                 break
         _tell(parser)
-        return _to_pandas(pa.concat_tables(parts).slice(0, n), "pyarrow")
+        rows = pa.concat_tables(parts).slice(0, n)
+        return to_frame(rows.schema, slim([rows]), dtypes("pyarrow"))
 
     def fetch(self) -> None:
         """Fetch the files one after the other and keep them for later, without reading the rows.
@@ -419,12 +425,11 @@ class RawData:
         return table
 
     def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
-        """All rows in many chunks, titles with a dictionary for each."""
         import pyarrow as pa
 
         parser, tables = self._each(lambda _, tables: list(tables))
         parts = [parser.schema.empty_table(), *itertools.chain.from_iterable(tables)]
-        return parser, with_params(pa.concat_tables(parts), params)
+        return parser, with_params(pa.concat_tables(parts), params).unify_dictionaries()
 
     def _tables(
         self, source: Source, parser: Parser, *, size: int = PIECE
@@ -517,7 +522,8 @@ def _partition(table: pa.Table) -> pd.DataFrame:
         field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
         for field in table.schema
     ]
-    return _to_pandas(table.cast(pa.schema(fields)), "pyarrow")
+    plain = table.cast(pa.schema(fields))
+    return to_frame(plain.schema, slim([plain]), dtypes("pyarrow"))
 
 
 def _patiently(source: Source, read: Callable[[], _T]) -> _T:
@@ -543,65 +549,3 @@ def _optional(name: str, package: str | None = None) -> Any:
 def _tell(parser: Parser) -> None:
     for misfit in parser.misfits.values():
         warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=4)
-
-
-def _to_pandas(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-
-    numpy = {
-        pa.int64(): pd.Int64Dtype(),
-        pa.float64(): pd.Float64Dtype(),
-        pa.string(): pd.StringDtype("pyarrow"),
-    }
-
-    def dtype(arrow: pa.DataType) -> Any:
-        if pa.types.is_dictionary(arrow):
-            return None  # categorical
-        if dtype_backend == "pyarrow" or pa.types.is_nested(arrow):
-            return pd.ArrowDtype(arrow)
-        return numpy.get(arrow)
-
-    if dtype_backend not in ("pyarrow", "numpy_nullable"):
-        raise ValueError(
-            f"dtype_backend is {dtype_backend!r}; it can be 'pyarrow' or 'numpy_nullable'"
-        )
-    # Column by column, so that what Arrow held of one is free before the next.
-    names, attrs = table.column_names, descriptions(table.column_names)
-    columns: dict[str, Any] = {}
-    for name in names:
-        column = table.column(0)
-        table = table.remove_column(0)
-        if pa.types.is_dictionary(column.type):
-            columns[name] = _categorical(column)
-        else:
-            columns[name] = column.to_pandas(
-                types_mapper=dtype, date_as_object=False, self_destruct=True
-            )
-    frame = pd.DataFrame(columns, columns=names, copy=False)
-    frame.attrs.update(attrs)
-    return frame
-
-
-def _categorical(column: pa.ChunkedArray) -> Any:
-    """A dictionary-encoded column with the smallest codes that hold it."""
-    import numpy as np
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    texts = pc.unique(pa.chunked_array([chunk.dictionary for chunk in column.chunks], pa.string()))
-    kind = next(kind for kind in (np.int8, np.int16, np.int32) if len(texts) <= np.iinfo(kind).max)
-    codes: Any = np.full(len(column), -1, kind)
-    start = 0
-    for chunk in column.chunks:
-        here = codes[start : start + len(chunk)]
-        start += len(chunk)
-        if len(chunk.dictionary):
-            places = pc.index_in(chunk.dictionary, texts).to_numpy().astype(kind)
-            indices = chunk.indices
-            np.take(places, indices.fill_null(0).to_numpy(), out=here)
-            if indices.null_count:
-                here[indices.is_null().to_numpy(zero_copy_only=False)] = -1
-    dtype: Any = pd.CategoricalDtype(texts.to_pandas())
-    return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)

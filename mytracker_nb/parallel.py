@@ -21,7 +21,7 @@ class Stopped(MyTrackerError):
     """Work was given up because other work failed or was interrupted."""
 
 
-def ahead(items: Iterable[_T], depth: int = 2) -> Generator[_T, None, None]:
+def ahead(items: Iterable[_T], depth: int = 1) -> Generator[_T, None, None]:
     """The same items in order; up to `depth` of them are made ahead, on another thread."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
     closed = threading.Event()
