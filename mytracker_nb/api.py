@@ -11,8 +11,9 @@ import json
 import math
 import platform
 import random
+import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -72,7 +73,11 @@ class Link:
     @property
     def name(self) -> str:
         """What the file is called: the last part of the path, never a path itself."""
-        return unquote(urlsplit(self.url).path).rpartition("/")[2]
+        try:
+            path = urlsplit(self.url).path
+        except ValueError:  # no URL at all: fetching it will tell
+            return ""
+        return unquote(path).rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -385,12 +390,24 @@ class Api:
 
 def _was_sent(error: requests.ConnectionError) -> bool:
     """Whether anything may have been sent before the connection broke."""
-    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError
+    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
     cause: Any = error.args[0] if error.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    return not isinstance(cause, (NewConnectionError, NameResolutionError, SSLError))
+    if isinstance(error, requests.exceptions.SSLError):
+        # a stream that breaks later is an SSLError as well
+        return not any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(cause))
+    return not isinstance(cause, (NewConnectionError, NameResolutionError))
+
+
+def _causes(error: Any) -> Iterator[BaseException]:
+    """An exception, and those that it was made of."""
+    while isinstance(error, BaseException):
+        yield error
+        error = error.__cause__ or next(
+            (each for each in error.args if isinstance(each, BaseException)), None
+        )
 
 
 def _unconfirmed(reason: str) -> str:

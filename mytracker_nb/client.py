@@ -24,6 +24,7 @@ from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.history import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
 from mytracker_nb.pace import growing
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.signing import SecretKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,8 @@ class Client:
         base_url: str | None = None,
         session: requests.Session | None = None,
     ) -> None:
+        if secret_key is not None:
+            secret_key = SecretKey(secret_key)  # this frame may be shown with its values
         self._open(sources.find(api_user_id, secret_key, base_url), session)
 
     @classmethod
@@ -131,10 +134,11 @@ class Client:
         NotFound
             If the service knows no such export for this account.
         """
-        entry = self.journal.find(int(id_raw_export))
+        number = _checked_id(id_raw_export)
+        entry = self.journal.find(number)
         if entry is None:
-            return self._export(int(id_raw_export)).refresh()
-        return self._export(int(id_raw_export), entry.request, entry.asked_at).refresh()
+            return self._export(number).refresh()
+        return self._export(number, entry.request, entry.asked_at).refresh()
 
     def export(
         self, request: ExportRequest, *, fresh: bool = False, on_wait: OnWait | None = None
@@ -283,10 +287,28 @@ class Client:
         return pd.DataFrame(self.api.quotas())
 
     def __repr__(self) -> str:
-        return f"<Client of account {self.credentials.api_user_id} at {self.credentials.base_url}>"
+        # a client that found no keys may be shown by the traceback that says so
+        found = getattr(self, "credentials", None)
+        of = f" of account {found.api_user_id} at {found.base_url}" if found else ""
+        return f"<Client{of}>"
+
+
+def _checked_id(given: int | str) -> int:
+    number = int(given) if str(given).isdecimal() else 0
+    if not 0 < number < 2**63:
+        raise MyTrackerError(
+            f"{given!r} is not an idRawExport: that is a whole number such as 4, as its card and "
+            "%mytracker_exports show it"
+        )
+    return number
 
 
 def _judge(request: ExportRequest) -> None:
+    if not isinstance(request, ExportRequest):
+        raise TypeError(
+            f"create takes an ExportRequest, not {type(request).__name__}: "
+            "client.create(mt.ExportRequest(event=...)), or mt.export(event=...)"
+        )
     problems = request.check(datetime.now(timezone.utc))
     if any(problem.severity == "error" for problem in problems):
         raise InvalidRequest(problems)

@@ -8,6 +8,7 @@ import heapq
 import io
 import json
 import random
+import ssl
 import threading
 import time
 from functools import partial
@@ -16,10 +17,12 @@ from types import SimpleNamespace
 import hypothesis
 import pytest
 import requests
+import urllib3
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.api import USER_AGENT, Api, Patience, State
+from mytracker_nb import api as api_module
+from mytracker_nb.api import USER_AGENT, Api, Link, Patience, State
 from mytracker_nb.credentials import Credentials
 from mytracker_nb.pace import Pace, growing
 
@@ -497,3 +500,29 @@ def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
         with contextlib.suppress(mt.MyTrackerError):
             call()
         api.pace = Pace({1.0: 10_000})
+
+
+@pytest.mark.parametrize(
+    ("cause", "sent"),
+    [
+        (ssl.SSLCertVerificationError("self-signed"), False),
+        (ssl.SSLError("WRONG_VERSION_NUMBER"), True),
+        (ConnectionResetError("reset"), True),
+    ],
+)
+def test_only_a_certificate_that_is_refused_proves_that_nothing_was_sent(cause, sent):
+    """As requests tells it; a TLS stream can break after the request went out."""
+    reason = urllib3.exceptions.SSLError(cause) if isinstance(cause, ssl.SSLError) else cause
+    told = urllib3.exceptions.MaxRetryError(None, "/create.json", reason)
+    kind = (
+        requests.exceptions.SSLError
+        if isinstance(cause, ssl.SSLError)
+        else requests.ConnectionError
+    )
+
+    assert api_module._was_sent(kind(told)) is sent
+
+
+@pytest.mark.parametrize("url", ["http://[oops/a.csv.gz", "", "http://x/a%2F..%2Fb.csv.gz", "/"])
+def test_a_link_that_is_no_link_has_a_name_all_the_same(url):
+    assert "/" not in Link(url, None).name

@@ -8,12 +8,14 @@ import pickle
 import signal
 import threading
 import time
+import traceback
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import mytracker_nb as mt
+from mytracker_nb.api import Patience
 from mytracker_nb.pace import Pace
 
 REQUEST = mt.ExportRequest(
@@ -312,3 +314,50 @@ def test_the_default_client_follows_the_credentials_in_use(start_sandbox, monkey
     assert client.default_client() is not first
     for each in (first, client.default_client()):
         each.api.session.close()
+
+
+def test_files_that_were_downloaded_are_kept_and_progress_ends(start_sandbox, client_of, tmp_path):
+    sandbox = start_sandbox(files=6)
+    export = client_of(sandbox).create(REQUEST).wait()
+    told = []
+    export._fetched = lambda *facts: told.append(facts)
+
+    paths = export.download(tmp_path / "files")
+    asked = len(sandbox.requests)
+
+    bytes_done, bytes_total, files_done, files_total = told[-1]
+    assert files_done == files_total == len(paths) == len(export.files)
+    assert bytes_done == bytes_total == sum(path.stat().st_size for path in paths)
+    assert len(export.to_pandas()) > 0
+    assert len(sandbox.requests) == asked, "what was downloaded is not fetched twice"
+
+
+def test_a_failed_look_leaves_no_promise_in_the_card(start_sandbox, client_of):
+    sandbox = start_sandbox()
+    export = client_of(sandbox).create(REQUEST)
+    export.api.patience = Patience(faults=1)
+    sandbox.faults.add(path="/get.json", times=2, status=503)
+
+    with pytest.raises(mt.ApiError):
+        export.refresh()
+    assert export.card().notes == ()
+
+
+@pytest.mark.parametrize("given", [2**70, -1, 0, "abc", None, 1.5])
+def test_attach_says_what_an_id_is(sandbox, client_of, given):
+    with pytest.raises(mt.MyTrackerError, match="is not an idRawExport"):
+        client_of(sandbox).attach(given)
+
+
+def test_create_says_what_it_takes(sandbox, client_of):
+    with pytest.raises(TypeError, match="ExportRequest"):
+        client_of(sandbox).create({"event": "installs"})
+
+
+def test_no_frame_of_a_client_without_keys_shows_one():
+    with pytest.raises(mt.MyTrackerError) as caught:
+        mt.Client("abc", "the-secret-key")
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "the-secret-key" not in "".join(
+        part for part in told.format() if "test_exports" not in part
+    )
