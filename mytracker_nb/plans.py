@@ -282,8 +282,9 @@ class Plan(Targets):
         ExportFailed, CreateUnconfirmed
             If a piece is missing; the others are there.
         MyTrackerError
-            As `run`.
+            If there is no column `partition_by`, before anything is asked for; else as `run`.
         """
+        self._check_column(partition_by, params)
         credentials = self._client.credentials
         source: dict[str, str | int | list[str] | None] = {
             "service": credentials.base_url,
@@ -308,6 +309,17 @@ class Plan(Targets):
         self._settle(write)
         self.raise_for_failures()
         return manifest.directory
+
+    def _check_column(self, name: str | None, params: str | Sequence[str] | None) -> None:
+        """Raise if the rows will have no column `name` to part them by."""
+        columns = [*self.request.parameters["selectors"]]
+        if params is not None and not isinstance(params, str):
+            columns += [f"params.{param}" for param in params]
+        if name is not None and name not in columns:
+            raise MyTrackerError(
+                f"partition_by={name!r} is no column of the rows; they have {', '.join(columns)}. "
+                "Nothing was asked for"
+            )
 
     def _missing_in(self, manifest: Manifest) -> list[Task]:
         """The tasks that bring a directory to what the plan asks for, and what it has of it."""

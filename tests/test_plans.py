@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import hashlib
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killing import kill_beside_creates
 
 import mytracker_nb as mt
 from mytracker_nb import credentials
@@ -473,10 +473,7 @@ def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         while len(sandbox.exports) < count and process.poll() is None:
             time.sleep(0.02)
-        # past the answer to the create: that of a lost one is held, as it should be
-        time.sleep(0.1)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        kill_beside_creates(process, sandbox)
     assert subprocess.run(command, check=False, timeout=120).returncode == 0
     wishes = [(wish.ts_from, wish.ts_to) for wish in (e.wish for e in sandbox.exports.values())]
     assert len(set(wishes)) == len(wishes)
@@ -593,6 +590,16 @@ def rows_asked(desk: Desk, **parameters: Any) -> Counter[tuple[str, ...]]:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     return tmp_path / "installs"
+
+
+def test_a_column_that_is_none_is_told_before_anything_is_asked_for(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    with pytest.raises(mt.MyTrackerError, match="idDevice, tsEvent, countryTitle"):
+        desk.plan("1d").to_parquet(directory, partition_by="nope")
+    assert desk.sandbox.requests == []
+    assert not directory.exists()
 
 
 def test_the_manifest_tells_what_each_file_is(start: Callable[..., Desk], directory: Path) -> None:
