@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from datetime import date, timedelta
 from types import SimpleNamespace
 
 import pytest
+from killing import kill_beside_creates
 
 import mytracker_nb as mt
 from mytracker_nb import fetching
@@ -139,19 +139,6 @@ plan = mt.plan(event="installs", selectors=["idDevice"], dateFrom="2026-01-01",
 for name in plan.to_pandas()["idDevice"]:
     print(name)
 """
-
-
-def kill_beside_creates(kernel, sandbox):
-    """Kill a kernel at a moment when no create of it is on its way: that would be in doubt."""
-    while kernel.poll() is None:
-        kernel.send_signal(signal.SIGSTOP)
-        time.sleep(0.05)
-        calls = [call for call in list(sandbox.requests) if "/api/" in call.path]
-        if calls and calls[-1].method == "GET":
-            kernel.kill()
-        kernel.send_signal(signal.SIGCONT)
-        time.sleep(0.02)
-    kernel.communicate()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
