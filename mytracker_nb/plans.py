@@ -365,6 +365,10 @@ class Plan(Targets):
         del alerts[_SHOWN:]
         if any(task.state.is_held for task in tasks):
             alerts.append(("note", "plan.retry() asks again for what failed or is unconfirmed"))
+        adopted = sum(task.is_adopted for task in tasks)
+        if adopted:
+            new = "fresh=True makes new ones (in a magic: --fresh)"
+            alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
         if self._waiting_for:
             alerts.append(("note", self._waiting_for))
         seconds_left = None
@@ -500,9 +504,12 @@ class Plan(Targets):
 
     def _obtain(self, task: Task) -> Export:
         request = task.piece.request
+        task.is_adopted = False
         if task.fresh or self._fresh:
             return self._client.create(request)
-        return self._client.adopt(request, too_large=True) or self._client.export(request)
+        earlier = self._client.adopt(request, too_large=True)
+        task.is_adopted = earlier is not None
+        return earlier or self._client.export(request)
 
     def _look(self) -> None:
         """Look at the exports in progress whose time has come."""

@@ -29,6 +29,8 @@ class Task:
         The export that was made or adopted for it.
     error : Exception or None
         Why it is held.
+    is_adopted : bool
+        Whether `export` is an earlier one of the same request.
     fresh : bool
         Whether it shall be made anew whatever there is.
     halves : tuple of Task
@@ -43,6 +45,7 @@ class Task:
     state: PieceState = PieceState.WAITING
     export: Export | None = None
     error: Exception | None = None
+    is_adopted: bool = False
     fresh: bool = False
     halves: tuple[Task, ...] = ()
     due: float = 0.0

@@ -350,6 +350,16 @@ def test_it_takes_up_after_a_restart(start: Callable[..., Desk]) -> None:
     assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
 
 
+def test_earlier_exports_are_taken_up_and_told(start: Callable[..., Desk]) -> None:
+    desk = start()
+    assert "adopted" not in desk.plan("4d").run().card().text()
+    again = desk.plan("4d").run()
+    assert "2 of 2 adopted; fresh=True makes new ones (in a magic: --fresh)" in again.card().text()
+    fresh = Plan(desk.client, again.request, "4d", fresh=True).run()
+    assert "adopted" not in fresh.card().text()
+    assert desk.creates == 4
+
+
 def test_a_failed_piece_is_passed_over_told_and_made_anew_on_wish(
     start: Callable[..., Desk],
 ) -> None:
