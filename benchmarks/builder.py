@@ -1,8 +1,8 @@
 """How much work the form is for a notebook's kernel: opening it, and changing the event.
 
-Run with ``python benchmarks/builder.py``. The times are those of the kernel's processor, so that other
-work on the machine does not count, with every message to the browser sent; the aims are 500 ms and
-100 ms.
+Run with ``python benchmarks/builder.py``. The times are those of the kernel's processor, so that
+other work on the machine does not count, with every message to the browser sent; the aims are
+500 ms and 100 ms.
 """
 
 from __future__ import annotations
