@@ -40,7 +40,7 @@ from mytracker_nb.errors import (
 from mytracker_nb.pace import Pace, pace_of
 from mytracker_nb.signing import AuthHMAC
 
-__all__ = ["Api", "Link", "OnWait", "Patience", "State", "passes"]
+__all__ = ["ONE_TRY", "Api", "Link", "OnWait", "Patience", "State", "passes"]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
@@ -151,6 +151,10 @@ class Patience:
         return delay
 
 
+ONE_TRY = Patience(faults=0, quota_seconds=1.0)
+"""For one of several that wait for their turn: who follows them all waits, and says so."""
+
+
 class Api:
     """The calls, for one account at one service.
 
@@ -180,7 +184,12 @@ class Api:
         self.patience = patience or Patience()
         self.pace = pace or pace_of(credentials.base_url, credentials.api_user_id)
 
-    def create(self, fields: list[tuple[str, str]], on_wait: OnWait | None = None) -> int:
+    def create(
+        self,
+        fields: list[tuple[str, str]],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> int:
         """Ask for an export.
 
         Parameters
@@ -189,6 +198,8 @@ class Api:
             The form fields, as `ExportRequest.wire` gives them.
         on_wait : callable, optional
             Told of each wait before it begins: its seconds, and the error that it is for.
+        patience : Patience, optional
+            In place of that of the calls in general.
 
         Returns
         -------
@@ -217,7 +228,9 @@ class Api:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
                 raise
 
-        data = self._patiently(once, lambda error: isinstance(error, QuotaExceeded), on_wait)
+        data = self._patiently(
+            once, lambda error: isinstance(error, QuotaExceeded), on_wait, patience
+        )
         id_raw_export = _id(data.get("idRawExport"))
         if id_raw_export is None:
             raise CreateUnconfirmed(
@@ -237,10 +250,8 @@ class Api:
         ----------
         id_raw_export : int
             The export.
-        on_wait : callable, optional
+        on_wait, patience : optional
             As for `create`.
-        patience : Patience, optional
-            In place of that of the calls in general.
 
         Raises
         ------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from mytracker_nb import credentials as sources
-from mytracker_nb.api import Api, OnWait
+from mytracker_nb.api import Api, OnWait, Patience
 from mytracker_nb.credentials import Credentials
 from mytracker_nb.errors import (
     CreateUnconfirmed,
@@ -141,7 +141,12 @@ class Client:
         return self._export(number, entry.request, entry.asked_at).refresh()
 
     def export(
-        self, request: ExportRequest, *, fresh: bool = False, on_wait: OnWait | None = None
+        self,
+        request: ExportRequest,
+        *,
+        fresh: bool = False,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
     ) -> Export:
         """Make an export, or adopt an earlier one where that is right.
 
@@ -154,6 +159,8 @@ class Client:
         on_wait : callable, optional
             Told of each wait before it begins: its seconds, and the error that it is for. With it
             a full queue is waited for too, as long as it takes; what it raises ends the wait.
+        patience : Patience, optional
+            Of each call, in place of that of the client.
 
         Returns
         -------
@@ -172,7 +179,7 @@ class Client:
         _judge(request)
         for pause in growing():
             try:
-                return self._find_or_make(request, fresh, on_wait)
+                return self._find_or_make(request, fresh, on_wait, patience)
             except QueueFull as error:
                 if on_wait is None:
                     raise
@@ -183,23 +190,35 @@ class Client:
                 raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
 
-    def _find_or_make(self, request: ExportRequest, fresh: bool, on_wait: OnWait | None) -> Export:
+    def _find_or_make(
+        self,
+        request: ExportRequest,
+        fresh: bool,
+        on_wait: OnWait | None,
+        patience: Patience | None,
+    ) -> Export:
         if fresh:
-            return self._send(request, self.journal.ask(request), on_wait)
+            return self._send(request, self.journal.ask(request), on_wait, patience)
         while True:
             earlier = self.journal.earlier(request)
             if any(entry.status == ASKED for entry in earlier):
                 time.sleep(_POLL)
                 continue
-            adopted = self._adopt(earlier, too_large=False)
+            adopted = self._adopt(earlier, too_large=False, patience=patience)
             if adopted is not None:
                 return adopted
             _hold(earlier)
             create = self.journal.claim(request, after=earlier[0].number if earlier else 0)
             if create is not None:
-                return self._send(request, create, on_wait)
+                return self._send(request, create, on_wait, patience)
 
-    def adopt(self, request: ExportRequest, *, too_large: bool = False) -> Export | None:
+    def adopt(
+        self,
+        request: ExportRequest,
+        *,
+        too_large: bool = False,
+        patience: Patience | None = None,
+    ) -> Export | None:
         """Find an earlier export of the same request that is as good as a new one.
 
         That is one which is still in progress; or one which succeeded, was asked for when no row
@@ -211,22 +230,26 @@ class Client:
             One without errors.
         too_large : bool
             Whether one counts that was given up as too large, as a new one would be.
+        patience : Patience, optional
+            Of each call, in place of that of the client.
 
         Returns
         -------
         Export or None
             As the service now says it stands.
         """
-        return self._adopt(self.journal.earlier(request), too_large)
+        return self._adopt(self.journal.earlier(request), too_large, patience)
 
-    def _adopt(self, earlier: Iterable[Entry], too_large: bool) -> Export | None:
+    def _adopt(
+        self, earlier: Iterable[Entry], too_large: bool, patience: Patience | None
+    ) -> Export | None:
         for entry in earlier:
             if entry.id_raw_export is None or not _is_good(entry, entry.status, too_large):
                 continue
             note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
             export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
             try:
-                export.refresh()
+                export.refresh(patience)
             except NotFound:
                 self.journal.hear(entry.id_raw_export, GONE)
                 continue
@@ -235,7 +258,11 @@ class Client:
         return None
 
     def _send(
-        self, request: ExportRequest, create: Create, on_wait: OnWait | None = None
+        self,
+        request: ExportRequest,
+        create: Create,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
     ) -> Export:
         def wait(seconds: float, error: MyTrackerError) -> None:
             create.wait(seconds, error)
@@ -244,7 +271,7 @@ class Client:
 
         try:
             with create:
-                id_raw_export = self.api.create(request.wire(), wait)
+                id_raw_export = self.api.create(request.wire(), wait, patience)
                 create.answer(id_raw_export)
         except CreateUnconfirmed as error:
             error.request = request

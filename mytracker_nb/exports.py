@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import storage
-from mytracker_nb.api import Api, Link, Patience, State, passes
+from mytracker_nb.api import ONE_TRY, Api, Link, Patience, State, passes
 from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
@@ -56,7 +56,6 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
 _SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
 _FOLLOWING = Patience(faults=20, seconds=1800.0)
 _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
-_ONE_TRY = Patience(faults=0, quota_seconds=1.0)  # for one of several that wait for their turn
 
 
 class Export(Targets, Mapping[str, Any]):
@@ -144,8 +143,13 @@ class Export(Targets, Mapping[str, Any]):
         """Whether the service is done with it, well or not; an unknown status does not end it."""
         return self._state.status in _ENDS
 
-    def refresh(self) -> Export:
+    def refresh(self, patience: Patience | None = None) -> Export:
         """Ask the service how the export stands.
+
+        Parameters
+        ----------
+        patience : Patience, optional
+            In place of that of the client.
 
         Returns
         -------
@@ -155,10 +159,10 @@ class Export(Targets, Mapping[str, Any]):
         Raises
         ------
         ApiError, ConnectionFailed
-            If the service refused, or faults outlasted the patience of the client.
+            If the service refused, or faults outlasted the patience.
         """
         try:
-            self._look(self.api.patience)
+            self._look(patience or self.api.patience)
         finally:
             self._waiting = ""
             self._display.update()
@@ -509,7 +513,7 @@ class Export(Targets, Mapping[str, Any]):
             return pause  # whoever waits for it looks, and brings the card up to date
         if not self.is_finished:
             try:
-                self._look(_ONE_TRY)
+                self._look(ONE_TRY)
                 self._faults = 0
             except MyTrackerError as error:
                 self._faults += not isinstance(error, QuotaExceeded)
