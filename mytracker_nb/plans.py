@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mytracker_nb import cuts
+from mytracker_nb.api import ONE_TRY, passes
 from mytracker_nb.client import Client, default_client
 from mytracker_nb.cuts import Piece
 from mytracker_nb.errors import (
@@ -40,7 +40,6 @@ from mytracker_nb.errors import (
 from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.live import CardDisplay
 from mytracker_nb.manifest import Manifest, parts_in
-from mytracker_nb.pace import growing
 from mytracker_nb.plancard import PieceState, PlanCard, Window
 from mytracker_nb.request import ExportRequest
 from mytracker_nb.targets import Targets
@@ -55,7 +54,7 @@ __all__ = ["Plan", "plan"]
 
 _AT_ONCE = 2  # pieces whose files are fetched at the same time
 _LONGEST_REST = 15.0  # seconds in which nothing new is shown
-_FAULTS = 10  # calls in a row that fail, each after tries of its own
+_FAULTS = 20  # calls in a row that fail: about 12 minutes of them
 _SHOWN = 5  # failures told in a text
 
 
@@ -89,9 +88,10 @@ class Plan(Targets):
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(cuts.cut(request, self._every))
         self._queue = Queue()
-        self._faults = 0
+        self._faults = self._tries = 0  # in a row; waiting for a quota is a try, but no fault
         self._pause_until = 0.0
-        self._waiting_for = ""
+        self._waiting_for = ""  # in the queue
+        self._trouble = ""
         self._started: tuple[float, float] | None = None
         self._display = CardDisplay(self.card)
 
@@ -369,8 +369,8 @@ class Plan(Targets):
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"
             alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
-        if self._waiting_for:
-            alerts.append(("note", self._waiting_for))
+        reasons = filter(None, [self._waiting_for, self._trouble])
+        alerts += [("note", reason) for reason in reasons]
         seconds_left = None
         if self._started is not None:
             since, share_then = self._started
@@ -422,7 +422,7 @@ class Plan(Targets):
             while True:
                 self._collect(downloads)
                 self._ask()
-                self._look()
+                self._look(deadline)
                 for task in self._in(PieceState.FETCHING):
                     if task not in downloads.values():
                         downloads[pool.submit(fetch, task)] = task
@@ -438,7 +438,7 @@ class Plan(Targets):
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             self._collect(downloads)
-            self._waiting_for, self._started = "", None
+            self._waiting_for, self._trouble, self._started = "", "", None
             self._display.update()
 
     def _collect(self, downloads: _Downloads) -> None:
@@ -496,7 +496,7 @@ class Plan(Targets):
                 self._survive(error)
                 return
             else:
-                self._faults = 0
+                self._recover()
                 self._waiting_for = ""
                 task.pauses = task.export.pauses()
                 self._judge(task)
@@ -506,19 +506,19 @@ class Plan(Targets):
         request = task.piece.request
         task.is_adopted = False
         if task.fresh or self._fresh:
-            return self._client.create(request)
-        earlier = self._client.adopt(request, too_large=True)
+            return self._client.export(request, fresh=True, patience=ONE_TRY)
+        earlier = self._client.adopt(request, too_large=True, patience=ONE_TRY)
         task.is_adopted = earlier is not None
-        return earlier or self._client.export(request)
+        return earlier or self._client.export(request, patience=ONE_TRY)
 
-    def _look(self) -> None:
+    def _look(self, deadline: float) -> None:
         """Look at the exports in progress whose time has come."""
         for task in self._in(PieceState.RUNNING):
             now = time.monotonic()
             if task.export is None or now < max(task.due, self._pause_until):
                 continue
             try:
-                task.export.refresh()
+                task.export.refresh(ONE_TRY.within(max(0.0, deadline - now)))
             except AccessDenied:
                 raise
             except NotFound as error:
@@ -527,21 +527,24 @@ class Plan(Targets):
                 self._survive(error)
                 return
             else:
-                self._faults = 0
+                self._recover()
                 self._judge(task)
             task.due = time.monotonic() + next(task.pauses)
 
     def _survive(self, error: ApiError | ConnectionFailed) -> None:
         """Pause after a fault that may pass; raise it if too many came in a row."""
-        delay = next(islice(growing(), self._faults, None))
-        if isinstance(error, QuotaExceeded):
-            delay = max(delay, error.retry_after or 0.0)
-        else:
-            self._faults += 1
-            if self._faults > _FAULTS:
-                raise error
+        self._tries += 1
+        self._faults += not isinstance(error, QuotaExceeded)
+        if self._faults > _FAULTS or not passes(error):
+            raise error
+        delay = ONE_TRY.delay(error, self._tries)
         self._pause_until = time.monotonic() + delay
-        self._waiting_for = f"trying again in {delay:.0f} s: {error}"
+        self._trouble = f"trying again in {delay:.0f} s: {error}"
+
+    def _recover(self) -> None:
+        """Take note that the service answers."""
+        self._faults = self._tries = 0
+        self._trouble = ""
 
     def _judge(self, task: Task) -> None:
         """Go on as the service's word on a piece says."""
@@ -567,8 +570,9 @@ class Plan(Targets):
     def _unfinished(self, what: str) -> str:
         running = len(self._in(PieceState.RUNNING))
         goes_on = f" {running} at the service go on by themselves." if running else ""
+        why = "".join(f" {reason}." for reason in (self._waiting_for, self._trouble) if reason)
         return (
-            f"{what}: {self.card().state}.{goes_on} Run the cell again, or plan.run(): "
+            f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(): "
             "it takes up where it was"
         )
 

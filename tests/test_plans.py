@@ -403,6 +403,34 @@ def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., De
     assert len(desk.sandbox.exports) == 2
 
 
+def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=600)
+    over = {"status": 429, "headers": {"Retry-After": "30"}}
+    desk.sandbox.faults.add(after=2, times=None, **over)
+    plan = desk.plan("1d")
+    began = time.monotonic()
+    with pytest.raises(mt.ExportTimeout, match="trying again in 30 s: HTTP 429"):
+        plan.run(timeout=1.5)
+    assert time.monotonic() - began < 5
+    assert words(plan) == ["in progress"] * 2 + ["waiting"] * 5
+    assert "trying again" not in plan.card().text()
+
+
+def test_the_card_tells_what_a_running_plan_waits_for(
+    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = start(seconds=600)
+    plan = desk.plan("1d")
+    plan._client.api.pace = Pace({60.0: 3})
+    shown: list[str] = []
+    monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
+    with pytest.raises(mt.ExportTimeout, match="to stay under the service's quotas"):
+        plan.run(timeout=1)
+    assert desk.creates == 3
+    assert any("to stay under" in " ".join(text.split()) for text in shown)
+    assert "trying again" not in shown[-1]
+
+
 def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
     desk = start(seconds=0.5)
     desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
