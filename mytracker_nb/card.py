@@ -91,6 +91,12 @@ class Row:
             for word, title in zip(words, titles, strict=True)
         ]
 
+    def shortened(self) -> list[str]:
+        """The first values, as they stand in a text, and how many more there are."""
+        more = len(self.values) - _SHOWN_IN_TEXT
+        texts = self.texts(stop=_SHOWN_IN_TEXT)
+        return [*texts, f"and {more} more"] if more > 0 else texts
+
 
 @dataclass(frozen=True)
 class Card:
@@ -374,7 +380,7 @@ def _lines(card: Card) -> Iterator[str]:
     pairs += card.facts
     pairs += card.alerts
     for row in card.rows:
-        texts = _shortened(row)
+        texts = row.shortened()
         lines = texts if row.is_lines else [", ".join(texts)]
         pairs += zip([row.label] + [""] * len(lines), lines, strict=False)
     pairs += card.codes
@@ -403,12 +409,6 @@ def _lines(card: Card) -> Iterator[str]:
 def _bar(fraction: float | None) -> str:
     full = int((fraction or 0) * _BAR)
     return f"[{'#' * full}{'.' * (_BAR - full)}]"
-
-
-def _shortened(row: Row) -> list[str]:
-    more = len(row.values) - _SHOWN_IN_TEXT
-    texts = row.texts(stop=_SHOWN_IN_TEXT)
-    return [*texts, f"and {more} more"] if more > 0 else texts
 
 
 @cache

@@ -41,7 +41,7 @@ from mytracker_nb.manual import export_manual
 from mytracker_nb.notation import parse_cell
 from mytracker_nb.places import InvalidRequest
 from mytracker_nb.plancard import PlanCard
-from mytracker_nb.plans import Plan
+from mytracker_nb.plans import Plan, preview
 from mytracker_nb.request import ExportRequest
 from mytracker_nb.signing import SecretKey
 from mytracker_nb.spelling import MagicNames, nearest
@@ -124,11 +124,11 @@ class MyTrackerMagics(Magics):
     ) -> Export | Plan | Card | PlanCard:
         """Make an export; the manual is written from the table of parameters."""
         options, request = self._read_export(line, cell, local_ns)
+        if options.dry_run:
+            return _dry_run(request, options.every)
         if options.every:
             plan = Plan(default_client(), request, options.every, fresh=options.fresh)
-            return plan.card() if options.dry_run else self._follow_plan(plan, options)
-        if options.dry_run:
-            return _dry_run(request)
+            return self._follow_plan(plan, options)
         export = _obtain(request, options.fresh)
         if options.out:
             self._assign(options.out, export)
@@ -374,19 +374,16 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
     return export
 
 
-def _dry_run(request: ExportRequest) -> Card:
+def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
     """The card of a request that is not sent; it needs no account."""
-    try:
+    service, user, is_sandbox = SERVICE_URL, None, False
+    with suppress(CredentialsMissing):
         account = credentials.find()
-    except CredentialsMissing:
-        return Card(request, service=SERVICE_URL, code=request.to_curl(SERVICE_URL))
-    return Card(
-        request,
-        service=account.base_url,
-        api_user_id=account.api_user_id,
-        is_sandbox=account.is_sandbox,
-        code=request.to_curl(account.base_url),
-    )
+        service, user, is_sandbox = account.base_url, account.api_user_id, account.is_sandbox
+    if every:
+        return preview(request, every, service=service, api_user_id=user, is_sandbox=is_sandbox)
+    code = request.to_curl(service)
+    return Card(request, service=service, api_user_id=user, is_sandbox=is_sandbox, code=code)
 
 
 def _out_of_the_sandbox(user: str) -> str | None:

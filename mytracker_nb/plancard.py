@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.card import Card, template
+from mytracker_nb.card import Card, Row, template
 from mytracker_nb.errors import printable
 from mytracker_nb.request import ExportRequest
 
@@ -101,12 +101,14 @@ class PlanCard:
         How long it may take; None where that can't be told.
     service : str
         The service's address.
-    api_user_id : int
+    api_user_id : int or None
         The *API User ID* of the account.
     is_sandbox : bool
         Whether the data is made up.
     alerts : tuple of (str, str)
         What went wrong or is worth knowing: severity (``error``, ``warning``, ``note``) and text.
+    code : str
+        The curl command of the first piece, for a dry run.
     """
 
     request: ExportRequest
@@ -114,9 +116,10 @@ class PlanCard:
     share: float
     seconds_left: float | None
     service: str
-    api_user_id: int
+    api_user_id: int | None
     is_sandbox: bool
     alerts: tuple[tuple[str, str], ...] = ()
+    code: str = ""
 
     def html(self) -> str:
         """The card as HTML, with its styles."""
@@ -170,7 +173,7 @@ class PlanCard:
         return self._request_card.facts
 
     @property
-    def rows(self) -> tuple[Any, ...]:
+    def rows(self) -> tuple[Row, ...]:
         """The request's parameters, as a `Card` has them."""
         return self._request_card.rows
 
@@ -265,11 +268,21 @@ def _lines(card: PlanCard) -> Iterator[str]:
         )
     yield "  " + ", ".join(f"{state.mark} {count} {state.word}" for state, count in card.counts)
     for severity, text in card.alerts:
-        yield textwrap.fill(
-            f"{severity}: {printable(text)}",
-            _WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield _wrapped(f"{severity}: {printable(text)}")
+    if card.code:
+        # what is to be judged before anything is sent
+        for row in card.rows:
+            yield _wrapped(f"{row.label}: {', '.join(row.shortened())}")
+        yield ""
+        yield textwrap.indent(printable(card.code), "  ")
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

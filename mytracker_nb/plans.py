@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from mytracker_nb.frames import RawData
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "preview"]
 
 _AT_ONCE = 2  # pieces whose files are fetched at the same time
 _LONGEST_REST = 15.0  # seconds in which nothing new is shown
@@ -575,6 +575,36 @@ class Plan(Targets):
             f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(): "
             "it takes up where it was"
         )
+
+
+def preview(request: ExportRequest, every: object, *, service: str, **account: Any) -> PlanCard:
+    """The card of a plan that is not run; it needs no account.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What is asked for in all; it has no errors.
+    every : None, str or datetime.timedelta
+        As for `plan`.
+    service : str
+        The service's address.
+    **account
+        ``api_user_id`` and ``is_sandbox`` of the `PlanCard`.
+    """
+    pieces = cuts.cut(request, cuts.read_every(every, request))
+    said = cuts.problems(request, datetime.now(timezone.utc))
+    alerts = [(problem.severity, str(problem)) for problem in said]
+    alerts.append(("note", "dry run: nothing was sent; the curl command is for the first export"))
+    return PlanCard(
+        request=request,
+        windows=tuple(Window(*piece.moments, PieceState.WAITING, _name(piece)) for piece in pieces),
+        share=0.0,
+        seconds_left=None,
+        service=service,
+        alerts=tuple(alerts),
+        code=pieces[0].request.to_curl(service),
+        **account,
+    )
 
 
 def _name(piece: Piece, export: Export | None = None) -> str:

@@ -586,6 +586,18 @@ def test_a_dry_run_of_a_plan_shows_its_calendar(at_desk: Desk, shell: Interactiv
     assert at_desk.creates == 0
 
 
+def test_a_dry_run_of_a_plan_shows_the_request_and_needs_no_account(
+    no_account: object, shell: InteractiveShell
+) -> None:
+    card = shell.run_cell(f"%mytracker_export --every 1d --dry-run {CELL}").result
+    for shown in (card.text(), card.html()):
+        assert "selectors" in shown
+        assert "nothing was sent" in shown
+        assert "curl" in shown
+        assert "https://tracker.my.com/api" in shown
+        assert "dateTo=2026-10-05" in shown  # of the first piece
+
+
 def test_the_magic_points_at_a_length_that_is_none(
     at_desk: Desk, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
