@@ -304,7 +304,8 @@ def _parse_options(
     except UsageError as error:
         option, _, message = str(error).removeprefix("argument ").partition(": ")
         options, unknown = magic.parser.parse_known_args([])  # type: ignore[attr-defined]
-        return options, [Problem(option, "bad_value", "error", message)]
+        hint = _described_options(magic).get(option, "")
+        return options, [Problem(option, "bad_value", "error", message, hint)]
     problems = []
     for before, word in zip(["", *unknown], unknown, strict=False):
         if before.startswith("-") and not word.startswith("-"):

@@ -276,6 +276,7 @@ def test_python_catches_it(shell: InteractiveShell) -> None:
         ("--out 1st", "--out", "'1st' is no name of a variable"),
         ("--frame class", "--frame", "'class' is no name of a variable"),
         ("--frame", "--frame", "expected one argument"),
+        ("--every", "--every", "one for each 7d, 1d"),
         ("--wait=5", "--wait", "ignored explicit argument '5'"),
         ("--frmae=df", "--frmae", "the nearest known: --frame"),
         ("--xyz df", "--xyz", "--wait, --out, --frame, --fresh, --every, --dry-run"),
