@@ -90,12 +90,19 @@ class Pace:
         """
         with self._lock:
             now = time.monotonic()
-            held = self._held_until - now
-            delay = max(held, self._requests.delay(now), self._errors.delay(now))
-            if delay > 0:
-                return delay
-            self._requests.add(now)
-            return 0.0
+            delay = self._delay(now)
+            if delay <= 0:
+                self._requests.add(now)
+            return delay
+
+    def delay(self) -> float:
+        """Seconds until there may be a place for one more request, which is not taken."""
+        with self._lock:
+            return self._delay(time.monotonic())
+
+    def _delay(self, now: float) -> float:
+        held = self._held_until - now
+        return max(0.0, held, self._requests.delay(now), self._errors.delay(now))
 
     def wait(self) -> None:
         """Return when one more request may be sent; its place is taken."""

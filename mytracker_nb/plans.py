@@ -369,7 +369,7 @@ class Plan(Targets):
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"
             alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
-        reasons = filter(None, [self._waiting_for, self._trouble])
+        reasons = filter(None, [self._waiting_for, self._trouble or self._pacing()])
         alerts += [("note", reason) for reason in reasons]
         seconds_left = None
         if self._started is not None:
@@ -540,6 +540,16 @@ class Plan(Targets):
         delay = ONE_TRY.delay(error, self._tries)
         self._pause_until = time.monotonic() + delay
         self._trouble = f"trying again in {delay:.0f} s: {error}"
+
+    def _pacing(self) -> str:
+        """Why files are not on their way, where it is our own pace; where they count as requests.
+
+        They do at a service that hands them out itself.
+        """
+        delay = self._client.api.pace.delay() if self._in(PieceState.FETCHING) else 0.0
+        if self._started is None or delay <= ONE_TRY.quota_seconds:
+            return ""
+        return f"the next request goes in {delay:.0f} s, to stay under the service's quotas"
 
     def _recover(self) -> None:
         """Take note that the service answers."""

@@ -431,6 +431,19 @@ def test_the_card_tells_what_a_running_plan_waits_for(
     assert "trying again" not in shown[-1]
 
 
+def test_the_card_tells_that_files_wait_for_their_turn(
+    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = start(seconds=0, files=1).plan()
+    # one create, one look, and the file not before the next window
+    plan._client.api.pace = Pace({4.0: 2})
+    shown: list[str] = []
+    monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
+    plan.run()
+    assert any("the next request goes in" in text for text in shown)
+    assert "the next request" not in shown[-1]
+
+
 def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
     desk = start(seconds=0.5)
     desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
