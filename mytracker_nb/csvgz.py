@@ -18,7 +18,7 @@ from mytracker_nb.errors import FileError, printable
 
 __all__ = ["CorruptFile", "Limits", "Piece", "inflate", "open_csv"]
 
-PIECE = 4 << 20
+PIECE = 2 << 20
 _BLOCK = 1 << 20
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
@@ -179,7 +179,7 @@ def _check_growth(name: str, taken: int, given: int, limits: Limits) -> None:
 
 def open_csv(
     blocks: Iterable[bytes], name: str, size: int = PIECE
-) -> tuple[list[str], Iterator[Piece]]:
+) -> tuple[list[str], Generator[Piece, None, None]]:
     """The header of a CSV text, and its rows in pieces.
 
     Parameters
@@ -230,7 +230,9 @@ def open_csv(
     return header, pieces
 
 
-def _pieces(blocks: Iterator[bytes], name: str, size: int, *, one_column: bool) -> Iterator[Piece]:
+def _pieces(
+    blocks: Iterator[bytes], name: str, size: int, *, one_column: bool
+) -> Generator[Piece, None, None]:
     line = 2
     waiting: list[bytes] = []
     length = quotes = 0

@@ -412,7 +412,7 @@ class RawData:
     def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
         parts: list[pa.Table] = []
-        with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
+        with closing(self._tables(source, parser, size=_HEAD_PIECE, eager=False)) as tables:
             for table in tables:
                 parts.append(table)
                 if sum(map(len, parts)) >= rows:
@@ -432,15 +432,15 @@ class RawData:
         return parser, with_params(pa.concat_tables(parts), params).unify_dictionaries()
 
     def _tables(
-        self, source: Source, parser: Parser, *, size: int = PIECE
+        self, source: Source, parser: Parser, *, size: int = PIECE, eager: bool = True
     ) -> Generator[pa.Table, None, None]:
-        """The rows of one file, a piece at a time."""
+        """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
         known = len(parser.misfits)
         with source.open() as reading:
             text = inflate(reading, source.name, self._limits)
             header, pieces = open_csv(text, source.name, size)
             self._check_header(header, source.name)
-            with closing(ahead(pieces)) as ready:
+            with closing(ahead(pieces) if eager else pieces) as ready:
                 for piece in ready:
                     table = parser.parse(piece, header, source.name)
                     # After a misfit everything is read once more; go on only to find the others.
