@@ -14,10 +14,13 @@ NOT_FOUND = {
 }
 
 
+NOW = 1_795_000_000.0
+
+
 @pytest.fixture
 def slow(start_sandbox):
     """A sandbox whose exports take 100 seconds, on a clock that stands still."""
-    return start_sandbox(seconds=100, queue=2, now=lambda: 1_795_000_000.0)
+    return start_sandbox(seconds=100, queue=2, now=lambda: NOW)
 
 
 def test_an_export_is_created_and_numbered(sandbox):
@@ -185,7 +188,7 @@ def test_ranges(sandbox):
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_links_expire(start_sandbox, status):
-    sandbox = start_sandbox(expired_status=status, link_seconds=60)
+    sandbox = start_sandbox(expired_status=status, link_seconds=60, now=lambda: NOW)
     number = created(sandbox)
     link = links(sandbox, number)[0]
     sandbox.clock.advance(59)
