@@ -14,6 +14,7 @@ installed from PyPI and brings the pandas that it brings. It leaves arrays as te
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import http.server
 import io
@@ -119,6 +120,10 @@ def official_python() -> str:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *what: object) -> None:
         pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
 
 def serve(folder: Path) -> str:

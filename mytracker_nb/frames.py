@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mytracker_nb.api import Link
+from mytracker_nb.chunks import regrouped
 from mytracker_nb.csvgz import PIECE, CorruptFile, Limits, inflate, open_csv
 from mytracker_nb.errors import FileError, MyTrackerError, printable
 from mytracker_nb.fetching import Fetcher
@@ -42,6 +43,7 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
+_CHUNK = 64 << 10  # rows
 _MOST_FILES_AT_ONCE = 4
 
 
@@ -232,7 +234,9 @@ class RawData:
         """
         dtype = dtypes(dtype_backend)
         parser, parts = self._each(
-            lambda _, tables: slim(with_params(table, params) for table in tables)
+            lambda _, tables: slim(
+                with_params(table, params) for table in regrouped(tables, _CHUNK)
+            )
         )
         _tell(parser)
         empty = with_params(parser.schema.empty_table(), params)
@@ -427,7 +431,7 @@ class RawData:
     def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
         import pyarrow as pa
 
-        parser, tables = self._each(lambda _, tables: list(tables))
+        parser, tables = self._each(lambda _, tables: list(regrouped(tables, _CHUNK)))
         parts = [parser.schema.empty_table(), *itertools.chain.from_iterable(tables)]
         return parser, with_params(pa.concat_tables(parts), params).unify_dictionaries()
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mytracker_nb.chunks import regrouped
 from mytracker_nb.errors import FileError
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["Dataset"]
 
 # Large enough to compress and to skip well, small enough to hold a few at a time.
-_ROW_GROUP = 128 << 10
+_ROW_GROUP = 64 << 10
 # A partition gets its share of these rows as one row group.
-_ROWS_TO_PART = 4 * _ROW_GROUP
+_ROWS_TO_PART = 8 * _ROW_GROUP
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -106,7 +107,7 @@ class Dataset:
         size = _ROWS_TO_PART if self._partition_by else _ROW_GROUP
         with ExitStack() as stack:
             writers: dict[Path, Any] = {}
-            for table in _regrouped(tables, size):
+            for table in regrouped(tables, size):
                 for folder, part in self._parts(table):
                     if folder not in writers:
                         (home / folder).mkdir(parents=True, exist_ok=True)
@@ -154,23 +155,33 @@ class Dataset:
         )
 
 
-def _regrouped(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of about `size` rows; at least one table if there are any."""
-    import pyarrow as pa
-
-    waiting: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        waiting.append(table)
-        rows += len(table)
-        if rows >= size:
-            yield pa.concat_tables(waiting).unify_dictionaries()
-            waiting, rows = [], 0
-    if waiting:
-        yield pa.concat_tables(waiting).unify_dictionaries()
-
-
 def _writer(path: Path, schema: pa.Schema) -> Any:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    return parquet.ParquetWriter(path, schema, compression="zstd", compression_level=1)
+    times = {field.name for field in schema if pa.types.is_timestamp(field.type)}
+    numbers = {field.name for field in schema if pa.types.is_primitive(field.type)}
+    return parquet.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        # Few times are equal; the least and the greatest text of rows in no order tell nothing.
+        use_dictionary=[leaf for leaf in _leaves(schema) if leaf not in times],
+        write_statistics=[leaf for leaf in _leaves(schema) if leaf in numbers],
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """What Parquet calls the columns, lists and maps by what is in them."""
+    import pyarrow as pa
+
+    names: list[str] = []
+    for field in schema:
+        if pa.types.is_map(field.type):
+            names += [f"{field.name}.key_value.key", f"{field.name}.key_value.value"]
+        elif pa.types.is_list(field.type):
+            names.append(f"{field.name}.list.element")
+        else:
+            names.append(field.name)
+    return names

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb.arrays import NotAnArray, parse_arrays
+from mytracker_nb.chunks import pool
 from mytracker_nb.csvgz import Piece
 from mytracker_nb.errors import FileError, printable
 from mytracker_nb.schema import LAST_SECOND, field, fits, is_sent_text, kind, schema
@@ -108,16 +108,17 @@ class Parser:
         import pyarrow as pa
 
         while True:
-            known = dict(self.misfits)
-            wire = {name: self._wire_type(name) for name in header}
+            # other threads find misfits too
+            as_text = self._as_text | self.misfits.keys()
+            roles = {name: "text" if name in as_text else kind(name) for name in header}
             try:
-                raw = _read(piece.text, header, wire)
+                raw = _read(piece.text, {name: _wire_type(name, roles[name]) for name in header})
                 if _length(raw, piece) != len(piece.text):
                     raise _Odd
-                columns = [self._finish(name, raw.column(name)) for name in self.selectors]
+                columns = [_finish(name, roles[name], raw.column(name)) for name in self.selectors]
             except (pa.ArrowInvalid, NotAnArray, _Odd) as error:
-                self._examine(piece, header, file)
-                if self.misfits.keys() == known.keys():
+                self._examine(piece, roles, file)
+                if self._as_text | self.misfits.keys() == as_text:
                     raise FileError(
                         f"{file}: the rows from line {piece.line:,} on cannot be read exactly "
                         f"({printable(error) or 'line breaks or quotes out of place'}). "
@@ -126,44 +127,9 @@ class Parser:
                         line=piece.line,
                     ) from error
             else:
-                return pa.table(columns, schema=self.schema)
+                return pa.table(columns, schema=schema(self.selectors, as_text=as_text))
 
-    def _role(self, selector: str) -> str:
-        is_text = selector in self._as_text or selector in self.misfits
-        return "text" if is_text else kind(selector)
-
-    def _wire_type(self, selector: str) -> pa.DataType:
-        """What Arrow's CSV reader makes of the column, before `_finish`."""
-        import pyarrow as pa
-
-        role = self._role(selector)
-        if role == "timestamp":
-            return pa.int64()
-        if role == "number":
-            return pa.string()
-        if role == "list":
-            return pa.dictionary(pa.int32(), pa.string())
-        return field(selector, as_text=role == "text").type
-
-    def _finish(self, selector: str, column: pa.Array) -> pa.Array:
-        """From what was read to the column's type."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        role = self._role(selector)
-        if role == "timestamp":
-            return _times(column)
-        if role == "number":
-            return _without_empty(column).cast(pa.float64())
-        if role == "list":
-            cells = _without_empty(column)
-            lists = parse_arrays(cells.dictionary)
-            return pc.take(lists, cells.indices, memory_pool=_pool())
-        if not is_sent_text(selector):
-            return _without_empty(column)
-        return column
-
-    def _examine(self, piece: Piece, header: Sequence[str], file: str) -> None:
+    def _examine(self, piece: Piece, roles: dict[str, str], file: str) -> None:
         """Find what is odd about a piece: note the misfits, or raise for what cannot be read."""
         import pyarrow as pa
 
@@ -184,19 +150,16 @@ class Parser:
             bad_rows.append(row)
             return "skip"
 
-        text = dict.fromkeys(header, pa.string())
-        cells = _read(piece.text, header, text, skip)
+        cells = _read_csv(piece.text, dict.fromkeys(roles, pa.string()), on_bad_row=skip)
         if bad_rows:
             row = bad_rows[0]
             raise _bad_row(
-                file, _line(piece, cells, row.number - 1), row.actual_columns, len(header)
+                file, _line(piece, cells, row.number - 1), row.actual_columns, len(roles)
             )
         empty = _empty_line(piece, cells)
         if empty:
-            raise _bad_row(file, empty, 1, len(header))
-        for name in header:
-            if self._role(name) == "text":
-                continue
+            raise _bad_row(file, empty, 1, len(roles))
+        for name in [name for name, role in roles.items() if role != "text"]:
             column = cells.column(name)
             bad = {
                 value for value in column.unique().to_pylist() if value and not fits(name, value)
@@ -209,60 +172,101 @@ class Parser:
                 )
 
 
-def _read(
-    text: bytes, header: Sequence[str], types: dict[str, Any], on_bad_row: Any = None
-) -> pa.RecordBatch:
-    """What Arrow's reader makes of a piece: an empty cell is missing, ``""`` is an empty text.
+def _wire_type(selector: str, role: str) -> pa.DataType:
+    """What Arrow's CSV reader makes of a column, before `_finish`."""
+    import pyarrow as pa
 
-    Where ``""`` stands in a column that is no text, it is missing there and stays in what the app
-    sends.
+    if role == "timestamp":
+        return pa.int64()
+    if role == "number":
+        return pa.string()
+    if role == "list":
+        return pa.dictionary(pa.int32(), pa.string())
+    return field(selector, as_text=role == "text").type
+
+
+def _finish(selector: str, role: str, column: pa.Array) -> pa.Array:
+    """From what was read to the column's type."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if role == "timestamp":
+        return _times(column)
+    if pa.types.is_dictionary(column.type):
+        column = _coded_without_empty(column)
+        if role == "list":
+            return pc.take(parse_arrays(column.dictionary), column.indices, memory_pool=pool())
+    elif pa.types.is_string(column.type) and not is_sent_text(selector):
+        column = _without_empty(column)
+    return column.cast(pa.float64()) if role == "number" else column
+
+
+def _read(text: bytes, types: dict[str, Any]) -> pa.RecordBatch:
+    """What Arrow's reader makes of a piece.
+
+    An empty cell is missing, in quotes or not; in a text column it is an empty text. Only in what
+    the app sends is it missing without quotes.
     """
+    import pyarrow as pa
+
+    if not _is_utf8(text):
+        raise _Odd
+    batch = _read_csv(text, types)
+    sent = {
+        name: kept
+        for name, kept in types.items()
+        if is_sent_text(name) and not _has_text(batch.column(name)).all()
+    }
+    if sent:
+        again = _read_csv(text, types, only=list(sent), bare_is_missing=True)
+        columns = [(again if name in sent else batch).column(name) for name in types]
+        batch = pa.RecordBatch.from_arrays(columns, names=list(types))
+    return batch
+
+
+def _read_csv(
+    text: bytes,
+    types: dict[str, Any],
+    *,
+    only: Sequence[str] = (),
+    bare_is_missing: bool = False,
+    on_bad_row: Any = None,
+) -> pa.RecordBatch:
     import pyarrow as pa
     from pyarrow import csv
 
-    def read(names: Sequence[str], *, quoted_is_missing: bool) -> pa.RecordBatch:
-        table = csv.read_csv(
-            pa.BufferReader(text),
-            # one block, so that rows are counted and no cell is ever cut
-            csv.ReadOptions(column_names=header, block_size=len(text) + 1, use_threads=False),
-            csv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=on_bad_row
-            ),
-            csv.ConvertOptions(
-                column_types=types,
-                include_columns=names,
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=quoted_is_missing,
-            ),
-            memory_pool=_pool(),
-        )
-        batches = table.to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-
-    try:
-        return read(header, quoted_is_missing=False)
-    except pa.ArrowInvalid:
-        if b'""' not in text:
-            raise
-    missing = read(header, quoted_is_missing=True)
-    sent = [name for name in header if is_sent_text(name)]
-    if not sent:
-        return missing
-    kept = read(sent, quoted_is_missing=False)
-    columns = [(kept if name in sent else missing).column(name) for name in header]
-    return pa.RecordBatch.from_arrays(columns, names=list(header))
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        # one block, so that rows are counted and no cell is ever cut
+        csv.ReadOptions(column_names=list(types), block_size=len(text) + 1, use_threads=False),
+        csv.ParseOptions(
+            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=on_bad_row
+        ),
+        csv.ConvertOptions(
+            column_types=types,
+            include_columns=only or None,
+            null_values=[""],
+            strings_can_be_null=bare_is_missing,
+            quoted_strings_can_be_null=not bare_is_missing,
+            # looked at as a whole before, which is faster than cell by cell
+            check_utf8=False,
+        ),
+        memory_pool=pool(),
+    )
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-@cache
-def _pool() -> Any:
-    """Where columns lie: with jemalloc they take a tenth less memory than with Arrow's default."""
+def _is_utf8(text: bytes) -> bool:
+    import numpy as np
     import pyarrow as pa
 
+    bounds = pa.py_buffer(np.array([0, len(text)], np.int32))
     try:
-        return pa.jemalloc_memory_pool()
-    except NotImplementedError:
-        return pa.default_memory_pool()
+        pa.StringArray.from_buffers(1, bounds, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _length(raw: pa.RecordBatch, piece: Piece) -> int:
@@ -346,37 +350,45 @@ def _times(seconds: pa.Array) -> pa.Array:
         raise _Odd
     if bounds["min"] == 0:
         seconds = pc.if_else(pc.equal(seconds, 0), pa.scalar(None, pa.int64()), seconds)
-    micros = pc.multiply(seconds, 1_000_000, memory_pool=_pool())
+    micros = pc.multiply(seconds, 1_000_000, memory_pool=pool())
     return micros.cast(pa.timestamp("us", tz="UTC"))
 
 
-def _without_empty(column: pa.Array) -> pa.Array:
-    """A text column in which ``""`` is missing too; other columns as they are.
+def _has_text(column: pa.Array) -> np.ndarray[Any, Any]:
+    """Which cells of a text column, as it was read, are neither missing nor empty."""
+    import numpy as np
 
-    Parameters
-    ----------
-    column : pyarrow.Array
-        As it was read: without an offset.
-    """
+    bounds = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1)
+    return np.diff(bounds) > 0
+
+
+def _without_empty(column: pa.Array) -> pa.Array:
+    """A text column in which an empty text is missing, in the same memory."""
+    import numpy as np
+    import pyarrow as pa
+
+    has_text = _has_text(column)
+    if has_text.all():
+        return column
+    _, bounds, octets = column.buffers()
+    valid = pa.py_buffer(np.packbits(has_text, bitorder="little"))
+    return pa.StringArray.from_buffers(len(column), bounds, octets, valid)
+
+
+def _coded_without_empty(column: pa.Array) -> pa.Array:
+    """The same of a dictionary-encoded text column; its dictionary has no empty text."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_dictionary(column.type):
-        texts, codes = column.dictionary, column.indices
-        empty = pc.index(texts, "").as_py()
-        if empty >= 0:
-            codes = pc.if_else(pc.equal(codes, empty), pa.scalar(None, codes.type), codes)
-            codes = pc.if_else(pc.greater(codes, empty), pc.subtract(codes, 1), codes)
-            texts = texts.filter(pc.not_equal(texts, ""))
-            return pa.DictionaryArray.from_arrays(codes.cast(pa.int32()), texts)
-    elif pa.types.is_string(column.type):
-        _, offsets, data = column.buffers()
-        has_text = np.diff(np.frombuffer(offsets, np.int32, len(column) + 1)) > 0
-        if len(column) - np.count_nonzero(has_text) > column.null_count:
-            valid = pa.py_buffer(np.packbits(has_text, bitorder="little"))
-            return pa.StringArray.from_buffers(len(column), offsets, data, valid)
-    return column
+    texts = column.dictionary
+    empty = pc.index(texts, "").as_py()
+    if empty < 0:
+        return column
+    codes = column.indices.to_numpy()
+    fewer = codes - (codes > empty)
+    indices = pa.array(fewer.astype(np.int32), mask=codes == empty)
+    return pa.DictionaryArray.from_arrays(indices, texts.filter(pc.not_equal(texts, "")))
 
 
 def _bad_row(file: str, line: int, cells: int, wanted: int) -> FileError:

@@ -67,6 +67,7 @@ def _types() -> dict[str, Any]:
     }
 
 
+@cache
 def field(selector: str, *, as_text: bool = False) -> pa.Field:
     """The Arrow field of a column.
 

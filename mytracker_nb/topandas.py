@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from mytracker_nb.chunks import pool
 from mytracker_nb.schema import descriptions
 
 if TYPE_CHECKING:
@@ -120,7 +121,11 @@ def _categorical(chunks: list[Any]) -> Any:
 
     texts = pc.unique(pa.chunked_array([chunk.dictionary for chunk in chunks], pa.string()))
     kind = _code_type(len(texts))
-    codes: Any = np.full(sum(map(len, chunks)), -1, kind)
+    count = sum(map(len, chunks))
+    # in the memory that the columns before have left
+    memory = pa.allocate_buffer(count * np.dtype(kind).itemsize, memory_pool=pool())
+    codes: Any = np.frombuffer(memory, kind, count)
+    codes[:] = -1
     start = 0
     for chunk in chunks:
         here = codes[start : start + len(chunk)]
