@@ -34,10 +34,10 @@ CACHE = HERE.parent / ".cache" / "benchmarks"
 OFFICIAL = "mytracker-export-api"
 
 SELECTORS = (
-    *("idDevice", "customUserId", "SDKKey", "tsEvent", "tsInstall", "dtEvent", "idAppVersionTitle"),
-    *("idCountry", "idCountryISOAlpha2", "idPartnerTitle", "idCampaignTitle", "idAdTitle"),
-    *("idSub1Title", "idSub2Title", "idSub3Title", "idDeviceModelTitle", "eventName"),
-    *("params.name", "params.value"),
+    *("idDevice", "customUserId", "androidId", "SDKKey", "tsEvent", "tsInstall", "dtEvent"),
+    *("idAppVersionTitle", "idCountry", "idCountryISOAlpha2", "idPartnerTitle", "idCampaignTitle"),
+    *("idSub1Title", "idSub2Title", "idSub3Title", "idSub4Title"),
+    *("eventName", "params.name", "params.value"),
 )
 
 # -- the ways, each in a process of its own -------------------------------------------------------

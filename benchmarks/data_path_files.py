@@ -1,6 +1,8 @@
 """Makes files like those of an export of custom events with their attribution, for the benchmark.
 
-As the service's ClickHouse does, every text is quoted and empty text is ``""``.
+Four files of a million rows are alike in size and in what the official client makes of them to
+those that the targets were set with (19 columns, 1.04 GB of CSV, 2.64 GB of memory). As
+the service's ClickHouse does, every text is quoted and empty text is ``""``.
 """
 
 from __future__ import annotations
@@ -16,11 +18,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 COUNTRIES = ["RU", "KZ", "BY", "UZ", "DE", "US", "NA", "AM", "GE", "RS", ""]
-MODELS = [
-    f"{maker} {n}" for maker in ("Galaxy A", "Redmi Note ", "iPhone ", "P") for n in range(250)
-]
-CAMPAIGNS = [f"Осень {2020 + n % 7} / сегмент {n}" for n in range(400)]
-ADS = [f"Видео {5 * (n % 6)} сек / вариант {n}" for n in range(3000)]
+CAMPAIGNS = [f"Осень {n}" for n in range(400)]
 PARTNERS = ["Органика", "VK Реклама", "MyTarget", "Google Ads", "Партнёр «Лето, осень»", ""]
 EVENTS = ["level_up", "tutorial_step", "purchase_click", "Открыт сундук", 'say "hi"', "share"]
 NAMES = [
@@ -47,6 +45,7 @@ def table(rows: int, seed: int) -> pa.Table:
     random = np.random.default_rng(seed)
     devices = random.integers(1 << 60, 1 << 64, max(1, rows // 8), dtype=np.uint64)
     device = random.integers(0, len(devices), rows)
+    androids = pa.array([f"{number:016x}" for number in devices])
     seconds = 1_793_480_400 + np.sort(random.integers(0, 7 * 86_400, rows))
     installed = seconds - random.integers(0, 90 * 86_400, rows)
     installed[random.random(rows) < 0.1] = 0
@@ -73,6 +72,7 @@ def table(rows: int, seed: int) -> pa.Table:
         {
             "idDevice": pa.array(devices[device]).cast("string"),
             "customUserId": pc.binary_join_element_wise("u", _keys(device * 7919, 10), ""),
+            "androidId": androids.take(pa.array(device)),
             "SDKKey": pa.array([f"{k:020d}" for k in (4815162342, 31415926535)]).take(
                 pa.array(device % 2)
             ),
@@ -84,11 +84,10 @@ def table(rows: int, seed: int) -> pa.Table:
             "idCountryISOAlpha2": _pick(random, COUNTRIES, rows),
             "idPartnerTitle": of_device(PARTNERS),
             "idCampaignTitle": of_device(CAMPAIGNS),
-            "idAdTitle": of_device(ADS),
             "idSub1Title": pc.binary_join_element_wise("c", _keys(device * 104_729, 11), ""),
             "idSub2Title": pc.binary_join_element_wise("site-", _keys(device % 70_001, 6), ""),
             "idSub3Title": pc.binary_join_element_wise("x", _keys(device * 31 % 999_983, 7), ""),
-            "idDeviceModelTitle": of_device(MODELS),
+            "idSub4Title": pc.binary_join_element_wise("k", _keys(device * 613 % 99_991, 8), ""),
             "eventName": _pick(random, EVENTS, rows),
             "params.name": pa.array(NAMES).take(pa.array(kind)),
             "params.value": pc.choose(pa.array(kind), *values),
