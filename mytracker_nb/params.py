@@ -8,11 +8,31 @@ from typing import TYPE_CHECKING, Any
 from mytracker_nb.errors import MyTrackerError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
-__all__ = ["with_params"]
+__all__ = ["check_params", "with_params"]
 
 _NAME, _VALUE = "params.name", "params.value"
+
+
+def check_params(params: str | Sequence[str] | None, columns: Sequence[str]) -> None:
+    """Whether the rows have what `with_params` needs.
+
+    Raises
+    ------
+    MyTrackerError
+        If `columns` lack params.name or params.value, or `params` is a text but not ``"map"``.
+    """
+    if params is None:
+        return
+    if isinstance(params, str) and params != "map":
+        raise MyTrackerError(f"params={params!r} is neither 'map' nor a list of names")
+    if not {_NAME, _VALUE} <= set(columns):
+        raise MyTrackerError(
+            f"params={params!r} needs the columns {_NAME} and {_VALUE}. "
+            "Ask for both of them as selectors"
+        )
 
 
 def with_params(table: pa.Table, params: str | Sequence[str] | None) -> pa.Table:
@@ -21,12 +41,12 @@ def with_params(table: pa.Table, params: str | Sequence[str] | None) -> pa.Table
     Parameters
     ----------
     table : pyarrow.Table
-        With both columns as lists.
+        With both columns; where one is no list, as a cell did not fit, they stay as they are.
     params : {"map"} or sequence of str or None
-        None: both as they are. ``"map"``: one column ``params`` that maps names to values. Names:
-        a text column ``params.<name>`` for each, missing where an event has no such parameter; the
-        first one where an event has it twice. The new columns stand where the first of the two
-        stood.
+        None: both as they are. ``"map"``: one column ``params`` that maps names to values, missing
+        where an event has neither. Names: a text column ``params.<name>`` for each, missing where
+        an event has no such parameter. Of parameters that an event has twice the first counts. The
+        new columns stand where the first of the two stood.
 
     Returns
     -------
@@ -34,33 +54,20 @@ def with_params(table: pa.Table, params: str | Sequence[str] | None) -> pa.Table
         The table; a row's names and values that are not equally many are paired as far as both go,
         a name without a value is missing.
 
-    Raises
-    ------
-    MyTrackerError
-        If the table has not both columns as lists.
     """
     import pyarrow as pa
 
-    if params is None:
+    both = [_NAME, _VALUE]
+    if params is None or not all(pa.types.is_list(table.schema.field(name).type) for name in both):
         return table
     columns = table.column_names
-    lists = [
-        name
-        for name in (_NAME, _VALUE)
-        if name in columns and pa.types.is_list(table.schema.field(name).type)
-    ]
-    if len(lists) < 2:
-        raise MyTrackerError(
-            f"params={params!r} needs the columns {_NAME} and {_VALUE} as arrays. "
-            "Ask for both of them as selectors"
-        )
-    chunks = [_pairs(batch) for batch in table.select(lists).to_batches()]
+    batches = table.select(both).to_batches()
+    chunks = [_pairs(batch) for batch in batches]
     place = min(columns.index(_NAME), columns.index(_VALUE))
-    rest = table.drop_columns(lists)
+    rest = table.drop_columns(both)
     if isinstance(params, str):
-        if params != "map":
-            raise MyTrackerError(f"params={params!r} is neither 'map' nor a list of names")
-        new = {"params": pa.chunked_array(map(_map, chunks), pa.map_(pa.string(), pa.string()))}
+        maps = [_map(pairs, _missing(batch)) for pairs, batch in zip(chunks, batches, strict=True)]
+        new = {"params": pa.chunked_array(maps, pa.map_(pa.string(), pa.string()))}
     else:
         new = {
             f"params.{name}": pa.chunked_array(
@@ -71,6 +78,16 @@ def with_params(table: pa.Table, params: str | Sequence[str] | None) -> pa.Table
     for offset, (name, column) in enumerate(new.items()):
         rest = rest.add_column(place + offset, name, column)
     return rest
+
+
+def _missing(batch: pa.RecordBatch) -> np.ndarray[Any, Any]:
+    """Which rows of a batch have neither names nor values."""
+    import pyarrow.compute as pc
+
+    missing: np.ndarray[Any, Any] = pc.and_(*map(pc.is_null, batch.columns)).to_numpy(
+        zero_copy_only=False
+    )
+    return missing
 
 
 def _pairs(batch: pa.RecordBatch) -> tuple[Any, pa.Array, pa.Array]:
@@ -94,12 +111,23 @@ def _pairs(batch: pa.RecordBatch) -> tuple[Any, pa.Array, pa.Array]:
     return starts, flat_names, flat_values
 
 
-def _map(pairs: tuple[Any, pa.Array, pa.Array]) -> pa.Array:
+def _map(pairs: tuple[Any, pa.Array, pa.Array], missing: np.ndarray[Any, Any]) -> pa.Array:
+    """One map a row, each name once: two of the same are no map to some readers."""
     import numpy as np
     import pyarrow as pa
 
     starts, names, values = pairs
-    return pa.MapArray.from_arrays(pa.array(starts.astype(np.int32)), names, values)
+    row = np.repeat(np.arange(len(missing)), np.diff(starts))
+    codes = names.dictionary_encode()
+    keys = row * (len(codes.dictionary) + 1) + codes.indices.fill_null(-1).to_numpy()
+    _, places = np.unique(keys, return_index=True)
+    places = np.sort(places)
+    places = places[names.is_valid().to_numpy(zero_copy_only=False)[places]]
+    if len(places) < len(names):
+        starts = np.searchsorted(places, starts)
+        names, values = names.take(pa.array(places)), values.take(pa.array(places))
+    offsets = pa.array(starts.astype(np.int32), mask=np.append(missing, False))
+    return pa.MapArray.from_arrays(offsets, names, values)
 
 
 def _column(pairs: tuple[Any, pa.Array, pa.Array], name: str) -> pa.Array:

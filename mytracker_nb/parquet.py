@@ -5,25 +5,28 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mytracker_nb.chunks import regrouped
-from mytracker_nb.errors import FileError
+from mytracker_nb.errors import FileError, MyTrackerError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "check_partition"]
 
 # Large enough to compress and to skip well, small enough to hold a few at a time.
 _ROW_GROUP = 64 << 10
 # A partition gets its share of these rows as one row group.
 _ROWS_TO_PART = 8 * _ROW_GROUP
+# Files of one source; a system may allow as few as 256 in all.
+_MOST_OPEN = 32
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -105,15 +108,10 @@ class Dataset:
         home = self._partial / str(number)
         shutil.rmtree(home, ignore_errors=True)
         size = _ROWS_TO_PART if self._partition_by else _ROW_GROUP
-        with ExitStack() as stack:
-            writers: dict[Path, Any] = {}
+        with closing(_Writers(home, f"part-{number:05d}")) as writers:
             for table in regrouped(tables, size):
                 for folder, part in self._parts(table):
-                    if folder not in writers:
-                        (home / folder).mkdir(parents=True, exist_ok=True)
-                        path = home / folder / f"part-{number:05d}.parquet"
-                        writers[folder] = stack.enter_context(_writer(path, part.schema))
-                    writers[folder].write_table(part, row_group_size=_ROW_GROUP)
+                    writers.at(folder, part.schema).write_table(part, row_group_size=_ROW_GROUP)
 
     def _parts(self, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
         """The table, or its partitions, with the directory of each."""
@@ -124,7 +122,8 @@ class Dataset:
             return
         column = table.column(self._partition_by)
         rest = table.drop_columns([self._partition_by])
-        for value in pc.unique(column).to_pylist():
+        # no rows are in the partition of no value, so that there is a file with their types
+        for value in pc.unique(column).to_pylist() or [None]:
             mask = pc.is_null(column) if value is None else pc.equal(column, value)
             text = _NO_VALUE if value is None else quote(str(value), safe=" ")
             yield Path(f"{self._partition_by}={text}"), rest.filter(mask)
@@ -152,6 +151,56 @@ class Dataset:
             f"{self.directory}: cannot be written ({error.strerror or error}). "
             "Make room, or name another directory",
             file=self.directory,
+        )
+
+
+class _Writers:
+    """The files of one source, one a directory; only a few are open at once.
+
+    Where one was closed that turns out to go on, its directory gets a further file.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        self._home = home
+        self._name = name
+        self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._made: Counter[Path] = Counter()
+
+    def at(self, folder: Path, schema: pa.Schema) -> Any:
+        """The writer of the file of this directory."""
+        if folder not in self._open:
+            if len(self._open) >= _MOST_OPEN:
+                self._open.popitem(last=False)[1].close()
+            (self._home / folder).mkdir(parents=True, exist_ok=True)
+            # names in the order of the rows
+            further = f"_{self._made[folder]:04d}" if folder in self._made else ""
+            path = self._home / folder / f"{self._name}{further}.parquet"
+            self._open[folder] = _writer(path, schema)
+            self._made[folder] += 1
+        self._open.move_to_end(folder)
+        return self._open[folder]
+
+    def close(self) -> None:
+        """Complete all files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def check_partition(partition_by: str | None, schema: pa.Schema) -> None:
+    """Whether rows can be parted by a column.
+
+    Raises
+    ------
+    MyTrackerError
+        If there is no such column, or it holds lists or maps.
+    """
+    import pyarrow as pa
+
+    plain = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    if partition_by is not None and partition_by not in plain:
+        raise MyTrackerError(
+            f"partition_by={partition_by!r} is no column of the rows that can part them; these are "
+            f"{', '.join(plain)}. Name one of them"
         )
 
 

@@ -40,8 +40,11 @@ from mytracker_nb.errors import (
 from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.live import CardDisplay
 from mytracker_nb.manifest import Manifest, parts_in
+from mytracker_nb.params import check_params, with_params
+from mytracker_nb.parquet import check_partition
 from mytracker_nb.plancard import PieceState, PlanCard, Window
 from mytracker_nb.request import ExportRequest
+from mytracker_nb.schema import schema
 from mytracker_nb.targets import Targets
 from mytracker_nb.tasks import Queue, Task
 
@@ -284,7 +287,7 @@ class Plan(Targets):
         MyTrackerError
             If there is no column `partition_by`, before anything is asked for; else as `run`.
         """
-        self._check_column(partition_by, params)
+        self._check_columns(partition_by, params)
         credentials = self._client.credentials
         source: dict[str, str | int | list[str] | None] = {
             "service": credentials.base_url,
@@ -310,16 +313,11 @@ class Plan(Targets):
         self.raise_for_failures()
         return manifest.directory
 
-    def _check_column(self, name: str | None, params: str | Sequence[str] | None) -> None:
-        """Raise if the rows will have no column `name` to part them by."""
-        columns = [*self.request.parameters["selectors"]]
-        if params is not None and not isinstance(params, str):
-            columns += [f"params.{param}" for param in params]
-        if name is not None and name not in columns:
-            raise MyTrackerError(
-                f"partition_by={name!r} is no column of the rows; they have {', '.join(columns)}. "
-                "Nothing was asked for"
-            )
+    def _check_columns(self, partition_by: str | None, params: str | Sequence[str] | None) -> None:
+        """Raise if the rows will not have what these want."""
+        selectors = self.request.parameters["selectors"]
+        check_params(params, selectors)
+        check_partition(partition_by, with_params(schema(selectors).empty_table(), params).schema)
 
     def _missing_in(self, manifest: Manifest) -> list[Task]:
         """The tasks that bring a directory to what the plan asks for, and what it has of it."""

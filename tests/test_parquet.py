@@ -56,6 +56,40 @@ def test_a_dataset_holds_all_rows_in_order_and_is_read_by_everyone(rows, tmp_pat
     assert parts.schema_arrow.field("idCountry").metadata[b"title"] == b"Country id"
 
 
+def test_more_partitions_than_files_may_be_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "_MOST_OPEN", 3)
+    monkeypatch.setattr(parquet, "_ROWS_TO_PART", 10)
+    path = tmp_path / "1.csv.gz"
+    rows = [f"2026-01-{1 + n * 7 % 20:02d},{n}\n" for n in range(1000)]
+    path.write_bytes(gzip.compress(("dtEvent,idDevice\n" + "".join(rows)).encode()))
+    directory = open_files(path).to_parquet(tmp_path / "days", partition_by="dtEvent")
+    assert len(list(directory.iterdir())) == 20
+    for day in directory.iterdir():
+        kept = [
+            row
+            for file in sorted(day.iterdir())
+            for row in pq.read_table(file)["idDevice"].to_pylist()
+        ]
+        assert kept == [row[11:-1] for row in rows if row[:10] == day.name.removeprefix("dtEvent=")]
+
+
+def test_no_rows_are_a_partition_with_their_types(tmp_path):
+    path = tmp_path / "1.csv.gz"
+    path.write_bytes(gzip.compress(HEADER.encode()))
+    directory = open_files(path).to_parquet(tmp_path / "days", partition_by="dtEvent")
+    frame = pl.read_parquet(directory)
+    assert frame.height == 0
+    assert frame.schema["idCountry"] == pl.Int64
+    assert duckdb.sql(f"SELECT count(*) FROM '{directory}/*/*.parquet'").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("column", ["nope", "params.name"])
+def test_a_column_that_cannot_part_rows_is_told_before_they_are_read(rows, tmp_path, column):
+    with pytest.raises(mt.MyTrackerError, match=r"these are idDevice, .*dtEvent\."):
+        rows.to_parquet(tmp_path / "days", partition_by=column)
+    assert not (tmp_path / "days").exists()
+
+
 def test_an_existing_empty_directory_is_fine_and_one_with_data_is_not(rows, tmp_path):
     directory = tmp_path / "data"
     directory.mkdir()

@@ -661,6 +661,8 @@ def test_a_column_that_is_none_is_told_before_anything_is_asked_for(
     desk = start()
     with pytest.raises(mt.MyTrackerError, match="idDevice, tsEvent, countryTitle"):
         desk.plan("1d").to_parquet(directory, partition_by="nope")
+    with pytest.raises(mt.MyTrackerError, match=r"needs the columns params\.name"):
+        desk.plan("1d").to_parquet(directory, params="map")
     assert desk.sandbox.requests == []
     assert not directory.exists()
 
@@ -760,8 +762,8 @@ def test_parts_of_another_request_are_an_error_that_names_it(
         desk.plan("3d", idCountry="RU").to_parquet(directory)
     with pytest.raises(mt.FileError, match="event is installs there and sessions here"):
         desk.plan(event="sessions").to_parquet(directory)
-    with pytest.raises(mt.FileError, match="params is not given there and map here"):
-        desk.plan("3d").to_parquet(directory, params="map")
+    with pytest.raises(mt.FileError, match="partition_by is not given there and tsEvent here"):
+        desk.plan("3d").to_parquet(directory, partition_by="tsEvent")
     with pytest.raises(mt.FileError, match="service is "):
         start().plan("3d").to_parquet(directory)
     assert desk.creates == creates
