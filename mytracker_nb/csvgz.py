@@ -10,20 +10,29 @@ from __future__ import annotations
 import csv
 import itertools
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mytracker_nb.errors import FileError, printable
 
-__all__ = ["CorruptFile", "Limits", "Piece", "inflate", "open_csv"]
+__all__ = [
+    "BOM",
+    "CorruptFile",
+    "Limits",
+    "Piece",
+    "check_header",
+    "inflate",
+    "open_csv",
+    "read_through",
+]
 
-PIECE = 4 << 20
+PIECE = 3 << 19
 _BLOCK = 1 << 20
 _CACHED = 64 << 10
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class CorruptFile(FileError):
@@ -81,11 +90,18 @@ def _decompressor() -> Any:
 def _not_gzip(start: bytes, name: str) -> CorruptFile:
     text = start[:80].decode("utf-8", "replace").strip()
     if text.startswith("<"):
-        what = f"an HTML or XML page stands in its place, starting with {text[:60]!r}"
-    else:
-        what = f"it is no gzip file; it starts with {text[:30]!r}"
+        return _a_page(text, name)
+    what = f"it is no gzip file; it starts with {text[:30]!r}"
     return CorruptFile(
         f"{name}: {what}. Fetch it again; a file that was unpacked has to be packed with gzip",
+        file=name,
+    )
+
+
+def _a_page(text: str, name: str) -> CorruptFile:
+    return CorruptFile(
+        f"{name}: an HTML or XML page stands in its place, starting with {text[:60]!r}. "
+        "Fetch it again",
         file=name,
     )
 
@@ -129,13 +145,15 @@ def inflate(
                 if not rest:
                     break
                 if not _GZIP.startswith(rest[:2]):
+                    if inner:
+                        raise _damaged(name, given, "other bytes follow its end")
                     raise _not_gzip(rest, name)
                 inner = _decompressor()
             try:
                 text = inner.decompress(rest, _BLOCK)
             except Exception as error:
                 # zlib and isal each have an error class of their own
-                raise _damaged(name, given, error) from error
+                raise _damaged(name, given, printable(error)) from error
             given += len(text)
             _check_growth(name, taken, given, limits)
             if text:
@@ -155,10 +173,10 @@ def inflate(
         )
 
 
-def _damaged(name: str, given: int, error: Exception) -> CorruptFile:
+def _damaged(name: str, given: int, what: str) -> CorruptFile:
     return CorruptFile(
-        f"{name}: the file is damaged about {given:,} decompressed bytes in "
-        f"({printable(error)}). Fetch it again",
+        f"{name}: the file is damaged about {given:,} decompressed bytes in ({what}). "
+        "Fetch it again",
         file=name,
     )
 
@@ -202,7 +220,8 @@ def open_csv(
     Raises
     ------
     FileError
-        If there is no header or it is no UTF-8 text; while iterating, if a quoted cell never ends.
+        If there is no header, it is no UTF-8 text or a page's; while iterating, if a quoted cell
+        never ends.
     """
     blocks = iter(blocks)
     start = b""
@@ -216,7 +235,7 @@ def open_csv(
         raise CorruptFile(
             f"{name}: the file holds nothing, not even a header. Fetch it again", file=name
         )
-    line = (start[:end] if end else start).removeprefix(_BOM)
+    line = (start[:end] if end else start).removeprefix(BOM)
     try:
         header = next(csv.reader([line.decode().rstrip("\r\n")]), [])
     except (UnicodeDecodeError, csv.Error) as error:
@@ -226,9 +245,61 @@ def open_csv(
             file=name,
             line=1,
         ) from error
+    if header and header[0].lstrip().startswith("<"):
+        raise _a_page(line[:80].decode("utf-8", "replace").strip(), name)
     rest = start[end:] if end else b""
     pieces = _pieces(itertools.chain([rest], blocks), name, size, one_column=len(header) == 1)
     return header, pieces
+
+
+def check_header(header: Sequence[str], selectors: Sequence[str], name: str) -> None:
+    """Whether a file has the columns that were asked for, in any order.
+
+    Raises
+    ------
+    CorruptFile
+        If it has not: it is another file, or a damaged one.
+    """
+    if sorted(header) == sorted(set(selectors)):
+        return
+    missing = ", ".join(sorted(set(selectors) - set(header)))
+    extra = ", ".join(sorted(set(header) - set(selectors)))
+    twice = ", ".join(sorted({column for column in header if header.count(column) > 1}))
+    facts = [
+        f"{label}: {printable(columns[:200])}"
+        for label, columns in (("missing", missing), ("not asked for", extra), ("twice", twice))
+        if columns
+    ]
+    raise CorruptFile(
+        f"{name}, line 1: the header is not that of this export ({'; '.join(facts)}). "
+        "Read files of different exports on their own",
+        file=name,
+        line=1,
+    )
+
+
+def read_through(text: Iterable[bytes], name: str, selectors: Sequence[str] | None) -> None:
+    """Read a file to its end, for nothing but to see whether it is sound.
+
+    Parameters
+    ----------
+    text : iterable of bytes
+        As `inflate` gives it.
+    name : str
+        What the file is called in errors.
+    selectors : sequence of str, optional
+        The columns that it has to have; not looked at by default.
+
+    Raises
+    ------
+    CorruptFile
+        If it is damaged or another file.
+    """
+    if selectors is not None:
+        header, _ = open_csv(text, name)
+        check_header(header, selectors, name)
+    for _ in text:
+        pass
 
 
 def _pieces(
@@ -237,21 +308,25 @@ def _pieces(
     line = 2
     waiting: list[bytes] = []
     length = quotes = 0
-    for block in blocks:
-        end = 0
-        if length + len(block) >= size:
-            end, before = _last_row(block, quotes)
-        if end:
-            text = b"".join([*waiting, block[:end]])
-            yield Piece(text, line, before)
-            line += _count(text, b"\n")
-            waiting, length, quotes = [], 0, 0
-            block = block[end:]
-        waiting.append(block)
-        length += len(block)
-        quotes += _count(block, b'"')
-        if length > _LONGEST_ROW:
-            raise _open_quote(name, line)
+    try:
+        for block in blocks:
+            end = 0
+            if length + len(block) >= size:
+                end, before = _last_row(block, quotes)
+            if end:
+                text = b"".join([*waiting, block[:end]])
+                yield Piece(text, line, before)
+                line += _lines([text])
+                waiting, length, quotes = [], 0, 0
+                block = block[end:]
+            waiting.append(block)
+            length += len(block)
+            quotes += _count(block, b'"')
+            if length > _LONGEST_ROW:
+                raise _open_quote(name, line)
+    except CorruptFile as error:
+        error.line = line + _lines(waiting)
+        raise
     text = b"".join(waiting)
     if not one_column:
         # In one column an empty line is a row with an empty cell.
@@ -260,6 +335,10 @@ def _pieces(
         raise _open_quote(name, line)
     if text:
         yield Piece(text if text.endswith(b"\n") else text + b"\n", line, quotes)
+
+
+def _lines(blocks: Iterable[bytes]) -> int:
+    return sum(_count(block, b"\n") for block in blocks)
 
 
 def _open_quote(name: str, line: int) -> FileError:

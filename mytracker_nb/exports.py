@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -352,8 +352,7 @@ class Export(Targets, Mapping[str, Any]):
                 f"export {self.id_raw_export} has no files, and its columns are not known here; "
                 "make the request again with mt.export(...)"
             )
-        selectors = self.request.parameters["selectors"] if self.request else None
-        return RawData(files, selectors, progress=progress)
+        return RawData(files, self._selectors, progress=progress)
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Fetch the files as the service wrote them; waits for the export.
@@ -376,7 +375,17 @@ class Export(Targets, Mapping[str, Any]):
             As `wait`.
         """
         self.wait()
-        return download(self._remote_files(), directory, on_progress=self._fetched)
+        return download(
+            self._remote_files(),
+            directory,
+            selectors=self._selectors,
+            on_progress=self._fetched,
+        )
+
+    @property
+    def _selectors(self) -> Sequence[str] | None:
+        """The columns, where the request is known."""
+        return self.request.parameters["selectors"] if self.request else None
 
     @property
     def has_files(self) -> bool:

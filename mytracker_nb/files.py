@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 
 from mytracker_nb.api import Link
-from mytracker_nb.csvgz import CorruptFile, Limits, inflate
+from mytracker_nb.csvgz import CorruptFile, Limits, inflate, read_through
 from mytracker_nb.errors import FileError
 from mytracker_nb.fetching import Fetcher, pause
 from mytracker_nb.filecache import FileCache
@@ -390,6 +390,7 @@ def download(
     files: Sequence[RemoteFile],
     directory: str | os.PathLike[str],
     *,
+    selectors: Sequence[str] | None = None,
     on_progress: OnProgress | None = None,
     limits: Limits | None = None,
 ) -> list[Path]:
@@ -401,6 +402,8 @@ def download(
         What to fetch; what is kept already is copied.
     directory : path
         Where to; it is made if there is none. A file of the same name is replaced.
+    selectors : sequence of str, optional
+        The columns that every file has to have; not looked at by default.
     on_progress : callable, optional
         Takes bytes done, bytes in all (None while not known), files done, files in all; called on
         this thread.
@@ -428,8 +431,7 @@ def download(
         while True:
             try:
                 with copy.open() as reading, closing(inflate(reading, copy.name, limits)) as text:
-                    for _ in until(stop, text):
-                        pass
+                    read_through(until(stop, text), copy.name, selectors)
                     reading.keep()
             except CorruptFile:
                 if not copy.retry():

@@ -11,23 +11,31 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mytracker_nb.api import Link
-from mytracker_nb.chunks import regrouped
-from mytracker_nb.csvgz import PIECE, CorruptFile, Limits, inflate, open_csv
-from mytracker_nb.errors import FileError, MyTrackerError, printable
+from mytracker_nb.chunks import CHUNK, regrouped, settle
+from mytracker_nb.csvgz import (
+    PIECE,
+    CorruptFile,
+    Limits,
+    check_header,
+    inflate,
+    open_csv,
+    read_through,
+)
+from mytracker_nb.errors import FileError, MyTrackerError
 from mytracker_nb.fetching import Fetcher
 from mytracker_nb.filecache import FileCache
 from mytracker_nb.files import LocalFile, OnProgress, Progress, Reading, remote_files, source_of
 from mytracker_nb.parallel import ahead, run_all, until
-from mytracker_nb.params import with_params
-from mytracker_nb.parquet import Dataset
-from mytracker_nb.parsing import Parser
+from mytracker_nb.params import check_params, with_params
+from mytracker_nb.parquet import Dataset, check_partition
+from mytracker_nb.parsing import Misfit, Parser
 from mytracker_nb.schema import schema
 from mytracker_nb.topandas import DtypeBackend, dtypes, slim, to_frame
 
@@ -43,7 +51,6 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
-_CHUNK = 64 << 10  # rows
 _MOST_FILES_AT_ONCE = 4
 
 
@@ -233,10 +240,11 @@ class RawData:
             If a file cannot be fetched or read.
         """
         dtype = dtypes(dtype_backend)
+        # takes half a second the first time, in which files are read
+        threading.Thread(target=import_module, args=("pandas",)).start()
         parser, parts = self._each(
-            lambda _, tables: slim(
-                with_params(table, params) for table in regrouped(tables, _CHUNK)
-            )
+            lambda _, tables: [slim(table) for table in regrouped(tables, CHUNK)],
+            params,
         )
         _tell(parser)
         empty = with_params(parser.schema.empty_table(), params)
@@ -313,15 +321,13 @@ class RawData:
         ------
         FileError
             If a file cannot be fetched, read or written; nothing is left in `directory` then.
+        MyTrackerError
+            If there is no column `partition_by`.
         """
+        check_params(params, self.selectors)
+        check_partition(partition_by, with_params(self.schema.empty_table(), params).schema)
         with Dataset(Path(directory), partition_by) as dataset:
-
-            def write(number: int, tables: Iterator[pa.Table]) -> None:
-                # parsed on one thread, written on another
-                with closing(ahead(with_params(table, params) for table in tables)) as ready:
-                    dataset.write(number, ready)
-
-            parser, _ = self._each(write)
+            parser, _ = self._each(dataset.write, params)
             _tell(parser)
             if dataset.is_empty:
                 dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
@@ -393,8 +399,8 @@ class RawData:
             if len(parser.misfits) == known:
                 break
         _tell(parser)
-        rows = pa.concat_tables(parts).slice(0, n)
-        return to_frame(rows.schema, slim([rows]), dtypes("pyarrow"))
+        rows = pa.concat_tables(parts).slice(0, n).unify_dictionaries()
+        return to_frame(rows.schema, [slim(rows)], dtypes("pyarrow"))
 
     def fetch(self) -> None:
         """Fetch the files one after the other and keep them for later, without reading the rows.
@@ -409,14 +415,14 @@ class RawData:
 
     def _read_through(self, source: Source) -> None:
         with source.open() as reading:
-            for _ in inflate(reading, source.name, self._limits):
-                pass
+            text = inflate(reading, source.name, self._limits)
+            read_through(text, source.name, self._selectors)
             reading.keep()
 
     def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
         parts: list[pa.Table] = []
-        with closing(self._tables(source, parser, size=_HEAD_PIECE, eager=False)) as tables:
+        with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
             for table in tables:
                 parts.append(table)
                 if sum(map(len, parts)) >= rows:
@@ -431,72 +437,105 @@ class RawData:
     def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
         import pyarrow as pa
 
-        parser, tables = self._each(lambda _, tables: list(regrouped(tables, _CHUNK)))
-        parts = [parser.schema.empty_table(), *itertools.chain.from_iterable(tables)]
-        return parser, with_params(pa.concat_tables(parts), params).unify_dictionaries()
+        parser, tables = self._each(
+            lambda _, tables: [
+                pa.table(settle(table), schema=table.schema) for table in regrouped(tables, CHUNK)
+            ],
+            params,
+        )
+        empty = with_params(parser.schema.empty_table(), params)
+        parts = [empty, *itertools.chain.from_iterable(tables)]
+        return parser, pa.concat_tables(parts).unify_dictionaries()
 
     def _tables(
-        self, source: Source, parser: Parser, *, size: int = PIECE, eager: bool = True
+        self,
+        source: Source,
+        parser: Parser,
+        *,
+        size: int = 0,
+        eager: bool = False,
+        stop: threading.Event | None = None,
     ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
         known = len(parser.misfits)
+        found: dict[str, Misfit] = {}
         with source.open() as reading:
-            text = inflate(reading, source.name, self._limits)
-            header, pieces = open_csv(text, source.name, size)
-            self._check_header(header, source.name)
-            with closing(ahead(pieces) if eager else pieces) as ready:
-                for piece in ready:
-                    table = parser.parse(piece, header, source.name)
-                    # After a misfit everything is read once more; go on only to find the others.
-                    if len(parser.misfits) == known:
-                        yield table
+            text = until(stop or threading.Event(), inflate(reading, source.name, self._limits))
+            with _read_on(text):
+                header, pieces = open_csv(text, source.name, size or PIECE)
+                check_header(header, self.selectors, source.name)
+                with closing(ahead(pieces) if eager else pieces) as ready:
+                    for piece in ready:
+                        table = parser.parse(piece, header, source.name, found)
+                        # After a misfit everything is read once more; go on to find the others.
+                        if not found and len(parser.misfits) == known:
+                            yield table
             reading.keep()
+        # What does not fit in a damaged file tells nothing.
+        for name, misfit in found.items():
+            parser.misfits.setdefault(name, misfit)
 
-    def _check_header(self, header: Sequence[str], name: str) -> None:
-        if sorted(header) == sorted(set(self.selectors)):
-            return
-        missing = ", ".join(sorted(set(self.selectors) - set(header)))
-        extra = ", ".join(sorted(set(header) - set(self.selectors)))
-        twice = ", ".join(sorted({column for column in header if header.count(column) > 1}))
-        facts = [
-            f"{label}: {printable(columns[:200])}"
-            for label, columns in (("missing", missing), ("not asked for", extra), ("twice", twice))
-            if columns
-        ]
-        raise FileError(
-            f"{name}, line 1: the header is not that of this export ({'; '.join(facts)}). "
-            "Read files of different exports on their own",
-            file=name,
-            line=1,
-        )
-
-    def _each(self, consume: Callable[[int, Iterator[pa.Table]], _T]) -> tuple[Parser, list[_T]]:
+    def _each(
+        self,
+        consume: Callable[[int, Iterator[pa.Table]], _T],
+        params: str | Sequence[str] | None,
+    ) -> tuple[Parser, list[_T]]:
         """What `consume` makes of each file's tables, a few files at once.
 
         All tables of all files have the same types: where a cell does not fit, everything is read
         to the end to find all such columns, and then once more.
         """
+        check_params(params, self.selectors)
         parser = Parser(self.selectors, self._as_text)
         stop = threading.Event()
+        threads = min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
+        # With a file for each, all are busy; else the steps of one file share them.
+        eager = len(self.files) < threads
 
         def run(number: int) -> _T:
             source = self.files[number]
 
             def read() -> _T:
-                with closing(until(stop, self._tables(source, parser))) as tables:
-                    return consume(number, tables)
+                tables = self._tables(source, parser, eager=eager, stop=stop)
+                ready = (with_params(table, params) for table in until(stop, tables))
+                with closing(ahead(ready) if eager else ready) as ready:
+                    return consume(number, ready)
 
             return _patiently(source, read)
 
-        threads = min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
         while True:
             known = len(parser.misfits)
             results = run_all(
-                run, len(self.files), threads=threads, stop=stop, tick=self._progress.tell
+                run,
+                len(self.files),
+                threads=threads,
+                stop=stop,
+                tick=self._progress.tell,
+                # what is kept need not be fetched again when the others can be had
+                go_on=any(getattr(file, "kept", None) for file in self.files),
             )
             if len(parser.misfits) == known:
                 return parser, results
             del results
+
+
+@contextmanager
+def _read_on(text: Iterable[bytes]) -> Iterator[None]:
+    """Where rows cannot be read, read the rest: damage may show in them before the checksum does.
+
+    Raises
+    ------
+    CorruptFile
+        In place of any other `FileError`, if the text turns out to be damaged.
+    """
+    try:
+        yield
+    except CorruptFile:
+        raise
+    except FileError:
+        for _ in text:
+            pass
+        raise
 
 
 def load_partition(
@@ -527,7 +566,7 @@ def _partition(table: pa.Table) -> pd.DataFrame:
         for field in table.schema
     ]
     plain = table.cast(pa.schema(fields))
-    return to_frame(plain.schema, slim([plain]), dtypes("pyarrow"))
+    return to_frame(plain.schema, [slim(plain)], dtypes("pyarrow"))
 
 
 def _patiently(source: Source, read: Callable[[], _T]) -> _T:

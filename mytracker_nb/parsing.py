@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb.arrays import NotAnArray, parse_arrays
-from mytracker_nb.chunks import pool
-from mytracker_nb.csvgz import Piece
+from mytracker_nb.csvgz import BOM, Piece
 from mytracker_nb.errors import FileError, printable
-from mytracker_nb.schema import LAST_SECOND, field, fits, is_sent_text, kind, schema
+from mytracker_nb.schema import FIRST_DAY, LAST_SECOND, field, fits, is_sent_text, kind, schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +52,9 @@ class Misfit:
         )
 
 
+_schema = lru_cache(maxsize=64)(lambda selectors, as_text: schema(selectors, as_text=as_text))
+
+
 class _Odd(Exception):
     """A piece has to be looked at cell by cell."""
 
@@ -69,8 +72,8 @@ class Parser:
     Attributes
     ----------
     misfits : dict of str to Misfit
-        The columns that turned out to be text, as far as pieces were parsed. A table parsed
-        before a misfit was found has the column's own type.
+        The columns that turned out to be text. A table parsed before a misfit was found has the
+        column's own type.
     """
 
     def __init__(self, selectors: Sequence[str], as_text: Collection[str] = ()) -> None:
@@ -83,7 +86,13 @@ class Parser:
         """The schema of the tables, after all misfits known by now."""
         return schema(self.selectors, as_text=self._as_text | self.misfits.keys())
 
-    def parse(self, piece: Piece, header: Sequence[str], file: str) -> pa.Table:
+    def parse(
+        self,
+        piece: Piece,
+        header: Sequence[str],
+        file: str,
+        found: dict[str, Misfit] | None = None,
+    ) -> pa.Table:
         """The rows of a piece.
 
         Parameters
@@ -94,6 +103,9 @@ class Parser:
             The names of the columns as they stand in the file: those of `selectors`, in any order.
         file : str
             The file's name, for errors.
+        found : dict of str to Misfit, optional
+            Takes the misfits found, for who does not know yet whether the file is sound;
+            `misfits` by default.
 
         Returns
         -------
@@ -107,18 +119,21 @@ class Parser:
         """
         import pyarrow as pa
 
+        found = self.misfits if found is None else found
         while True:
             # other threads find misfits too
-            as_text = self._as_text | self.misfits.keys()
+            as_text = self._as_text | self.misfits.keys() | found.keys()
             roles = {name: "text" if name in as_text else kind(name) for name in header}
             try:
-                raw = _read(piece.text, {name: _wire_type(name, roles[name]) for name in header})
+                types = {name: _wire_type(name, role) for name, role in roles.items()}
+                raw = _read(piece.text, types)
                 if _length(raw, piece) != len(piece.text):
                     raise _Odd
                 columns = [_finish(name, roles[name], raw.column(name)) for name in self.selectors]
             except (pa.ArrowInvalid, NotAnArray, _Odd) as error:
-                self._examine(piece, roles, file)
-                if self._as_text | self.misfits.keys() == as_text:
+                misfits = _examine(piece, roles, file)
+                found.update(misfits)
+                if not misfits:
                     raise FileError(
                         f"{file}: the rows from line {piece.line:,} on cannot be read exactly "
                         f"({printable(error) or 'line breaks or quotes out of place'}). "
@@ -127,49 +142,51 @@ class Parser:
                         line=piece.line,
                     ) from error
             else:
-                return pa.table(columns, schema=schema(self.selectors, as_text=as_text))
+                return pa.table(columns, schema=_schema(self.selectors, frozenset(as_text)))
 
-    def _examine(self, piece: Piece, roles: dict[str, str], file: str) -> None:
-        """Find what is odd about a piece: note the misfits, or raise for what cannot be read."""
-        import pyarrow as pa
 
-        try:
-            piece.text.decode()
-        except UnicodeDecodeError as error:
-            line = piece.line + piece.text.count(b"\n", 0, error.start)
-            raise FileError(
-                f"{file}, line {line:,}: this is no UTF-8 text ({error.reason}, "
-                f"byte 0x{piece.text[error.start]:02x}). Fetch the file again; "
-                "if it stays so, ask for a new export",
-                file=file,
-                line=line,
-            ) from error
-        bad_rows: list[Any] = []
+def _examine(piece: Piece, roles: dict[str, str], file: str) -> dict[str, Misfit]:
+    """Find what is odd about a piece: the misfits; raise for what cannot be read."""
+    import pyarrow as pa
 
-        def skip(row: Any) -> str:
-            bad_rows.append(row)
-            return "skip"
+    try:
+        piece.text.decode()
+    except UnicodeDecodeError as error:
+        line = piece.line + piece.text.count(b"\n", 0, error.start)
+        raise FileError(
+            f"{file}, line {line:,}: this is no UTF-8 text ({error.reason}, "
+            f"byte 0x{piece.text[error.start]:02x}). Fetch the file again; "
+            "if it stays so, ask for a new export",
+            file=file,
+            line=line,
+        ) from error
+    bad_rows: list[Any] = []
 
-        cells = _read_csv(piece.text, dict.fromkeys(roles, pa.string()), on_bad_row=skip)
-        if bad_rows:
-            row = bad_rows[0]
-            raise _bad_row(
-                file, _line(piece, cells, row.number - 1), row.actual_columns, len(roles)
-            )
-        empty = _empty_line(piece, cells)
-        if empty:
-            raise _bad_row(file, empty, 1, len(roles))
-        for name in [name for name, role in roles.items() if role != "text"]:
-            column = cells.column(name)
-            bad = {
-                value for value in column.unique().to_pylist() if value and not fits(name, value)
-            }
-            if bad:
-                rows = (row for row, value in enumerate(column.to_pylist()) if value in bad)
-                row = next(rows)
-                self.misfits.setdefault(
-                    name, Misfit(name, file, _line(piece, cells, row), column[row].as_py())
-                )
+    def skip(row: Any) -> str:
+        bad_rows.append(row)
+        return "skip"
+
+    cells = _read_csv(piece.text, dict.fromkeys(roles, pa.string()), on_bad_row=skip)
+    if bad_rows:
+        row = bad_rows[0]
+        raise _bad_row(file, _line(piece, cells, row.number - 1), row.actual_columns, len(roles))
+    empty = _empty_line(piece, cells)
+    if empty:
+        raise _bad_row(file, empty, 1, len(roles))
+    misfits: dict[str, Misfit] = {}
+    for name in [name for name, role in roles.items() if role != "text"]:
+        column = cells.column(name)
+        bad = _unfit(name, column)
+        if bad:
+            row = next(row for row, value in enumerate(column.to_pylist()) if value in bad)
+            line = _line(piece, cells, row)
+            misfits[name] = Misfit(name, file, line, column[row].as_py())
+    return misfits
+
+
+def _unfit(selector: str, column: pa.Array) -> set[str]:
+    """The texts of a column that do not fit its type."""
+    return {value for value in column.unique().to_pylist() if value and not fits(selector, value)}
 
 
 def _wire_type(selector: str, role: str) -> pa.DataType:
@@ -195,10 +212,16 @@ def _finish(selector: str, role: str, column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = _coded_without_empty(column)
         if role == "list":
-            return pc.take(parse_arrays(column.dictionary), column.indices, memory_pool=pool())
+            return pc.take(parse_arrays(column.dictionary), column.indices)
     elif pa.types.is_string(column.type) and not is_sent_text(selector):
         column = _without_empty(column)
-    return column.cast(pa.float64()) if role == "number" else column
+    if role == "number":
+        if _unfit(selector, column):
+            raise _Odd
+        return column.cast(pa.float64())
+    if role == "date" and (pc.min(column.view(pa.int32())).as_py() or 0) < FIRST_DAY:
+        raise _Odd
+    return column
 
 
 def _read(text: bytes, types: dict[str, Any]) -> pa.RecordBatch:
@@ -235,6 +258,9 @@ def _read_csv(
     import pyarrow as pa
     from pyarrow import csv
 
+    if text.startswith(BOM):
+        # Arrow drops one at the start of what it reads, where it is a part of a cell here.
+        text = BOM + text
     table = csv.read_csv(
         pa.BufferReader(text),
         # one block, so that rows are counted and no cell is ever cut
@@ -251,7 +277,6 @@ def _read_csv(
             # looked at as a whole before, which is faster than cell by cell
             check_utf8=False,
         ),
-        memory_pool=pool(),
     )
     batches = table.to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
@@ -297,7 +322,7 @@ def _text_length(column: pa.Array, inside: Sequence[bytes]) -> int:
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
-        offsets, octets = _octets(column)
+        _, octets = _octets(column)
         marks = sum(int(np.count_nonzero(octets == mark[0])) for mark in inside)
         return len(octets) - marks
     offsets, octets = _octets(column.dictionary)
@@ -315,9 +340,9 @@ def _octets(texts: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
     import numpy as np
 
     _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    bounds = np.frombuffer(offsets, np.int32, len(texts) + 1)
     octets = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
-    return (bounds - bounds[0]).astype(np.int64), octets[bounds[0] : bounds[-1]]
+    return bounds, octets[: bounds[-1]]
 
 
 def _digits(numbers: np.ndarray[Any, Any]) -> int:
@@ -342,16 +367,18 @@ def _digits(numbers: np.ndarray[Any, Any]) -> int:
 
 
 def _times(seconds: pa.Array) -> pa.Array:
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    bounds = pc.min_max(seconds).as_py()
-    if bounds["min"] is not None and (bounds["min"] < 0 or bounds["max"] > LAST_SECOND):
+    given = seconds.drop_null().to_numpy()
+    if len(given) and (given.min() < 0 or given.max() > LAST_SECOND):
         raise _Odd
-    if bounds["min"] == 0:
-        seconds = pc.if_else(pc.equal(seconds, 0), pa.scalar(None, pa.int64()), seconds)
-    micros = pc.multiply(seconds, 1_000_000, memory_pool=pool())
-    return micros.cast(pa.timestamp("us", tz="UTC"))
+    micros = seconds.fill_null(0).to_numpy() * 1_000_000
+    known = micros != 0
+    valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+    return pa.Array.from_buffers(
+        pa.timestamp("us", tz="UTC"), len(micros), [valid, pa.py_buffer(micros)]
+    )
 
 
 def _has_text(column: pa.Array) -> np.ndarray[Any, Any]:
@@ -382,9 +409,10 @@ def _coded_without_empty(column: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     texts = column.dictionary
-    empty = pc.index(texts, "").as_py()
-    if empty < 0:
+    empties = np.flatnonzero(~_has_text(texts))
+    if not len(empties):
         return column
+    empty = empties[0]
     codes = column.indices.to_numpy()
     fewer = codes - (codes > empty)
     indices = pa.array(fewer.astype(np.int32), mask=codes == empty)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,11 @@ _SENT_BY_APP = frozenset({"customUserId", "eventName"})
 _FREE_TITLE = re.compile(r"idSub\d(Attr)?Title")
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|inf)|nan")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# The last second of the year 9999, after which no calendar of Python's goes.
+# The first day of year 1 and the last second of year 9999, in days and seconds of Unix time: no
+# calendar of Python's goes beyond.
+FIRST_DAY = -719_162
 LAST_SECOND = 253_402_300_799
 
 
@@ -126,12 +129,17 @@ def fits(selector: str, text: str) -> bool:
         low, high = (0, LAST_SECOND) if role == "timestamp" else (-(2**63), 2**63 - 1)
         return low <= int(text) <= high
     if role == "number":
-        return bool(_NUMBER.fullmatch(text))
+        return bool(_NUMBER.fullmatch(text)) and _is_exact(text)
     if role == "date":
         return bool(_DATE.fullmatch(text)) and _is_day(text)
     if role == "list":
         return parse_array(text) is not None
     return True
+
+
+def _is_exact(text: str) -> bool:
+    """Whether a double has all the digits of this number."""
+    return text.endswith(("inf", "nan")) or Decimal(repr(float(text))) == Decimal(text)
 
 
 def _is_day(text: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from mytracker_nb.chunks import pool
+from mytracker_nb.chunks import pool, settle
 from mytracker_nb.schema import descriptions
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ def dtypes(dtype_backend: DtypeBackend) -> Callable[[pa.DataType], Any]:
     ValueError
         If there is no such backend.
     """
-    import pandas as pd
-    import pyarrow as pa
-
     if dtype_backend not in ("pyarrow", "numpy_nullable"):
         raise ValueError(
             f"dtype_backend is {dtype_backend!r}; it can be 'pyarrow' or 'numpy_nullable'"
         )
-    numpy = {
-        pa.int64(): pd.Int64Dtype(),
-        pa.float64(): pd.Float64Dtype(),
-        pa.string(): pd.StringDtype("pyarrow"),
-    }
 
     def dtype(arrow: pa.DataType) -> Any:
+        import pandas as pd
+        import pyarrow as pa
+
+        numpy = {
+            pa.int64(): pd.Int64Dtype(),
+            pa.float64(): pd.Float64Dtype(),
+            pa.string(): pd.StringDtype("pyarrow"),
+        }
         if dtype_backend == "pyarrow" or pa.types.is_nested(arrow):
             return pd.ArrowDtype(arrow)
         return numpy.get(arrow)
@@ -48,13 +48,9 @@ def dtypes(dtype_backend: DtypeBackend) -> Callable[[pa.DataType], Any]:
     return dtype
 
 
-def slim(tables: Iterable[pa.Table]) -> list[Columns]:
-    """The columns of tables, titles with the smallest codes that hold the dictionary of each."""
-    return [
-        [_slim(column) for column in batch.columns]
-        for table in tables
-        for batch in table.to_batches()
-    ]
+def slim(table: pa.Table) -> Columns:
+    """The columns of a table to stay, titles with the smallest codes that do (see `settle`)."""
+    return settle(table, _slim)
 
 
 def _slim(column: pa.Array) -> pa.Array:

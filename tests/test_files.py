@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import requests
 from bare import created, links
@@ -108,6 +111,53 @@ def test_faults_in_a_row_pass(served, tmp_path, fault):
     assert texts(download(files[:1], tmp_path / "out")) == wanted[:1]
     assert told.strikes == fault["times"]
     assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".gz"]
+
+
+def damaged(text: str, old: bytes, new: bytes) -> bytes:
+    """A gzip file that unpacks to another text than its checksum is of."""
+    assert len(old) == len(new)
+    packed = gzip.compress(text.encode(), compresslevel=0)
+    assert old in packed
+    return packed.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"tsEvent", b"tsevent"),  # the header of another export
+        (b",1", b";1"),  # a cell too few
+        (b",1", b",x"),  # no time any more
+        (b",1", b'"1'),  # a quote that does not end
+        (b",1", b"\xff1"),  # no UTF-8
+    ],
+)
+def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old, new):
+    sandbox, _, _ = served
+    selectors = ["idApp", "tsEvent", "params.value"]
+    number = created(sandbox, event="customEvents", selectors=",".join(selectors))
+    wanted = sandbox.served(number)[0]
+    sandbox.faults.add(path=".csv.gz", body=damaged(wanted, old, new), times=1)
+    fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
+    files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
+    monkeypatch.setattr("mytracker_nb.frames.PIECE", 2000)
+
+    table = RawData(files, selectors).to_arrow()
+
+    assert table.schema.field("tsEvent").type == pa.timestamp("us", tz="UTC")
+    assert len(table) == len(list(csv.reader(io.StringIO(wanted)))) - 1
+    assert len(ranges(sandbox)) == 2
+
+
+def test_a_file_of_other_columns_is_not_kept(served, tmp_path):
+    sandbox, files, wanted = served
+    other = gzip.compress(b"idApp,idOs\n1,2\n")
+    selectors = ["idDevice", "eventName", "params.value"]
+    sandbox.faults.add(path=".csv.gz", body=other, times=2)
+    assert texts(download(files[:1], tmp_path, selectors=selectors)) == wanted[:1]
+    sandbox.faults.add(path=".csv.gz", body=other, times=None)
+    with pytest.raises(mt.FileError, match="not asked for: idApp, idOs"):
+        download(files[:1], tmp_path / "other", selectors=selectors)
+    assert os.listdir(tmp_path / "other") == []
 
 
 def test_the_server_says_how_long_to_wait(served, tmp_path, no_pauses):

@@ -11,6 +11,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -430,6 +431,34 @@ PARAMS = (
 )
 
 
+@pytest.mark.parametrize("text", ["1e400", "1e-400", "0.1234567890123456789", "+1.5", ".5", "x"])
+@pytest.mark.parametrize("beside", ["1", "1a"])
+def test_a_number_that_a_double_does_not_hold_stays_text(file, text, beside):
+    with pytest.warns(ColumnTypeWarning):
+        table = open_files(file(f"xdpi,idApp\n{text},{beside}\n")).to_arrow()
+    assert table["xdpi"].to_pylist() == [text]
+
+
+@pytest.mark.parametrize("beside", ["1", "1a"])
+@pytest.mark.filterwarnings("ignore::mytracker_nb.frames.ColumnTypeWarning")
+def test_numbers_are_doubles_whatever_stands_beside_them(file, beside):
+    texts = ["1.50", "-2e3", "inf", "-inf", "", "401.5"]
+    rows = "".join(f"{text},{beside}\n" for text in [*texts, "nan"])
+    numbers = open_files(file(f"xdpi,idApp\n{rows}")).to_arrow()["xdpi"]
+    assert numbers.type == pa.float64()
+    assert numbers.to_pylist()[:-1] == [float(text) if text else None for text in texts]
+    assert numbers[-1].as_py() != numbers[-1].as_py()
+
+
+def test_the_year_0_is_no_date(file):
+    with pytest.warns(ColumnTypeWarning, match="0000-01-01"):
+        assert cells(file("dtEvent,idApp\n0000-01-01,1\n"), "dtEvent") == ["0000-01-01"]
+
+
+def test_a_byte_order_mark_in_a_cell_is_a_part_of_it(file):
+    assert cells(file("customUserId,idApp\n\ufeffivan,1\n"), "customUserId") == ["\ufeffivan"]
+
+
 def test_params_as_wide_columns(file):
     table = open_files(file(PARAMS)).to_arrow(params=["level", "item", "none"])
     assert table.column_names == [
@@ -451,12 +480,42 @@ def test_params_as_a_map(file):
     assert table["params"].to_pylist() == [
         [("level", "5"), ("item", "sword")],
         [],
-        [("item", "a"), ("item", "b")],
-        [],
+        # of two of the same name the first: DuckDB and Spark take no map that has both
+        [("item", "a")],
+        None,
         [("level", "7"), ("gold", None)],
     ]
     frame = open_files(file(PARAMS)).to_pandas(params="map")
     assert dict(frame["params"][0]) == {"level": "5", "item": "sword"}
+
+
+def test_a_name_that_is_missing_is_none_of_a_map(file):
+    table = open_files(file("params.name,params.value\n\"[NULL,'a']\",\"['1','2']\"\n")).to_arrow(
+        params="map"
+    )
+    assert table["params"].to_pylist() == [[("a", "2")]]
+
+
+def test_maps_are_read_by_duckdb(file, tmp_path):
+    rows = open_files(file(PARAMS))
+    maps = rows.to_duckdb(duckdb.connect(), params="map").fetchall()
+    assert [row[1] for row in maps][2:4] == [{"item": "a"}, None]
+    rows.to_parquet(tmp_path / "parts", params="map")
+    count = duckdb.sql(f"SELECT count(params) FROM '{tmp_path}/parts/*.parquet'").fetchall()
+    assert count == [(4,)]
+
+
+@pytest.mark.parametrize("params", ["map", ["level"]])
+def test_params_that_do_not_fit_stay_as_they_are(file, params):
+    paths = [
+        file(PARAMS),
+        file("idApp,params.name,params.value,idOs\n6,oops,['1'],9\n", "2.csv.gz"),
+    ]
+    with pytest.warns(ColumnTypeWarning, match=r"'oops' .*line 2\)"):
+        table = open_files(paths).to_arrow(params=params)
+    assert table.column_names == ["idApp", "params.name", "params.value", "idOs"]
+    assert table["params.name"].to_pylist()[-2:] == ["['level','gold']", "oops"]
+    assert table["params.value"].to_pylist()[-2:] == [["7"], ["1"]]
 
 
 def test_params_want_both_columns(file):
@@ -482,11 +541,12 @@ GOOD = gzip.compress(
         (GOOD[: len(GOOD) // 2], "cut short"),
         (GOOD[:3000] + bytes([GOOD[3000] ^ 255]) + GOOD[3001:], "damaged"),
         (GOOD[:-6] + b"\0\0" + GOOD[-4:], "damaged"),
-        (GOOD + b"garbage", "no gzip file"),
+        (GOOD + b"garbage", "other bytes follow its end"),
         (b"idApp,eventName\n1,a\n", "no gzip file"),
         (b"<!DOCTYPE html><html>Bad gateway", "HTML or XML page"),
         (b'<?xml version="1.0"?><Error>', "HTML or XML page"),
         (gzip.compress(b""), "not even a header"),
+        (gzip.compress(b"<!DOCTYPE html>\n<html>\n"), "HTML or XML page"),
         (gzip.compress(b"idApp,eventName\n1,\xff\n"), "no UTF-8 text"),
         (gzip.compress("idApp,eventName\n1,a\n".encode("utf-16")), "UTF-8"),
         (gzip.compress(b'idApp,eventName\n1,"a\n2,b\n'), "never ends"),
