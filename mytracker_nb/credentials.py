@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.signing import SecretKey
 
-__all__ = ["SERVICE_URL", "Credentials", "find", "forget", "is_local", "save", "use"]
+__all__ = ["SERVICE_URL", "Credentials", "find", "is_local", "save", "use"]
 
 SERVICE_URL = "https://tracker.my.com"
 """The address of the service itself."""
@@ -106,16 +106,22 @@ def checked_url(base_url: str) -> str:
 _in_use: Credentials | None = None
 
 
-def use(credentials: Credentials) -> None:
-    """Keep `credentials` for this process, before those of the environment."""
-    global _in_use
-    _in_use = credentials
+def use(credentials: Credentials | None) -> Credentials | None:
+    """Keep `credentials` for this process, before those of the environment.
 
+    Parameters
+    ----------
+    credentials : Credentials or None
+        None keeps none.
 
-def forget() -> None:
-    """Drop what `use` has kept."""
+    Returns
+    -------
+    Credentials or None
+        What was kept before.
+    """
     global _in_use
-    _in_use = None
+    before, _in_use = _in_use, credentials
+    return before
 
 
 def find(

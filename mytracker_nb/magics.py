@@ -69,6 +69,7 @@ MyTracker: the service is a sandbox with made-up data, at {}.
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 _sandbox: Sandbox | None = None
+_before_sandbox: Credentials | None = None
 
 
 @magics_class
@@ -410,7 +411,7 @@ def _ask(ask: Callable[[str], str], prompt: str) -> str:
 
 
 def _start_sandbox() -> None:
-    global _sandbox
+    global _sandbox, _before_sandbox
     was_running = _sandbox is not None
     if _sandbox is None:
         from mytracker_nb import sandbox
@@ -419,7 +420,9 @@ def _start_sandbox() -> None:
             _sandbox = sandbox.start()
         except ImportError as error:
             raise MyTrackerError(str(error)) from None
-    credentials.use(_account(_sandbox))
+    before = credentials.use(_account(_sandbox))
+    if before != _account(_sandbox):
+        _before_sandbox = before
     print(
         f"The sandbox {'is running' if was_running else 'has started'} at {_sandbox.base_url}: "
         "a local MyTracker with made-up data.\n"
@@ -432,15 +435,15 @@ def _account(sandbox: Sandbox) -> Credentials:
 
 
 def _stop_sandbox() -> None:
-    global _sandbox
+    global _sandbox, _before_sandbox
     if _sandbox is None:
         print("No sandbox is running.")
         return
     with suppress(CredentialsMissing):
         if credentials.find() == _account(_sandbox):
-            credentials.forget()
+            credentials.use(_before_sandbox)
     _sandbox.stop()
-    _sandbox = None
+    _sandbox = _before_sandbox = None
     print("The sandbox has stopped; its exports are gone.")
 
 

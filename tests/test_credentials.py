@@ -62,7 +62,7 @@ def test_then_the_login(set_env: Callable[..., None]) -> None:
     assert known(2) == (2, "login", SERVICE_URL)
     assert known(base_url=f"{SERVICE_URL}/") == (2, "login", SERVICE_URL)
     assert known(base_url=LOCAL) == (1, "env", LOCAL)
-    credentials.forget()
+    credentials.use(None)
     assert known() == (1, "env", LOCAL)
 
 

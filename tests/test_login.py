@@ -112,7 +112,7 @@ def test_saved_keys_are_found_again(
     answers(sandbox.api_user_id, sandbox.secret_key)
     shell.run_cell("%mytracker_login --save").raise_error()
     assert len(no_account.kept) == 1
-    credentials.forget()
+    credentials.use(None)
     assert credentials.find().secret_key == sandbox.secret_key
 
 

@@ -376,6 +376,16 @@ def test_an_account_that_is_used_meanwhile_outlives_the_sandbox(
     assert credentials.find().base_url == sandbox.base_url
 
 
+def test_an_account_that_was_used_before_comes_back_after_the_sandbox(
+    in_sandbox: InteractiveShell, sandbox: Sandbox
+) -> None:
+    run(in_sandbox, "%mytracker_sandbox")
+    run(in_sandbox, "%mytracker_sandbox")
+    assert credentials.find().base_url != sandbox.base_url
+    run(in_sandbox, "%mytracker_sandbox --stop")
+    assert credentials.find().base_url == sandbox.base_url
+
+
 # Coming and going
 
 
