@@ -237,7 +237,7 @@ class _Scanner:
         value = self.value()
         if self.in_cell:
             rest = self.text[self.pos : self.line_end()].strip()
-            if rest and not rest.startswith("#"):
+            if rest and not rest.startswith("#") and not isinstance(value, Unreadable):
                 value = Unreadable(rest, "follows a closing quote or brace; a comma is missing")
             self.pos = self.line_end()
         return Assignment(match[1], value, start, self.pos)
@@ -312,10 +312,7 @@ class _Scanner:
         pieces: list[Any] = []
         while not self.is_delimiter(self.pos):
             if self.text[self.pos] == "{":
-                piece = self.expression()
-                if isinstance(piece, Unreadable):
-                    return piece, False
-                pieces.append(piece)
+                pieces.append(self.expression())
             elif literal_text := self.literal_text():
                 pieces.append(literal_text)
         text = self.text[start : self.pos].rstrip()
@@ -325,6 +322,9 @@ class _Scanner:
             return Unreadable(text, "is more than a name; write an expression in {braces}"), False
         if char in _CURLY_QUOTES:
             return Unreadable(text, "starts with a typographic quote; write straight ones"), False
+        for piece in pieces:
+            if isinstance(piece, Unreadable):
+                return Unreadable(text, piece.why), False
         return (pieces[0] if len(pieces) == 1 else self.joined(pieces)), False
 
     def literal_text(self) -> str:

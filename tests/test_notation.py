@@ -107,6 +107,7 @@ UNREADABLE = {
     "half an expression": ("{1 +}", "not a Python expression"),
     "unknown name": ("$nothing", "NameError"),
     "failing expression": ("{1/0}", "ZeroDivisionError"),
+    "failing expression in a text": ("today-{1/0}d", "ZeroDivisionError"),
     "more than a name": ("$apps[0]", "{braces}"),
     "typographic quotes": ("“a”", "typographic quote"),
 }
@@ -116,7 +117,7 @@ UNREADABLE = {
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(text: str, why: str) -> None:
     for parameters in (cell(f"idApp = {text}\nevent = hits"), line(f"event=hits idApp={text}")):
         assert unreadable(parameters["idApp"], why)
-        assert parameters["event"] == "hits"
+        assert parameters == {"event": "hits", "idApp": parameters["idApp"]}
     (problem,) = mt.ExportRequest(idApp=cell(f"idApp = {text}")["idApp"]).problems[3:]
     assert (problem.parameter, problem.code) == ("idApp", "bad_value")
     assert text in problem.message
