@@ -51,6 +51,7 @@ _VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
 # what needs no quotes; a question mark at a line's end would ask IPython for help
 _PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,#=?{{}}\"']+")
+_FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
 _CREATE = "/api/raw/v1/export/create.json"
 
 
@@ -500,8 +501,11 @@ def parse_url(text: str) -> dict[str, Any]:
 
 
 def _query(piece: str) -> str:
-    if "://" in piece.partition("?")[0]:
-        return piece.partition("?")[2].partition("#")[0]
-    query = piece.rpartition("?")[2]
+    """The query that `piece` is or has."""
+    if _FIELD.match(piece):
+        return piece
+    address, _, query = piece.partition("?")
+    if "://" in address:
+        return query.partition("#")[0]
     # other words of a curl command are no queries
-    return query if re.match(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", query, re.IGNORECASE) else ""
+    return query if _FIELD.match(query) else ""

@@ -509,6 +509,13 @@ def test_a_url_without_parameters_has_none(text: str) -> None:
     assert parse_url(text) == {}
 
 
+@pytest.mark.parametrize("value", ["who?", "http://x/y", "a://b?c=d", "?"])
+@pytest.mark.parametrize("start", ["", "?", "https://x/y?", "curl https://x/y -d "])
+def test_a_value_that_is_not_encoded_takes_nothing_with_it(start: str, value: str) -> None:
+    parameters = parse_url(f"{start}event=hits&eventName[]={value}")
+    assert parameters == {"event": "hits", "eventName": [value]}
+
+
 def test_arrays_of_names_hold_commas() -> None:
     request = mt.ExportRequest.from_url("eventName[]=a,b&eventName[]=%D0%BE")
     assert request.parameters["eventName"] == ("a,b", "о")
