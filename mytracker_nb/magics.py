@@ -153,7 +153,7 @@ class MyTrackerMagics(Magics):
         """
         from mytracker_nb.builder import RequestBuilder
 
-        parsed = parse_cell(line, cell or "", self._evaluate(local_ns))
+        parsed = parse_cell(line, cell, self._evaluate(local_ns))
         self._options(self.mytracker_builder, parsed.options)
         return RequestBuilder(**parsed.parameters)
 
@@ -214,9 +214,7 @@ class MyTrackerMagics(Magics):
         self, line: str, cell: str | None, local_ns: Mapping[str, Any] | None
     ) -> tuple[Namespace, ExportRequest]:
         """What is written after ``%mytracker_export``; raises `InvalidRequest` on any error."""
-        if cell is None:
-            line = line.rstrip().removesuffix(";")  # which tells IPython to show no result
-        parsed = parse_cell(line, cell or "", self._evaluate(local_ns))
+        parsed = parse_cell(line, cell, self._evaluate(local_ns))
         options, problems = _parse_options(self.mytracker_export, parsed.options)
         for name in ("out", "frame"):
             target = getattr(options, name)

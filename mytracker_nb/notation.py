@@ -49,8 +49,9 @@ _ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
 _OPTION = re.compile(r"--?[A-Za-z]")
 _VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
-# what needs no quotes; a question mark at a line's end would ask IPython for help
-_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,#=?{{}}\"']+")
+# what needs no quotes; at a line's end a question mark would ask IPython for help, and a semicolon
+# be IPython's own
+_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"']+")
 _FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
 _CREATE = "/api/raw/v1/export/create.json"
 
@@ -125,16 +126,18 @@ def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
     body = text[magic.end() :] if magic else text
     if magic is None or magic[1] == "%":
         body = re.sub(r"\\\r?\n", " ", body)  # a backslash continues a line magic
-    line, _, cell = body.partition("\n")
-    return parse_cell(line, cell, evaluate)
+    line, has_cell, cell = body.partition("\n")
+    return parse_cell(line, cell if has_cell else None, evaluate)
 
 
-def parse_cell(line: str, cell: str, evaluate: Evaluate = literal) -> Parsed:
-    """Read the line of a magic and the cell below it.
+def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Parsed:
+    """Read the line of a magic and the cell below it, None for a line magic.
 
     Positions of assignments count through `line`, a line break, and `cell`.
     """
     parsed = Parsed()
+    if cell is None:
+        line, cell = line.rstrip().removesuffix(";"), ""  # it tells IPython to show no result
     text = f"{line}\n{cell}"
     _read_line(_Scanner(text, evaluate, end=len(line)), parsed)
     _read_cell(_Scanner(text, evaluate, start=len(line) + 1, in_cell=True), parsed)

@@ -337,6 +337,7 @@ def test_the_journal(in_sandbox: InteractiveShell) -> None:
     "code",
     [
         "%mytracker_builder event=installs selectors=idDevice",
+        "%mytracker_builder event=installs selectors=idDevice;",
         "%%mytracker_builder\nevent = installs\nselectors = $columns",
     ],
 )

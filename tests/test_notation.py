@@ -308,6 +308,18 @@ def test_a_magic_is_read_as_it_stands_in_a_cell(text: str) -> None:
     assert parse_magic(text).parameters == {"event": "hits", "idApp": ["1", "2"]}
 
 
+@pytest.mark.parametrize("text", ["%x event=hits;", "event=hits ; ", "%x event=hits \\\n  ;\n"])
+def test_a_semicolon_that_ends_a_line_magic_is_ipythons(text: str) -> None:
+    assert parse_magic(text).parameters == {"event": "hits"}
+    assert parse_magic("%%x\nevent = hits;").parameters == {"event": "hits;"}
+    assert parse_magic("%x event=hits;;").parameters == {"event": "hits;"}
+
+
+def test_a_line_magic_ends_in_no_semicolon_of_a_value() -> None:
+    request = mt.ExportRequest(eventName=["a;", ";"])
+    assert request.to_magic(line=True) == '%mytracker_export eventName="a;",";"'
+
+
 @pytest.mark.parametrize("text", ["", " ", "\n", "%%mytracker_export", "%mytracker_export --wait"])
 def test_an_empty_magic_has_no_parameters(text: str) -> None:
     assert parse_magic(text).parameters == {}
@@ -404,6 +416,7 @@ ODD_NAMES = [
     "}{",
     "“quoted”",
     "what?",
+    "a;",
     "%%magic",
     "!ls",
     "no\u00a0break\u200b",
