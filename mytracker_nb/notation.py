@@ -49,9 +49,9 @@ _ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
 _OPTION = re.compile(r"--?[A-Za-z]")
 _VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
-# what needs no quotes; at a line's end a question mark would ask IPython for help, and a semicolon
-# be IPython's own
-_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"']+")
+# what needs no quotes; at a line's end a question mark would ask IPython for help, a semicolon be
+# IPython's own, and a backslash take in the next line
+_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"'\\]+")
 _FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
 _CREATE = "/api/raw/v1/export/create.json"
 

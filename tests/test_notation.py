@@ -315,9 +315,11 @@ def test_a_semicolon_that_ends_a_line_magic_is_ipythons(text: str) -> None:
     assert parse_magic("%x event=hits;;").parameters == {"event": "hits;"}
 
 
-def test_a_line_magic_ends_in_no_semicolon_of_a_value() -> None:
-    request = mt.ExportRequest(eventName=["a;", ";"])
-    assert request.to_magic(line=True) == '%mytracker_export eventName="a;",";"'
+@pytest.mark.parametrize("sign", [";", "\\", "?"])
+def test_a_line_magic_ends_in_no_sign_that_is_ipythons(sign: str) -> None:
+    request = mt.ExportRequest(eventName=[f"a{sign}", sign])
+    written = request.to_magic(line=True)
+    assert written == f'%mytracker_export eventName="a{sign}","{sign}"'
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "%%mytracker_export", "%mytracker_export --wait"])
