@@ -109,6 +109,11 @@ class Parsed:
         return result
 
 
+def _bare(text: str) -> str:
+    """`text` without what a file or a page puts around it."""
+    return text.lstrip("\ufeff \t\r\n").rstrip(" \t\r\n")
+
+
 def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
     """Read a whole magic, as it stands in a cell, or only what follows its name.
 
@@ -119,7 +124,7 @@ def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
     evaluate : callable
         Gives the object of an expression; what it raises makes the value `Unreadable`.
     """
-    text = text.strip("\ufeff \t\r\n")
+    text = _bare(text)
     magic = _MAGIC.match(text)
     if magic is None and "\n" in text:
         return parse_cell("", text, evaluate)
@@ -400,7 +405,7 @@ def _written(value: Any, *, in_list: bool = False) -> str:
     if isinstance(value, Unreadable):
         return value.text
     if isinstance(value, str):
-        if _PLAIN.fullmatch(value):
+        if value.isprintable() and _PLAIN.fullmatch(value):
             return value
         for quote in "\"'":
             if value.isprintable() and value and quote not in value:
@@ -486,7 +491,7 @@ def parse_url(text: str) -> dict[str, Any]:
 
     Array-style names (``idApp[]``, ``idApp[0]``) give lists; what is repeated becomes one too.
     """
-    pieces = [text.strip("\ufeff \t\r\n")]
+    pieces = [_bare(text)]
     if re.match(r"curl(\.exe)?\s", pieces[0]):
         try:
             pieces = shlex.split(pieces[0].replace("\\\n", " "))

@@ -423,6 +423,7 @@ ODD_NAMES = [
     "!ls",
     "no\u00a0break\u200b",
     "\u202eright to left",
+    "\ufeffmarks\ufeff",
     "\x00\x1b[31m",
     "None",
     "1",
@@ -473,6 +474,18 @@ def test_the_magic_is_good_to_read() -> None:
     assert mt.ExportRequest(event="hits", idApp=[1, 2]).to_magic(line=True) == (
         "%mytracker_export event=hits idApp=1,2"
     )
+
+
+def test_what_does_not_show_is_written_by_its_number() -> None:
+    for written in (
+        mt.ExportRequest(eventName="a\ufeff").to_magic(line=line) for line in (False, True)
+    ):
+        assert written.endswith("{['a\\ufeff']}")
+
+
+@pytest.mark.parametrize("read", [parse_url, lambda text: parse_magic(text).parameters])
+def test_a_byte_order_mark_at_the_end_is_the_values_own(read: Any) -> None:
+    assert read("\ufeff eventName=a\ufeff\n") == {"eventName": "a\ufeff"}
 
 
 def test_python_code_is_good_to_read() -> None:
