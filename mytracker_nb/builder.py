@@ -55,7 +55,9 @@ _KEEP_KEYS = (
     "this.closest('.mytracker-builder').addEventListener('focusin', ({ target }) => {"
     " if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true' })"
 )
-_URL = re.compile(r"\s*(https?://|curl\s)|\s*\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$")
+_URL = re.compile(
+    r"""\s*['"]?(https?://|curl\s|\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$)"""
+)
 
 
 class RequestBuilder(widgets.VBox):  # type: ignore[misc]

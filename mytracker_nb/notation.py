@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from mytracker_nb.values import Unreadable, items
 
@@ -53,6 +53,7 @@ _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
 # IPython's own, and a backslash take in the next line
 _PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"'\\]+")
 _FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
+_CURL_WORD = re.compile(r"(-d|--[\w-]+=?)?(.*)", re.DOTALL)  # an option, a value, or both
 _CREATE = "/api/raw/v1/export/create.json"
 
 
@@ -491,12 +492,9 @@ def parse_url(text: str) -> dict[str, Any]:
 
     Array-style names (``idApp[]``, ``idApp[0]``) give lists; what is repeated becomes one too.
     """
-    pieces = [_bare(text)]
-    if re.match(r"curl(\.exe)?\s", pieces[0]):
-        try:
-            pieces = shlex.split(pieces[0].replace("\\\n", " "))
-        except ValueError:  # a quote that is not closed
-            pieces = pieces[0].split()
+    text = _bare(text)
+    is_curl = re.match(r"curl(\.exe)?\s", text)
+    pieces = _sent(text) if is_curl else [re.sub(r"""^(['"])(.*)\1$""", r"\2", text)]
     result: dict[str, Any] = {}
     for query in map(_query, pieces):
         for name, value in parse_qsl(query, keep_blank_values=True):
@@ -506,6 +504,22 @@ def parse_url(text: str) -> dict[str, Any]:
             else:
                 result[base] = value
     return result
+
+
+def _sent(command: str) -> Iterator[str]:
+    """The words of a curl command, as far as they may hold what it sends, and as it sends them."""
+    try:
+        words = shlex.split(command.replace("\\\n", " "))
+    except ValueError:  # a quote that is not closed
+        words = command.split()
+    before = ""
+    for word in words:
+        option, value = _CURL_WORD.fullmatch(word).groups("")  # type: ignore[union-attr]
+        if "urlencode" in (option or before):
+            name, equals, content = value.partition("=")
+            value = f"{name}{equals}{quote_plus(content)}"
+        before = "" if value else option
+        yield value
 
 
 def _query(piece: str) -> str:

@@ -259,7 +259,9 @@ QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=20
     [
         QUERY,
         f"?{QUERY}",
+        f"'{QUERY}'",
         f"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        f'"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}"',
         f"curl -X POST 'https://tracker.my.com/api' \\\n --data '{QUERY}'",
     ],
 )

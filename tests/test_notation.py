@@ -519,6 +519,11 @@ URLS = {
     "repeated": "event=hits&idApp=1&idApp=2",
     "curl, body": "curl -X POST 'https://x/y' -d event=hits -d 'idApp=1,2'",
     "curl, query": "curl 'https://x/y?event=hits&idApp=1,2' -H 'Authorization: AuthHMAC 1:b='",
+    "curl, joined": "curl -X POST https://x/y -d'event=hits' --data='idApp=1,2'",
+    "curl, to be encoded": "curl x/y --data-urlencode event=hits --data-urlencode=idApp=1,2",
+    "curl, address as an option": "curl --url='https://x/y?event=hits&idApp=1,2'",
+    "quotes around": "'https://x/y?event=hits&idApp=1,2'",
+    "double quotes around": '"event=hits&idApp=1,2"',
     "curl, lines": "curl -X POST https://x/y \\\n --data-urlencode 'event=hits' \\\n -d idApp=1,2",
     "curl, a quote left open": "curl https://x/y -d event=hits -d idApp=1,2 -H 'Accept",
     "request line": "POST https://x/y?event=hits&idApp=1,2",
@@ -542,6 +547,13 @@ def test_a_url_without_parameters_has_none(text: str) -> None:
 def test_a_value_that_is_not_encoded_takes_nothing_with_it(start: str, value: str) -> None:
     parameters = parse_url(f"{start}event=hits&eventName[]={value}")
     assert parameters == {"event": "hits", "eventName": [value]}
+
+
+def test_curl_encodes_what_it_is_told_to() -> None:
+    for option in ("--data-urlencode ", "--data-urlencode="):
+        text = f"curl https://x/y -d event=hits {option}'eventName[]=a&b + 100 %25' -d idApp=1%2C2"
+        expected = {"event": "hits", "eventName": ["a&b + 100 %25"], "idApp": "1,2"}
+        assert parse_url(text) == expected
 
 
 def test_arrays_of_names_hold_commas() -> None:
