@@ -65,6 +65,11 @@ _IN_SANDBOX = """\
 MyTracker: the service is a sandbox with made-up data, at {}.
 %mytracker_login with your API User ID leads to your account."""
 
+# repeats no word of what was typed, which may be the key
+_LOGIN_USAGE = """\
+nothing has changed: %mytracker_login takes an API User ID, --save and --base-url URL. The secret
+key is asked for, so that it stands in no notebook; if you have typed it in the cell, delete it"""
+
 # JupyterLab would break a line of its popup there, into the next one
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
@@ -184,7 +189,9 @@ class MyTrackerMagics(Magics):
         Both are in your MyTracker profile, under API Credentials. The key is asked for without
         showing it. After a call that proves them they are kept until the kernel ends.
         """
-        options = self._options(self.mytracker_login, line.split())
+        options, problems = _parse_options(self.mytracker_login, line.split())
+        if problems:
+            raise UsageError(_LOGIN_USAGE)
         user = options.api_user_id or _ask(input, "API User ID: ")
         key = SecretKey(_ask(getpass.getpass, "Secret key (it does not show): "))
         url = options.base_url or _out_of_the_sandbox(user)

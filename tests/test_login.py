@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keyring
 import pytest
-from IPython.core.error import StdinNotImplementedError
+from IPython.core.error import StdinNotImplementedError, UsageError
 
 import mytracker_nb as mt
 from mytracker_nb import credentials, magics
@@ -142,6 +142,20 @@ def test_a_wrong_key_is_not_kept(
     assert "wrong-key-of-mine" not in capsys.readouterr().out
     with pytest.raises(mt.CredentialsMissing):
         credentials.find()
+
+
+@pytest.mark.parametrize(
+    "words", ["77658 {}", "77658 --save {}", "--save={}", "77658 --key={}", "77658 --key {}"]
+)
+def test_a_key_in_the_cell_is_refused_and_not_repeated(
+    shell: InteractiveShell, answers: Answers, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    asked = answers()
+    error = shell.run_cell(f"%mytracker_login {words.format('typed-key')}").error_in_exec
+    assert isinstance(error, UsageError)
+    assert "is asked for" in str(error)
+    assert "typed-key" not in "".join(capsys.readouterr())
+    assert asked == []
 
 
 @pytest.mark.parametrize(
