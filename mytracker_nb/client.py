@@ -24,7 +24,6 @@ from mytracker_nb.exports import CANCELED, FAILED, REFUSED, SUCCESS, Export
 from mytracker_nb.history import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
 from mytracker_nb.pace import growing
 from mytracker_nb.request import ExportRequest
-from mytracker_nb.signing import SecretKey
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +72,8 @@ class Client:
         base_url: str | None = None,
         session: requests.Session | None = None,
     ) -> None:
-        if secret_key is not None:
-            secret_key = SecretKey(secret_key)  # this frame may be shown with its values
+        # this frame may be shown with its values
+        api_user_id, secret_key = sources.masked(api_user_id), sources.masked(secret_key)
         self._open(sources.find(api_user_id, secret_key, base_url), session)
 
     @classmethod

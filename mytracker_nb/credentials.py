@@ -11,12 +11,13 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any, SupportsIndex
 from urllib.parse import urlsplit
 
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.signing import SecretKey
 
-__all__ = ["SERVICE_URL", "Credentials", "find", "is_local", "save", "use"]
+__all__ = ["SERVICE_URL", "Credentials", "find", "is_local", "masked", "save", "use"]
 
 SERVICE_URL = "https://tracker.my.com"
 """The address of the service itself."""
@@ -33,7 +34,17 @@ nothing was saved: the system's keyring {}; open it and try again, or set MYTRAC
 MYTRACKER_SECRET_KEY before you start Jupyter"""
 
 
-@dataclass(frozen=True)
+def masked(given: Any) -> Any:
+    """`given`, as a traceback with values would not show it: it may be the key, in any place.
+
+    For what is neither text nor a whole number stands an object that is of no use.
+    """
+    if given is None or isinstance(given, SupportsIndex):
+        return given
+    return SecretKey(given.strip()) if isinstance(given, str) else object()
+
+
+@dataclass(frozen=True, init=False)
 class Credentials:
     """An account at a service.
 
@@ -51,11 +62,11 @@ class Credentials:
     secret_key: str = field(repr=False)
     base_url: str = SERVICE_URL
 
-    def __post_init__(self) -> None:
-        # the key first: whoever shows the values of a traceback shows no key
-        object.__setattr__(self, "secret_key", SecretKey(self.secret_key.strip()))
-        object.__setattr__(self, "api_user_id", _user_id(self.api_user_id))
-        object.__setattr__(self, "base_url", checked_url(self.base_url))
+    def __init__(self, api_user_id: int, secret_key: str, base_url: str = SERVICE_URL) -> None:
+        api_user_id, secret_key = masked(api_user_id), masked(secret_key)
+        object.__setattr__(self, "secret_key", _secret_key(secret_key))
+        object.__setattr__(self, "api_user_id", _user_id(api_user_id))
+        object.__setattr__(self, "base_url", checked_url(base_url))
         if not self.secret_key:
             raise CredentialsMissing(f"the secret key is empty\n{_HELP}")
 
@@ -65,8 +76,18 @@ class Credentials:
         return is_local(self.base_url)
 
 
-def _user_id(text: object) -> int:
-    digits = str(text).strip()
+def _secret_key(given: object) -> SecretKey:
+    """The key that was given, `masked`."""
+    if isinstance(given, SecretKey):
+        return given
+    raise CredentialsMissing(
+        "the secret key is text, as in your MyTracker profile under API Credentials"
+    )
+
+
+def _user_id(given: object) -> int:
+    """The number that was given, `masked`."""
+    digits = SecretKey(given)
     if digits.isascii() and digits.isdigit():
         return int(digits)
     # what was given is not shown: it may be the key, in the wrong place
@@ -141,8 +162,9 @@ def find(
     CredentialsMissing
         If no place has them; the text says where an account finds them and how to try the sandbox.
     """
-    user = "" if api_user_id is None else str(api_user_id).strip()
-    key = secret_key = SecretKey((secret_key or "").strip())
+    api_user_id, secret_key = masked(api_user_id), masked(secret_key)
+    user = SecretKey("" if api_user_id is None else api_user_id)
+    key = SecretKey() if secret_key is None else _secret_key(secret_key)
     url = checked_url(base_url or _environment("MYTRACKER_BASE_URL") or SERVICE_URL)
     if (
         _in_use
@@ -167,19 +189,19 @@ def _environment(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
-def _from_environment(base_url: str) -> tuple[str, SecretKey]:
-    key = SecretKey(_environment("MYTRACKER_SECRET_KEY"))
-    return _environment("MYTRACKER_API_USER_ID"), key
+def _from_environment(base_url: str) -> tuple[SecretKey, SecretKey]:
+    user, key = map(SecretKey, map(_environment, ("MYTRACKER_API_USER_ID", "MYTRACKER_SECRET_KEY")))
+    return user, key
 
 
-def _from_keyring(base_url: str) -> tuple[str, SecretKey]:
+def _from_keyring(base_url: str) -> tuple[SecretKey, SecretKey]:
     try:
         import keyring
 
         user, key = json.loads(keyring.get_password(_KEYRING_NAME, base_url) or "")
-        return str(user), SecretKey(key)
+        return SecretKey(user), SecretKey(key)
     except Exception:  # no keyring, an empty or a locked one, or one that fails in its own way
-        return "", SecretKey()
+        return SecretKey(), SecretKey()
 
 
 def save(credentials: Credentials) -> None:

@@ -192,7 +192,7 @@ class MyTrackerMagics(Magics):
         options, problems = _parse_options(self.mytracker_login, line.split())
         if problems:
             raise UsageError(_LOGIN_USAGE)
-        user = options.api_user_id or _ask(input, "API User ID: ")
+        user = SecretKey(options.api_user_id or _ask(input, "API User ID: "))
         key = SecretKey(_ask(getpass.getpass, "Secret key (it does not show): "))
         url = options.base_url or _out_of_the_sandbox(user)
         found = credentials.find(user, key, url)  # type: ignore[arg-type]

@@ -145,6 +145,16 @@ def test_an_api_user_id_is_a_number(user: Any) -> None:
     assert str(user) not in str(caught.value) or user is None  # it may be the key
 
 
+@pytest.mark.parametrize("key", [KEY.encode(), 5, [KEY], None])
+def test_a_key_is_text(key: Any, set_env: Callable[..., None]) -> None:
+    with pytest.raises(mt.CredentialsMissing, match="secret key is text"):
+        Credentials(1, key)
+    set_env("1", KEY)
+    if key is not None:
+        with pytest.raises(mt.CredentialsMissing, match="secret key is text"):
+            mt.Client(1, key)
+
+
 @pytest.mark.parametrize("key", ["", " "])
 def test_an_empty_key_is_none(key: str) -> None:
     with pytest.raises(mt.CredentialsMissing, match="empty"):
@@ -307,16 +317,51 @@ def test_no_repr_or_pickle_has_the_key() -> None:
         dataclasses.asdict(account)
 
 
+@pytest.mark.parametrize("open_account", [find, mt.Client, Credentials])
 @pytest.mark.parametrize(
-    ("user", "url"), [("abc", None), (1, "http://evil.com"), (1, "https://[::1")]
+    "given",
+    [
+        ("abc", KEY, SERVICE_URL),
+        (1, KEY, "http://evil.com"),
+        (1, KEY, "https://[::1"),
+        (KEY, "1", SERVICE_URL),
+        (KEY.encode(), "1", SERVICE_URL),
+        (1, KEY.encode(), SERVICE_URL),
+        (1, [KEY], SERVICE_URL),
+    ],
+    ids=str,
 )
-def test_no_traceback_with_values_has_the_key(user: Any, url: str | None) -> None:
+def test_no_traceback_with_values_has_the_key(
+    open_account: Callable[..., Any], given: tuple[Any, ...]
+) -> None:
     with pytest.raises(mt.CredentialsMissing) as caught:
-        find(user, KEY, url)
-    frames = traceback.walk_tb(caught.value.__traceback__)
+        open_account(*given)
+    assert not shows_the_key(caught.value)
+
+
+def test_no_traceback_with_values_has_the_key_of_the_environment(
+    set_env: Callable[..., None],
+) -> None:
+    set_env(KEY, "1")
+    with pytest.raises(mt.CredentialsMissing, match="is a number") as caught:
+        mt.Client()
+    assert not shows_the_key(caught.value)
+
+
+def shows_the_key(error: BaseException) -> bool:
+    """Whether the error's text or a value in our own frames has the key."""
+    frames = traceback.walk_tb(error.__traceback__)
     inside = [frame for frame, _ in frames if "mytracker_nb" in frame.f_code.co_filename]
     assert inside
-    assert all(KEY not in repr(value) for frame in inside for value in frame.f_locals.values())
+    values = [value for frame in inside for value in frame.f_locals.values()]
+    return any(KEY in text for text in [str(error), *map(shown, values)])
+
+
+def shown(value: object) -> str:
+    try:
+        return repr(value)
+    except AttributeError:  # of what is half made
+        return ""
 
 
 def test_credentials_are_values() -> None:
