@@ -43,7 +43,8 @@ __all__ = [
 Evaluate = Callable[[str], Any]
 
 _WIDTH = 88  # where a list in a cell is continued on the next line
-_MAGIC = re.compile(r"\s*(%{1,2})\s*\w+[ \t]*")
+# a line magic of ours may be assigned
+_MAGIC = re.compile(r"\s*(?:[^\W\d][^\n=%]*=[ \t]*(?=%mytracker_))?(%{1,2})\s*\w+[ \t]*")
 # wider than any name of the service, so that a misspelt one is told as such
 _ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
 _OPTION = re.compile(r"--?[A-Za-z]")
@@ -133,7 +134,10 @@ def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
     if magic is None or magic[1] == "%":
         body = re.sub(r"\\\r?\n", " ", body)  # a backslash continues a line magic
     line, has_cell, cell = body.partition("\n")
-    return parse_cell(line, cell if has_cell else None, evaluate)
+    parsed = parse_cell(line, cell if has_cell else None, evaluate)
+    if magic is None and not parsed.options and any(map(_is_stray, parsed.assignments)):
+        return parse_cell("", text, evaluate)  # a cell of one line, with spaces or a comment
+    return parsed
 
 
 def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Parsed:
@@ -187,6 +191,10 @@ def _stray(word: str, start: int, end: int) -> Assignment:
         else "a value with spaces needs quotes, a list goes on after a comma"
     )
     return Assignment(word, Unreadable(word, why), start, end)
+
+
+def _is_stray(assignment: Assignment) -> bool:
+    return isinstance(assignment.value, Unreadable) and assignment.value.text == assignment.name
 
 
 @dataclass

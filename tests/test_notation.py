@@ -300,12 +300,33 @@ def test_positions_lead_to_what_was_written() -> None:
         "\ufeff%%mytracker_export\nevent = hits\nidApp = 1, 2",
         "event=hits idApp=1,2",
         "event=hits idApp=1,2\n",
+        "export = %mytracker_export event=hits idApp=1,2",
+        "a.b[0]=%mytracker_export event=hits \\\n  idApp=1,2 --wait",
         "event = hits\nidApp = 1, 2",
         "%mytracker_export event=hits\nidApp = 1, 2",
     ],
 )
 def test_a_magic_is_read_as_it_stands_in_a_cell(text: str) -> None:
     assert parse_magic(text).parameters == {"event": "hits", "idApp": ["1", "2"]}
+
+
+def test_a_value_may_look_like_a_magic() -> None:
+    assert parse_magic("eventName=%x").parameters == {"eventName": "%x"}
+    assert parse_magic("eventName = %d of %d").parameters == {"eventName": "%d of %d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("dateFrom = 2024-01-01 # c", {"dateFrom": "2024-01-01"}),
+        ("tsFrom = 2024-01-01 10:00", {"tsFrom": "2024-01-01 10:00"}),
+        ("eventName = level up, x", {"eventName": ["level up", "x"]}),
+        ("event = hits idApp = 1", {"event": "hits", "idApp": "1"}),
+    ],
+)
+def test_a_cells_body_may_be_one_line(text: str, parameters: dict[str, Any]) -> None:
+    assert parse_magic(text).parameters == parameters
+    assert parse_magic(f"{text}\n").parameters == parameters
 
 
 @pytest.mark.parametrize("text", ["%x event=hits;", "event=hits ; ", "%x event=hits \\\n  ;\n"])
