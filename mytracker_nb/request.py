@@ -297,7 +297,9 @@ class ExportRequest:
                 "note",
                 "with idApp: rows that meet either of the two are exported",
             )
-        if self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters:
+        inverts = self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters
+        # of another event it is told that the parameter does not apply
+        if inverts and self._event and PARAMETERS["eventNameInvert"].applies_to(self._event):
             yield Problem(
                 "eventNameInvert",
                 "no_effect",

@@ -160,6 +160,13 @@ def test_what_is_likely_a_slip_is_told_and_sent(
     assert codes(**parameters) == [(name, code, severity)]
 
 
+def test_what_does_not_apply_is_not_told_to_have_no_effect() -> None:
+    assert codes(**GOOD, eventNameInvert=1) == [("eventNameInvert", "not_for_event", "error")]
+    for event, code in ((None, "required"), ("instals", "not_in_dictionary")):
+        told = codes(**{**GOOD, "event": event}, eventNameInvert=1)
+        assert told == [("event", code, "error")]
+
+
 def test_every_code_is_tested_here_with_every_severity() -> None:
     told = {(code, "error") for _, _, code in ERRORS.values()}
     told |= {(code, severity) for _, _, code, severity in MILDER.values()}
