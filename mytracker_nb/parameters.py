@@ -193,7 +193,7 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
                 dictionary_name="selector",
                 required=True,
             ),
-            Parameter("dateFrom", "From", Holds.DATE, "first day, in the time zone below"),
+            Parameter("dateFrom", "From", Holds.DATE, "first day, in the request's time zone"),
             Parameter("dateTo", "To", Holds.DATE, "last day, included"),
             Parameter("tsFrom", "From", Holds.TIME, "first second of event time"),
             Parameter("tsTo", "To", Holds.TIME, "last second of event time, included"),
@@ -251,7 +251,7 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
             _choice(
                 "eventNameInvert",
                 "Exclude the names",
-                "1: all custom events but those named",
+                "all custom events but those named",
                 _CUSTOM_EVENTS,
             ),
             _choice("rooted", "Root access", "only devices in this state", rare=True),
