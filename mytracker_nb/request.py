@@ -373,7 +373,7 @@ def _too_late(
                 f"{today} or earlier",
             )
         return
-    limit = math.floor((moment.now - interval.lag).timestamp())
+    limit = math.floor(moment.now.timestamp() - interval.lag.total_seconds())
     # up to now itself is allowed; a lag must be exceeded
     if value > limit or (interval.lag and value == limit):
         hours = interval.lag.total_seconds() / 3600

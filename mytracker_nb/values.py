@@ -76,7 +76,10 @@ class Moment(NamedTuple):
     @property
     def today(self) -> date:
         """The day that it now is in the zone."""
-        return self.now.astimezone(self.zone).date()
+        try:
+            return self.now.astimezone(self.zone).date()
+        except OverflowError:  # at the ends of the calendar
+            return self.now.date()
 
 
 class Reading(NamedTuple):

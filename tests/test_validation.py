@@ -403,6 +403,15 @@ def test_check_needs_a_moment_with_a_zone() -> None:
         mt.ExportRequest(**GOOD).check(datetime(2024, 11, 10))
 
 
+@pytest.mark.parametrize("end", [datetime.min, datetime.max])
+def test_the_moment_may_be_at_the_ends_of_the_calendar(end: datetime) -> None:
+    late = end == datetime.min
+    parameters = {**GOOD, "tsFrom": 5, "tsTo": 6, "availabilityTsTo": 7}
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        told = codes(end.replace(tzinfo=timezone.utc), **parameters, timezone=zone)
+        assert [code for _, code, _ in told] == ["too_late"] * 5 * late
+
+
 # by the second only, however far away
 SINCE = {"selectors": "idSub1Title", "dateFrom": "", "dateTo": "", "tsTo": SECONDS}
 
