@@ -42,12 +42,12 @@ _MAX_TIME = 2**63 - 1  # nanoseconds fit in
 _SHOWN = 5  # values named in one message, suggestions in one hint
 _SELECTOR = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 _SDK_KEY = re.compile(r"\d{20}", re.ASCII)
+_BRACKET = re.compile(r"^[\[(]|\]$")  # names of countries end in a round one
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RELATIVE_DAY = re.compile(r"(today|yesterday)(?:\s*([+-])\s*(\d{1,6})\s*([dw]))?", re.ASCII)
 _RELATIVE_TIME = re.compile(r"now(?:\s*([+-])\s*(\d{1,9})\s*([smhdw]))?", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AN_ID = "a whole number from 0 up"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -230,6 +230,14 @@ def _is_number(item: Any) -> bool:
     return isinstance(item, (int, float)) and not isinstance(item, bool)
 
 
+def _an_id(names: Dictionary | None) -> str:
+    """What would be right."""
+    if names is None:
+        return "a whole number from 0 up"
+    example = max(names.values(), key=lambda entry: len(entry.aliases))
+    return f"an id or a name, such as {example.label}"
+
+
 def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
     names = parameter.dictionary
     if isinstance(item, str) and item.isascii() and item.isdigit():
@@ -238,7 +246,7 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
         item = int(item)  # a column of ids that has a gap holds floats
     if isinstance(item, int) and not isinstance(item, bool):
         if not 0 <= item <= _MAX_ID:
-            raise _Flawed(hint=_AN_ID)
+            raise _Flawed(hint=_an_id(names))
         if names is None or str(item) in names:
             return item
         raise _Flawed("not_in_dictionary", keep=None if names.complete else item)
@@ -249,7 +257,7 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
         return int(entry.value)
     if isinstance(item, bool):
         raise _Flawed(hint="a truth value is not an id; write the number")
-    raise _Flawed(hint=_AN_ID)
+    raise _Flawed(hint=_an_id(names))
 
 
 @cache
@@ -385,8 +393,11 @@ class _Flaws:
             else:
                 what = self.parameter.holds.value if names is None else f"a valid {names.name}"
                 message = _not(what, items)
+            texts = [item for item in items if isinstance(item, str)]
+            if any(map(_BRACKET.search, texts)):
+                hints.append("leave out the brackets: a list is made by its commas")
             if self.parameter.holds is not Holds.TEXT:
-                hints.append(foreign_letters("".join(i for i in items if isinstance(i, str))))
+                hints.append(foreign_letters("".join(texts)))
             yield Problem(
                 self.parameter.name, code, severity, message, "; ".join(filter(None, hints))
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -161,6 +162,21 @@ def test_ids_are_exact() -> None:
 @pytest.mark.parametrize("thing", [188, "188", "RU", "ru", "Russia", " russia ", 188.0])
 def test_a_country_goes_by_id_code_or_title(thing: Any) -> None:
     assert value("idCountry", thing) == (188,)
+
+
+@pytest.mark.parametrize("thing", [1.5, -1, b"RU"], ids=kind)
+def test_what_goes_by_name_too_is_told_so(thing: Any) -> None:
+    assert re.search(r"an id or a name, such as \d+ \(\w\w, \w+", refused("idCountry", thing).hint)
+    assert "such as 0 (Off)" in refused("eventNameInvert", thing).hint
+
+
+@pytest.mark.parametrize(
+    "text", ["selectors=[idDevice, tsEvent]", "selectors = (idDevice, tsEvent)", "idApp=[1]"]
+)
+def test_brackets_around_a_list_are_told(text: str) -> None:
+    given = mt.ExportRequest.from_magic(f"%%x\n{text}").parameters
+    ((name, things),) = given.items()
+    assert "leave out the brackets" in refused(name, things).hint
 
 
 def test_namibia_is_a_country_and_no_missing_value() -> None:
