@@ -353,7 +353,7 @@ class Api:
         if delay > 0:
             raise QuotaExceeded(
                 "as many requests went out as may, to stay under the service's quotas: "
-                f"the next one goes in {delay:.0f} seconds",
+                f"the next one goes in {math.ceil(delay)} s",
                 retry_after=delay,
             )
 

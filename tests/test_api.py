@@ -248,6 +248,16 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
     assert any(quota["exceeded"] for quota in caught.value.quotas)
 
 
+def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, monkeypatch):
+    use_clock(monkeypatch, time.sleep, lambda: 5.0)
+    api = api_of(sandbox, Patience(quota_seconds=0))
+    for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
+        api.pace = Pace()
+        api.pace.hold(seconds)
+        with pytest.raises(mt.QuotaExceeded, match=f"the next one goes in {told}"):
+            api.quotas()
+
+
 def test_retry_after_is_understood_where_no_quota_is_named(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     api = api_of(sandbox, Patience())
