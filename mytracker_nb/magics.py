@@ -133,8 +133,7 @@ class MyTrackerMagics(Magics):
         if options.dry_run:
             return _dry_run(request, options.every)
         if options.every:
-            plan = Plan(default_client(), request, options.every, fresh=options.fresh)
-            return self._follow_plan(plan, options)
+            return self._follow_plan(request, options)
         export = _obtain(request, options.fresh)
         if options.out:
             self._assign(options.out, export)
@@ -245,7 +244,10 @@ class MyTrackerMagics(Magics):
             raise InvalidRequest(problems, "%%mytracker_export ", body, parsed.assignments)
         return options, request
 
-    def _follow_plan(self, plan: Plan, options: Namespace) -> Plan:
+    def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
+        # a card that changes tells it by itself
+        on_wait = None if self._is_notebook else _teller()
+        plan = Plan(default_client(), request, options.every, fresh=options.fresh, on_wait=on_wait)
         if options.out:
             self._assign(options.out, plan)
         plan.run(self.timeout).raise_for_failures()
@@ -263,9 +265,14 @@ class MyTrackerMagics(Magics):
         """Show the first rows, in a notebook below the card."""
         if self.rows == 0:
             return
-        if getattr(self.shell, "kernel", None) is not None:
+        if self._is_notebook:
             display(export)  # the result of the cell will find it there
         display(frame.head(self.rows))
+
+    @property
+    def _is_notebook(self) -> bool:
+        """Whether there is a place for cards that change."""
+        return getattr(self.shell, "kernel", None) is not None
 
     def _options(self, magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
         options, problems = _parse_options(magic, words)
@@ -362,14 +369,13 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
         is_sandbox=client.credentials.is_sandbox,
     )
     display = CardDisplay(lambda: card)
-    told = ""
+    tell = _teller()
 
     def say(seconds: float, error: MyTrackerError) -> None:
-        nonlocal card, told
+        nonlocal card
         card = replace(card, notes=(f"asking again in {seconds:.0f} s: {error}",))
-        if not display.show() and told != str(error):
-            told = str(error)
-            print(f"Waiting: {error}")
+        if not display.show():
+            tell(f"waiting: {error}")
 
     try:
         export = client.export(request, fresh=fresh, on_wait=say)
@@ -379,6 +385,18 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
         raise
     export.take_place(display)
     return export
+
+
+def _teller() -> Callable[[str], None]:
+    """What prints why one waits, each reason once."""
+    told: set[str] = set()
+
+    def tell(reason: str) -> None:
+        if reason not in told:
+            told.add(reason)
+            print(f"MyTracker: {reason}")
+
+    return tell
 
 
 def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:

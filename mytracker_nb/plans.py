@@ -79,7 +79,13 @@ class Plan(Targets):
     """
 
     def __init__(
-        self, client: Client, request: ExportRequest, every: object = None, *, fresh: bool = False
+        self,
+        client: Client,
+        request: ExportRequest,
+        every: object = None,
+        *,
+        fresh: bool = False,
+        on_wait: Callable[[str], None] | None = None,
     ) -> None:
         problems = cuts.problems(request, datetime.now(timezone.utc))
         if any(problem.severity == "error" for problem in problems):
@@ -88,6 +94,7 @@ class Plan(Targets):
         self._client = client
         self._every = cuts.read_every(every, request)
         self._fresh = fresh
+        self._on_wait = on_wait  # told again and again why it waits
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(cuts.cut(request, self._every))
         self._queue = Queue()
@@ -367,8 +374,7 @@ class Plan(Targets):
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"
             alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
-        reasons = filter(None, [self._waiting_for, self._trouble or self._pacing()])
-        alerts += [("note", reason) for reason in reasons]
+        alerts += [("note", reason) for reason in self._reasons()]
         seconds_left = None
         if self._started is not None:
             since, share_then = self._started
@@ -425,6 +431,9 @@ class Plan(Targets):
                     if task not in downloads.values():
                         downloads[pool.submit(fetch, task)] = task
                 self._display.update()
+                for reason in self._reasons():
+                    if self._on_wait:
+                        self._on_wait(reason)
                 if self.is_finished:
                     break
                 if time.monotonic() >= deadline:
@@ -538,6 +547,11 @@ class Plan(Targets):
         delay = ONE_TRY.delay(error, self._tries)
         self._pause_until = time.monotonic() + delay
         self._trouble = f"trying again in {delay:.0f} s: {error}"
+
+    def _reasons(self) -> list[str]:
+        """What a running plan waits for."""
+        reasons = (self._waiting_for, self._trouble or self._pacing())
+        return [reason for reason in reasons if reason]
 
     def _pacing(self) -> str:
         """Why files are not on their way, where it is our own pace; where they count as requests.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Callable
@@ -144,6 +145,25 @@ def test_an_export_that_fails_is_kept_under_its_name(
     assert isinstance(result.error_in_exec, mt.ExportTooLarge)
     assert result.error_in_exec.export is shell.user_ns["export"]
     assert "df" not in shell.user_ns
+
+
+@pytest.mark.parametrize("every", ["", "--every auto"])
+def test_a_terminal_is_told_once_why_one_waits(
+    shell: InteractiveShell,
+    start_sandbox: Callable[..., Sandbox],
+    capsys: pytest.CaptureFixture[str],
+    every: str,
+) -> None:
+    sandbox = start_sandbox()
+    log_in(sandbox)
+    detail = "Maximum number of simultaneous requests reached."
+    data = {"error": {"detail": detail, "info": {"exports": [{"idRawExport": "7"}]}}}
+    body = json.dumps({"code": 400, "message": "Bad Request", "data": data})
+    sandbox.faults.add(path="/create.json", times=2, status=400, body=body)
+    run(shell, f"{LINE} {every}")
+    shown = capsys.readouterr().out
+    assert shown.count("MyTracker: waiting") == 1
+    assert shown.count(detail) == 1
 
 
 # What can be set
