@@ -40,6 +40,7 @@ _MAY_BE_MADE = (
     "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up"
 )
 
+_QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 _POLL = 0.2  # seconds between two looks at a create that another kernel is sending
 
 
@@ -310,7 +311,8 @@ class Client:
         """
         import pandas as pd
 
-        return pd.DataFrame(self.api.quotas())
+        quotas = self.api.quotas()
+        return pd.DataFrame(quotas, columns=None if quotas else _QUOTA)
 
     def __repr__(self) -> str:
         # a client that found no keys may be shown by the traceback that says so

@@ -291,9 +291,15 @@ def test_reprs_hide_the_key_and_ask_nobody(start_sandbox, client_of):
 
 
 def test_quotas_are_a_frame(start_sandbox, client_of):
-    frame = client_of(start_sandbox(without_quotas=False)).quotas()
+    sandbox = start_sandbox(without_quotas=False)
+    frame = client_of(sandbox).quotas()
     assert {"name", "count", "limit", "resetInSecond", "exceeded"} <= set(frame.columns)
     assert (frame["count"] <= frame["limit"]).all()
+
+    sandbox.faults.add(path="/quotas/", data={"quotas": []})
+    none = client_of(sandbox).quotas()
+    assert none.empty
+    assert list(none.columns) == list(frame.columns)
 
 
 def test_the_default_client_follows_the_credentials_in_use(start_sandbox, monkeypatch):
