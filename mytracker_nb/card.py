@@ -9,11 +9,12 @@ in JupyterLab do).
 from __future__ import annotations
 
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mytracker_nb.errors import printable
 from mytracker_nb.parameters import INTERVALS, PARAMETERS, Holds, Parameter
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
     from mytracker_nb.request import ExportRequest
 
-__all__ = ["Card", "Download", "template"]
+__all__ = ["SHOWN", "Card", "Download", "Drawing", "Row", "bar"]
 
-# How many values of a list are shown before the rest is folded away, and the most of one value.
-_SHOWN = 12
+SHOWN = 12
+"""How many values of a list are shown before the rest is folded away."""
+
 _SHOWN_IN_TEXT = 6
-_LONGEST = 200
+_LONGEST = 200  # characters of one value
 _WIDTH = 100
 _BAR = 24
 
@@ -98,8 +100,48 @@ class Row:
         return [*texts, f"and {more} more"] if more > 0 else texts
 
 
+class Drawing(ABC):
+    """What shows itself as HTML and as plain text.
+
+    Attributes
+    ----------
+    template : str
+        The package's template for the HTML, which is given it as ``card``.
+    """
+
+    template: ClassVar[str]
+
+    @abstractmethod
+    def lines(self) -> Iterator[str]:
+        """The lines of the plain text."""
+
+    def html(self) -> str:
+        """The card as HTML, with its styles."""
+        return _template(self.template).render(card=self, shown=SHOWN)
+
+    def text(self) -> str:
+        """The card as plain text for a terminal."""
+        return "\n".join(self.lines())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # IPython's protocol for objects that draw themselves.
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+
+@cache
+def _template(name: str) -> Template:
+    """One of the package's templates, which escapes what is put into it."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("mytracker_nb"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["printable"] = printable
+    return environment.get_template(name)
+
+
 @dataclass(frozen=True)
-class Card:
+class Card(Drawing):
     """What is to be shown of an export, or of a request that was not sent.
 
     Attributes
@@ -151,17 +193,11 @@ class Card:
     download: Download | None = None
     code: str = ""
 
-    def html(self) -> str:
-        """The card as HTML, with its styles."""
-        return template("card.html").render(card=self, shown=_SHOWN)
+    template = "card.html"
 
-    def text(self) -> str:
-        """The card as plain text for a terminal."""
-        return "\n".join(_lines(self))
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # IPython's protocol for objects that draw themselves.
-        return {"text/plain": self.text(), "text/html": self.html()}
+    def lines(self) -> Iterator[str]:
+        """The lines of the card as plain text."""
+        return _lines(self)
 
     @property
     def is_dry(self) -> bool:
@@ -372,11 +408,11 @@ def _days(parameter: Parameter, request: ExportRequest) -> Iterator[str]:
 
 
 def _lines(card: Card) -> Iterator[str]:
-    bar = "" if card.fraction is None else f"  {_bar(card.fraction)}"
-    pairs = [("status", f"{card.state}{bar}")]
+    progress = "" if card.fraction is None else f"  {bar(card.fraction)}"
+    pairs = [("status", f"{card.state}{progress}")]
     if card.fetched is not None:
         words, fraction = card.fetched
-        pairs.append(("download", f"{words}  {_bar(fraction)}"))
+        pairs.append(("download", f"{words}  {bar(fraction)}"))
     pairs += card.facts
     pairs += card.alerts
     for row in card.rows:
@@ -406,18 +442,7 @@ def _lines(card: Card) -> Iterator[str]:
         yield textwrap.indent(printable(card.code), "  ")
 
 
-def _bar(fraction: float | None) -> str:
+def bar(fraction: float | None) -> str:
+    """A bar of progress from 0 to 1, in text."""
     full = int((fraction or 0) * _BAR)
     return f"[{'#' * full}{'.' * (_BAR - full)}]"
-
-
-@cache
-def template(name: str) -> Template:
-    """One of the package's templates, which escapes what is put into it."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("mytracker_nb"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template(name)

@@ -12,18 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.card import Card, Row, template
+from mytracker_nb.card import SHOWN, Card, Drawing, Row, bar
 from mytracker_nb.errors import printable
 from mytracker_nb.request import ExportRequest
 
 __all__ = ["PieceState", "PlanCard", "Window"]
 
 _WIDTH = 100
-_SHOWN = 12
-_BAR = 24
 
 
 class PieceState(Enum):
@@ -86,7 +84,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PlanCard:
+class PlanCard(Drawing):
     """What is to be shown of a plan.
 
     Attributes
@@ -121,17 +119,11 @@ class PlanCard:
     alerts: tuple[tuple[str, str], ...] = ()
     code: str = ""
 
-    def html(self) -> str:
-        """The card as HTML, with its styles."""
-        return template("plan.html").render(card=self, shown=_SHOWN)
+    template = "plan.html"
 
-    def text(self) -> str:
-        """The card as plain text for a terminal."""
-        return "\n".join(_lines(self))
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # IPython's protocol for objects that draw themselves.
-        return {"text/plain": self.text(), "text/html": self.html()}
+    def lines(self) -> Iterator[str]:
+        """The lines of the card as plain text."""
+        return _lines(self)
 
     @property
     def title(self) -> str:
@@ -210,8 +202,8 @@ def _worse(one: PieceState, other: PieceState) -> PieceState:
 
 
 def _square(state: PieceState, labels: list[str]) -> Square:
-    more = f", and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
-    return Square(state, printable("; ".join(labels[:_SHOWN]) + more))
+    more = f", and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return Square(state, printable("; ".join(labels[:SHOWN]) + more))
 
 
 class _Scale(NamedTuple):
@@ -257,9 +249,8 @@ def _duration(seconds: float) -> str:
 
 
 def _lines(card: PlanCard) -> Iterator[str]:
-    full = int(card.share * _BAR)
     yield f"MyTracker plan of {card.title}{'  [SANDBOX]' * card.is_sandbox}"
-    yield f"  {card.state}  [{'#' * full}{'.' * (_BAR - full)}]"
+    yield f"  {card.state}  {bar(card.share)}"
     yield from (f"  {name} {fact}" for name, fact in card.facts)
     for line in card.calendar:
         yield (
