@@ -293,9 +293,13 @@ class RemoteFile:
         return True
 
     def ticket(self) -> dict[str, str]:
-        """What another process needs to fetch it: the link with its signed header, not the key."""
+        """What another process needs to fetch it: the link with its signed header, not the key.
+
+        Where the file is kept is told too, for a process on this machine.
+        """
         url = requests.Request("GET", self.link.url).prepare().url or self.link.url
-        return {"url": url, "name": self.name, **self.fetcher.sign(url)}
+        kept = {"kept": str(self.kept)} if self.is_kept else {}
+        return {"url": url, "name": self.name, **kept, **self.fetcher.sign(url)}
 
     def _tell(self, done: int, size: int | None) -> None:
         if self.progress:
@@ -319,7 +323,9 @@ def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
         return LocalFile(Path(ticket["path"]))
     header = {"Authorization": ticket["Authorization"]}
     fetcher = Fetcher(requests.Session(), _Ticket(ticket["url"], header))
-    return RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
+    file = RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
+    kept = Path(ticket.get("kept", ""))
+    return replace(file, kept=kept) if kept.is_file() else file
 
 
 def remote_files(

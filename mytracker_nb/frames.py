@@ -17,7 +17,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mytracker_nb.api import Link
 from mytracker_nb.chunks import CHUNK, regrouped, settle
 from mytracker_nb.csvgz import (
     PIECE,
@@ -29,9 +28,7 @@ from mytracker_nb.csvgz import (
     read_through,
 )
 from mytracker_nb.errors import FileError, MyTrackerError
-from mytracker_nb.fetching import Fetcher
-from mytracker_nb.filecache import FileCache
-from mytracker_nb.files import LocalFile, OnProgress, Progress, Reading, remote_files, source_of
+from mytracker_nb.files import LocalFile, Progress, Reading, source_of
 from mytracker_nb.parallel import ahead, run_all, until
 from mytracker_nb.params import check_params, with_params
 from mytracker_nb.parquet import Dataset, check_partition
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_files", "open_links"]
+__all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_files"]
 
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
@@ -97,47 +94,6 @@ def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     return RawData(files)
 
 
-def open_links(
-    links: Sequence[Link],
-    selectors: Sequence[str],
-    fetcher: Fetcher,
-    *,
-    cache: FileCache | None = None,
-    folder: Path | None = None,
-    on_progress: OnProgress | None = None,
-    limits: Limits | None = None,
-) -> RawData:
-    """The files of one export or of several with the same columns, as the service named them.
-
-    Parameters
-    ----------
-    links : sequence of Link
-        The files, in the order that their rows shall have; may be none.
-    selectors : sequence of str
-        The columns as asked for.
-    fetcher : Fetcher
-        What fetches them: ``Fetcher(api.session, api.auth.header)``.
-    cache : FileCache, optional
-        Where to keep them: ``FileCache(storage.cache_directory(base_url))``.
-    folder : Path, optional
-        The export's place in it: ``cache.folder(base_url, api_user_id, id_raw_export)``. None keeps
-        nothing.
-    on_progress : callable, optional
-        Takes bytes done, bytes in all (None while not known), files done, files in all; called on
-        the thread that asks for the rows, about ten times a second.
-    limits : Limits, optional
-        How far a file may grow when it is decompressed.
-
-    Returns
-    -------
-    RawData
-        The rows; nothing is fetched before they are asked for.
-    """
-    progress = Progress(len(links), on_progress)
-    files = remote_files(links, fetcher, cache=cache, folder=folder, progress=progress)
-    return RawData(files, selectors, limits=limits, progress=progress)
-
-
 class RawData:
     """The rows of an export, read when they are asked for.
 
@@ -181,10 +137,13 @@ class RawData:
         """The columns, in order."""
         if self._selectors is None:
             source = self.files[0]
-            with source.open() as reading:
-                header, _ = open_csv(inflate(reading, source.name, self._limits), source.name)
-            self._selectors = tuple(header)
+            self._selectors = _patiently(source, partial(self._header, source))
         return self._selectors
+
+    def _header(self, source: Source) -> tuple[str, ...]:
+        with source.open() as reading:
+            header, _ = open_csv(inflate(reading, source.name, self._limits), source.name)
+        return tuple(header)
 
     @property
     def schema(self) -> pa.Schema:
@@ -362,14 +321,17 @@ class RawData:
         """
         frames = _optional("dask.dataframe", "dask")
         selectors = self.selectors
-        empty = schema(selectors, as_text=as_text).empty_table()
+        check_params(params, selectors)
+        empty = _partition(with_params(schema(selectors, as_text=as_text).empty_table(), params))
+        if not self.files:
+            return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
         frame: dask.dataframe.DataFrame = frames.from_map(
             load_partition,
             [file.ticket() for file in self.files],
             selectors=selectors,
             params=params,
             as_text=tuple(as_text),
-            meta=_partition(with_params(empty, params)),
+            meta=empty,
         )
         return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
 

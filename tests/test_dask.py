@@ -28,6 +28,22 @@ def rows(start_sandbox):
     return RawData(remote_files(given, fetcher), COLUMNS), sandbox
 
 
+def test_kept_files_are_not_fetched_again(rows, tmp_path):
+    data, sandbox = rows
+    for file in data.files:
+        file.kept = tmp_path / file.name
+    whole = data.to_pandas()
+    sandbox.faults.add(path=".csv.gz", status=404, times=None)
+    frame = data.to_dask().compute(scheduler="synchronous")
+    assert frame["idDevice"].tolist() == whole["idDevice"].tolist()
+
+
+def test_an_export_without_files_is_an_empty_frame():
+    frame = RawData([], COLUMNS).to_dask().compute(scheduler="synchronous")
+    assert list(frame.columns) == COLUMNS
+    assert len(frame) == 0
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_workers_load_partitions_over_http_without_the_key(rows):
     import pickle
