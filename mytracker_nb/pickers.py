@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 
+from mytracker_nb.buttons import Button
 from mytracker_nb.controls import Field, text_of
 from mytracker_nb.dictionaries import Entry
 from mytracker_nb.lookup import entry_of, key_of, label, matches, only_match, title
@@ -88,6 +90,7 @@ class ManyOf(Field):
         assert names is not None
         self._names = names
         self._ended: list[str] = []
+        self._is_adding = False
         self._suggested: Mapping[str, Sequence[str]] = {}
         # several lines: a pasted column keeps its line breaks, and Enter makes one
         self._text = widgets.Textarea(
@@ -120,10 +123,8 @@ class ManyOf(Field):
         self.add_class("mytracker-wide")
         return [self._text, self._sets, lists]
 
-    def _button(self, title: str, tooltip: str, act: Callable[[], None]) -> widgets.Button:
-        button = widgets.Button(description=title, tooltip=tooltip, layout=self._plain)
-        button.on_click(lambda _: act())
-        return button
+    def _button(self, title: str, tooltip: str, act: Callable[[], None]) -> Button:
+        return Button(act, description=title, tooltip=tooltip, layout=self._plain)
 
     def _column(self, listing: widgets.Widget, *buttons: widgets.Widget) -> widgets.VBox:
         row = widgets.HBox(buttons, layout=self._plain)
@@ -136,14 +137,16 @@ class ManyOf(Field):
             return
         self._suggested = sets
         while len(self._sets.children) < len(sets):
-            button = widgets.Button()
-            button.on_click(lambda button: self._extend(self._suggested[button.description]))
-            self._sets.children += (button,)
+            place = len(self._sets.children)
+            self._sets.children += (Button(partial(self._start_with, place)),)
         for place, button in enumerate(self._sets.children):
             title = list(sets)[place] if place < len(sets) else ""
             button.layout.display = None if title else "none"
             button.description = title
             button.tooltip = f"Add {', '.join(sets.get(title, ()))}"
+
+    def _start_with(self, place: int) -> None:
+        self._extend(list(self._suggested.values())[place])
 
     def _on_text(self, change: Any) -> None:
         """Add each value that has been ended since.
@@ -169,12 +172,17 @@ class ManyOf(Field):
     def _add(self) -> None:
         picked = [value for value in self._found.value if value is not None]
         _, word = split_unended(self._text.value)
-        if picked or word:
-            self._extend(picked or [self._best(word)])
-        with self._silence():
-            self._text.value = ""
+        self._is_adding = True
+        try:
+            if picked or word:
+                self._extend(picked or [self._best(word)])
+        finally:
+            self._is_adding = False
         self._ended = []
-        self._search()
+        if self._text.value:
+            with self._silence():
+                self._text.value = ""
+            self._search()
 
     def _best(self, text: str) -> str:
         """What is meant by `text`: an entry of that name, else the first that it finds."""
@@ -223,7 +231,9 @@ class ManyOf(Field):
         if list(self._chosen.options) != list(options.items()):
             self._chosen.index = ()
             self._chosen.options = list(options.items())
-            self._search()
+            # a pick is told by its place: a list that moved under the hand would give another entry
+            if not self._is_adding:
+                self._search()
 
     def settle(self, value: Any) -> None:
         """Take the normal form of the value and show it."""

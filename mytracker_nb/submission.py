@@ -12,6 +12,7 @@ import ipywidgets as widgets
 import traitlets
 
 from mytracker_nb import client
+from mytracker_nb.buttons import Button
 from mytracker_nb.card import Card
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.exports import SUCCESS, Export
@@ -50,13 +51,17 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         self.card: Card | None = None
         self.preview = ""
         self._summary = widgets.HTML()
-        self._submit = widgets.Button(description="Submit", button_style="primary")
-        self._cancel = widgets.Button(description="Cancel", disabled=True)
+        self._submit = Button(
+            lambda: self._in_background(self._make, self.request),
+            description="Submit",
+            button_style="primary",
+        )
+        self._cancel = Button(
+            lambda: self._in_background(self._cancel_export), description="Cancel", disabled=True
+        )
         self._trouble = widgets.HTML()
         self._picture = widgets.HTML()
         self._rows = widgets.HTML()
-        self._submit.on_click(lambda _: self._in_background(self.submit))
-        self._cancel.on_click(lambda _: self._in_background(self._cancel_export))
         bar = widgets.HBox([self._submit, self._cancel, self._summary])
         bar.add_class("mytracker-bar")
         super().__init__([bar, self._trouble, self._picture, self._rows])
@@ -65,7 +70,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
     @traitlets.observe("request", "export")
     def _judge(self, change: Any = None) -> None:
         made = ""
-        if self.export is not None and self._stands(self.export):
+        if self.export is not None and self._stands(self.export, self.request):
             made = f"This request was submitted as export {self.export.id_raw_export}."
         self._submit.disabled = bool(made) or not self.request.is_valid
         self._summary.value = _summary(self.request, made)
@@ -83,11 +88,13 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         MyTrackerError
             As `mytracker_nb.export`; the message is shown in the form too.
         """
+        return self._make(self.request)
+
+    def _make(self, request: ExportRequest) -> Export:
         # whoever comes second, as by a double click, finds what the first has made
         with self._lock:
-            if self.export is not None and self._stands(self.export):
+            if self.export is not None and self._stands(self.export, request):
                 return self.export
-            request = self.request
             try:
                 self._submit.disabled, self._is_waiting, self._is_given_up = True, True, False
                 export = client.default_client().export(request, on_wait=self._wait)
@@ -110,10 +117,10 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         self._cancel.disabled = False
         self._complain(f"Not sent yet, asking again in {seconds:.0f} s: {error}")
 
-    def _stands(self, export: Export) -> bool:
-        """Whether `export` is what is asked for, and has not failed."""
+    def _stands(self, export: Export, request: ExportRequest) -> bool:
+        """Whether `export` is what `request` asks for, and has not failed."""
         failed = export.is_finished and export.status != SUCCESS
-        return self._made_for == self.request and not failed
+        return self._made_for == request and not failed
 
     def _in_background(self, act: Callable[..., object], *given: Any) -> None:
         """Do what may take its time, and leave the kernel free meanwhile."""

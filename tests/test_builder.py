@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import ipywidgets
 import pytest
 import wishes
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ def button(form: Any, title: str) -> Any:
     return next(
         widget
         for widget in all_widgets(form)
-        if type(widget).__name__ == "Button" and widget.description == title
+        if isinstance(widget, ipywidgets.Button) and widget.description == title
     )
 
 
@@ -375,6 +376,47 @@ def test_columns_are_added_moved_and_removed() -> None:
     assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
     button(field, "Remove").click()
     assert form.parameters["selectors"] == ["idDevice", "tsEvent"]
+
+
+def test_a_click_waits_for_what_was_changed_before_it() -> None:
+    form = mt.RequestBuilder()
+    field = form.field("idCountry")
+    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
+    add = button(field, "Add")
+    found.index = (0,)
+    add._handle_custom_msg({"event": "click"}, [])
+    assert form.parameters == {}
+    found.index = (1,)  # which the browser had held back
+    second = found.value[0]
+    add.set_state({"answered": add.asked})
+    assert form.parameters["idCountry"] == [int(second)]
+
+
+def test_what_is_added_stays_in_the_list_so_that_no_other_takes_its_place() -> None:
+    form = mt.RequestBuilder()
+    field = form.field("idCountry")
+    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
+    before = found.options
+    found.index = (0,)
+    button(field, "Add").click()
+    assert found.options == before
+    found.index = (1,)
+    button(field, "Add").click()
+    assert form.field("idCountry").value == [int(value) for _, value in before[:2]]
+    main(form, "idCountry").value = before[0][0].partition(" ")[0]
+    assert before[0][1] not in [value for _, value in found.options]
+
+
+def test_clicks_that_are_answered_together_all_act() -> None:
+    form = mt.RequestBuilder(selectors=["idDevice", "tsEvent", "dpi"])
+    field = form.field("selectors")
+    _, chosen = (w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
+    down = button(field, "Down")
+    chosen.index = (0,)
+    for _ in range(2):
+        down._handle_custom_msg({"event": "click"}, [])
+    down.set_state({"answered": down.asked})
+    assert form.parameters["selectors"] == ["tsEvent", "dpi", "idDevice"]
 
 
 def test_a_heading_in_a_list_is_nothing_to_add() -> None:

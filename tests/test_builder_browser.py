@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-START, FORM, OTHER, SAME = range(4)
+START, FORM, OTHER, SAME, BUSY = range(5)
 CELLS = [
     "%load_ext mytracker_nb\n"
     "import os\n"
@@ -32,6 +32,7 @@ CELLS = [
     "form = mt.RequestBuilder()\nform",
     "6 * 7",
     "",
+    "import time; time.sleep(3)",
 ]
 SECONDS = 20_000
 
@@ -253,6 +254,22 @@ def test_an_export_is_cancelled(form: Form) -> None:
     form.button("Cancel").click()
     form.card("Canceled by user")
     expect(form.button("Submit")).to_be_enabled()
+
+
+def test_what_is_typed_before_a_click_is_submitted_by_it(form: Form) -> None:
+    form.field("magic").fill(
+        "event=installs\nselectors=idDevice\ndateFrom=2026-11-01\ndateTo=2026-11-02\nidApp=7"
+    )
+    form.expect_magic("idApp=7")
+    expect(form.field("idApp")).to_have_value("7")
+    form.notebook.activate(BUSY)
+    form.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
+    form.field("idApp").click()
+    form.page.keyboard.press("Control+a")
+    form.type("678")
+    form.button("Submit").click()
+    card = form.card("Success!")
+    assert "idApp=678" in card.inner_html()
 
 
 def test_typing_sends_no_flood(form: Form, frames: list[object]) -> None:
