@@ -12,15 +12,31 @@ import ipywidgets as widgets
 import traitlets
 
 from mytracker_nb import client
+from mytracker_nb.api import ONE_TRY, passes
 from mytracker_nb.buttons import Button
 from mytracker_nb.card import Card
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.exports import SUCCESS, Export
+from mytracker_nb.history import final_from
+from mytracker_nb.live import CardDisplay
 from mytracker_nb.request import ExportRequest
 
 __all__ = ["Submission"]
 
 _PREVIEW_ROWS = 20
+_FAULTS = 5  # in a row, up to which the pauses grow
+
+
+class _Place(CardDisplay):
+    """Where an export shows how it stands, whoever has asked: in its form too."""
+
+    def __init__(self, export: Export, show: Callable[[Export], None]) -> None:
+        super().__init__(export.card)
+        self._export, self._show_in_form = export, show
+
+    def update(self) -> None:
+        super().update()
+        self._show_in_form(self._export)
 
 
 class Submission(widgets.VBox):  # type: ignore[misc]
@@ -45,8 +61,9 @@ class Submission(widgets.VBox):  # type: ignore[misc]
     changed = traitlets.Int()
 
     def __init__(self, request: ExportRequest) -> None:
-        self._lock = threading.RLock()
+        self._making, self._drawing = threading.RLock(), threading.RLock()
         self._made_for: ExportRequest | None = None
+        self._followed: Export | None = None
         self._is_waiting = self._is_given_up = False
         self.card: Card | None = None
         self.preview = ""
@@ -69,11 +86,18 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 
     @traitlets.observe("request", "export")
     def _judge(self, change: Any = None) -> None:
-        made = ""
-        if self.export is not None and self._stands(self.export, self.request):
-            made = f"This request was submitted as export {self.export.id_raw_export}."
+        made = again = ""
+        export = self.export
+        if export is not None and self._made_for == self.request:
+            number = export.id_raw_export
+            if not export.is_finished and self._followed is not export:
+                again = f"Export {number} is not followed any more; Submit follows it again."
+            elif not export.is_finished or _is_as_good_as_new(export, self.request):
+                made = f"This request was submitted as export {number}."
+            elif export.status == SUCCESS:
+                again = f"Export {number} was of this request; Submit asks for what it lacks."
         self._submit.disabled = bool(made) or not self.request.is_valid
-        self._summary.value = _summary(self.request, made)
+        self._summary.value = _summary(self.request, made or again)
 
     def submit(self) -> Export:
         """Make the export, or adopt an earlier one; the same request is not made twice.
@@ -91,10 +115,14 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         return self._make(self.request)
 
     def _make(self, request: ExportRequest) -> Export:
-        # whoever comes second, as by a double click, finds what the first has made
-        with self._lock:
-            if self.export is not None and self._stands(self.export, request):
-                return self.export
+        before = self.export
+        with self._making:
+            export = self.export
+            # whoever comes second, as by a double click, finds what the first has made
+            is_at_hand = export is not before or (export is not None and not export.is_finished)
+            if export is not None and is_at_hand and self._made_for == request:
+                self._keep_following(export)
+                return export
             try:
                 self._submit.disabled, self._is_waiting, self._is_given_up = True, True, False
                 export = client.default_client().export(request, on_wait=self._wait)
@@ -104,7 +132,8 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 raise
             finally:
                 self._cancel.disabled, self._is_waiting = True, False
-            self._made_for, self.export = request, export
+            export.take_place(_Place(export, self._show))
+            self._made_for, self._followed, self.export = request, export, export
             self._complain(None)
             self._rows.value = self.preview = ""
             self._show(export)
@@ -117,11 +146,6 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         self._cancel.disabled = False
         self._complain(f"Not sent yet, asking again in {seconds:.0f} s: {error}")
 
-    def _stands(self, export: Export, request: ExportRequest) -> bool:
-        """Whether `export` is what `request` asks for, and has not failed."""
-        failed = export.is_finished and export.status != SUCCESS
-        return self._made_for == request and not failed
-
     def _in_background(self, act: Callable[..., object], *given: Any) -> None:
         """Do what may take its time, and leave the kernel free meanwhile."""
 
@@ -133,14 +157,43 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 
         threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
 
+    def _keep_following(self, export: Export) -> None:
+        if self._followed is not export and not export.is_finished:
+            self._followed = export
+            self._complain(None)
+            self._judge()
+            self._in_background(self._follow, export)
+
     def _follow(self, export: Export) -> None:
-        pauses = export.pauses()
-        while not export.refresh().is_finished:
-            self._show(export)
-            time.sleep(next(pauses))
-        self._show(export)
+        try:
+            self._follow_to_its_end(export)
+        finally:
+            if self._followed is export:
+                self._followed = None
+            self._judge()
         if export.status == SUCCESS:
             self._show_rows(export)
+
+    def _follow_to_its_end(self, export: Export) -> None:
+        pauses, faults = export.pauses(), 0
+        while not export.is_finished and export is self.export:
+            pause = next(pauses)
+            try:
+                export.refresh(ONE_TRY)
+            except MyTrackerError as error:
+                if not passes(error):
+                    raise
+                # the export goes on meanwhile: it is asked for as long as the form stands
+                faults = min(faults + 1, _FAULTS)
+                pause = max(pause, export.api.patience.delay(error, faults))
+                number = export.id_raw_export
+                self._complain(f"Export {number} is asked for again in {pause:.0f} s: {error}")
+            else:
+                if faults:
+                    self._complain(None)
+                faults = 0
+            if not export.is_finished:
+                time.sleep(pause)
 
     def _cancel_export(self) -> None:
         if self._is_waiting:
@@ -149,10 +202,9 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         elif self.export is not None:
             self._complain(None)
             self.export.cancel()
-            self._show(self.export)
 
     def _show(self, export: Export) -> None:
-        with self._lock:
+        with self._drawing:
             if export is self.export:
                 self.card = export.card()
                 self._picture.value = self.card.html()
@@ -169,7 +221,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
             if len(frame) == _PREVIEW_ROWS
             else ("the only row" if len(frame) == 1 else f"all {len(frame)} rows")
         )
-        with self._lock:
+        with self._drawing:
             if export is self.export:
                 self.preview = self._rows.value = (
                     f'<div class="mytracker-preview"><p>A look at {count}. All of them:</p>'
@@ -183,6 +235,13 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         text = printable(f"{type(trouble).__name__}: {trouble}" if is_error else trouble or "")
         paragraph = f'<p class="mytracker-error mytracker-trouble" role="alert">{escape(text)}</p>'
         self._trouble.value = paragraph if text else ""
+
+
+def _is_as_good_as_new(export: Export, request: ExportRequest) -> bool:
+    """Whether a finished export has all rows that there will be, and its files are to be had."""
+    made = export.created_at
+    is_final = made is not None and made >= final_from(request)
+    return export.status == SUCCESS and is_final and export.has_files
 
 
 def _summary(request: ExportRequest, made: str) -> str:

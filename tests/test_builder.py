@@ -620,6 +620,80 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     assert "Not sent yet" not in texts(form)
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves next to no time between two looks at an export."""
+    monkeypatch.setattr("mytracker_nb.exports.growing", lambda: iter(lambda: 0.02, None))
+    monkeypatch.setattr("mytracker_nb.api.Patience.delay", lambda *_: 0.02)
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_an_export_is_followed_through_faults_that_pass_however_many(
+    account: Callable[..., Sandbox], quick: None, status: int
+) -> None:
+    sandbox = account()
+    sandbox.faults.add(path="/get.json", times=8, status=status)
+    form = mt.RequestBuilder(**GOOD)
+    export = form.submit()
+    until(lambda: f"Export {export.id_raw_export} is asked for again in" in texts(form))
+    until(lambda: "All of them:" in texts(form))
+    assert "asked for again" not in texts(form)
+    assert creates(sandbox) == 1
+
+
+def test_submit_follows_an_export_again_that_nobody_follows(
+    account: Callable[..., Sandbox], quick: None
+) -> None:
+    sandbox = account(seconds=600)
+    sandbox.faults.add(path="/get.json", times=1, status=403)
+    form = mt.RequestBuilder(**GOOD)
+    export = form.submit()
+    until(lambda: "is not followed any more" in texts(form))
+    until(lambda: "AccessDenied" in texts(form))
+    assert not button(form, "Submit").disabled
+    assert form.submit() is export
+    assert button(form, "Submit").disabled
+    assert "AccessDenied" not in texts(form)
+    sandbox.clock.advance(601)
+    until(lambda: "All of them:" in texts(form))
+    assert creates(sandbox) == 1
+
+
+def test_the_form_shows_what_its_export_is_asked_elsewhere(
+    account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mytracker_nb.exports.growing", lambda: iter(lambda: 600.0, None))
+    sandbox = account(seconds=600)
+    form = mt.RequestBuilder(**GOOD)
+    export = form.submit()
+    until(lambda: export.updated_at is not None)
+    sandbox.clock.advance(601)
+    assert "Success!" not in texts(form)
+    export.refresh()
+    assert "Success!" in texts(form)
+
+
+def test_days_that_still_grow_are_exported_anew(account: Callable[..., Sandbox]) -> None:
+    sandbox = account(seconds=600)
+    form = mt.RequestBuilder(**GOOD | {"dateTo": "today"})
+    first = form.submit()
+    assert form.submit() is first
+    sandbox.clock.advance(601)
+    first.refresh()
+    assert not button(form, "Submit").disabled
+    assert form.submit().id_raw_export != first.id_raw_export
+    assert creates(sandbox) == 2
+
+
+def test_an_export_whose_files_are_gone_is_made_anew(account: Callable[..., Sandbox]) -> None:
+    sandbox = account(link_seconds=-60)
+    form = mt.RequestBuilder(**GOOD)
+    first = form.submit()
+    until(lambda: first.is_finished)
+    assert form.submit().id_raw_export != first.id_raw_export
+    assert creates(sandbox) == 2
+
+
 def test_a_request_with_errors_is_not_sent(account: Callable[..., Sandbox]) -> None:
     sandbox = account()
     form = mt.RequestBuilder(event="installs")
