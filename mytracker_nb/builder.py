@@ -102,7 +102,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         plain = widgets.Layout()
         self._fields = {name: _field_for(row, plain) for name, row in PARAMETERS.items()}
         self.request = ExportRequest()
-        self._submission = Submission(self.request)
+        self._submission = Submission(self.request, self._finish)
         traitlets.dlink((self._submission, "export"), (self, "export"))
         self._submission.observe(lambda _: self._snapshot.refresh(), "changed")
         super().__init__(self._layout())
@@ -110,6 +110,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         self.add_class(self._snapshot.live)
         for field in self._fields.values():
             field.observe(self._on_field, "value")
+            field.observe(self._on_pending, "pending")
         self._fill(parameters)
 
     @property
@@ -208,6 +209,14 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if not self._applying:
             with self._applied():
                 self._from_fields()
+
+    def _on_pending(self, change: Any) -> None:
+        pending = {name: field.pending for name, field in self._fields.items() if field.pending}
+        self._submission.pending = pending
+
+    def _finish(self) -> None:
+        for field in self._fields.values():
+            field.finish()
 
     @traitlets.observe("parameters")
     def _on_parameters(self, change: Any) -> None:

@@ -83,15 +83,19 @@ class Field(widgets.VBox):  # type: ignore[misc]
         `ExportRequest` takes. None or empty where it is not given.
     given : object
         The value as it was typed or set, which is what is to be judged.
+    pending : str
+        What stands in the control and is no part of the value yet.
     """
 
     value = traitlets.Any(None, allow_none=True)
+    pending = traitlets.Unicode()
 
     def __init__(self, parameter: Parameter, plain: widgets.Layout) -> None:
         self.parameter = parameter
         self._plain = plain
         self._quiet = self._settling = False
         self.given: Any = None
+        self._said = ""
         self._notes = widgets.HTML(layout=plain)
         super().__init__([*self._controls(), self._notes])
         self.add_class("mytracker-field")
@@ -151,9 +155,22 @@ class Field(widgets.VBox):  # type: ignore[misc]
         finally:
             self._settling = False
 
+    def finish(self) -> None:
+        """Take what is pending into the value, if it is clear what is meant."""
+
     def tell(self, problems: Sequence[Problem], *, given: bool = True) -> None:
         """Show what is to be said of the value, or the help where that is nothing."""
-        text = problems_html(problems, given=given)
+        self._said = problems_html(problems, given=given)
+        self._tell()
+
+    @traitlets.observe("pending")
+    def _tell(self, change: Any = None) -> None:
+        text = self._said
+        if self.pending:
+            message, hint = f"{self.pending!r} is not added yet", "Enter or Add adds it"
+            text += problems_html(
+                [Problem(self.parameter.name, "pending", "warning", message, hint)]
+            )
         about = text or f'<p class="mytracker-help">{escape(self.parameter.help)}</p>'
         title = f'<span class="mytracker-title">{escape(self.parameter.title)}</span>'
         self._notes.value = title + about

@@ -178,11 +178,21 @@ class ManyOf(Field):
                 self._extend(picked or [self._best(word)])
         finally:
             self._is_adding = False
+        self._clear()
+
+    def _clear(self) -> None:
+        """Empty the search."""
         self._ended = []
         if self._text.value:
             with self._silence():
                 self._text.value = ""
             self._search()
+
+    def finish(self) -> None:
+        """Add the word in the search, if it names an entry."""
+        if self.pending and self._names.find(self.pending):
+            self._extend([self.pending])
+            self._clear()
 
     def _best(self, text: str) -> str:
         """What is meant by `text`: an entry of that name, else the first that it finds."""
@@ -206,6 +216,7 @@ class ManyOf(Field):
 
     def _remove(self) -> None:
         picked = set(self._chosen.index)
+        self._clear()  # it may hold what is now removed
         self.value = [value for place, value in enumerate(self._values) if place not in picked]
 
     def _move(self, step: int) -> None:
@@ -245,6 +256,8 @@ class ManyOf(Field):
         """List what the text finds, the best first; where there is none, all under headings."""
         _, word = split_unended(self._text.value)
         options: list[tuple[str, str | None]] = []
+        present = {key_of(self._names, value) for value in self._values}
+        self.pending = "" if key_of(self._names, word) in present else word
         found = self._matches(word)
         for group, entries in ({"": found} if word else by_group(found)).items():
             if group:

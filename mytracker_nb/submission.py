@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -42,10 +42,19 @@ class _Place(CardDisplay):
 class Submission(widgets.VBox):  # type: ignore[misc]
     """A button that makes the export of a request, and the export as it goes on.
 
+    Parameters
+    ----------
+    request : ExportRequest
+        What to make.
+    finish : callable
+        Called before a request is sent: it may complete it.
+
     Attributes
     ----------
     request : ExportRequest
         What to make.
+    pending : dict of str to str
+        What the form holds beside the request, by parameter.
     export : Export or None
         What was made last.
     changed : int
@@ -57,10 +66,12 @@ class Submission(widgets.VBox):  # type: ignore[misc]
     """
 
     request = traitlets.Instance(ExportRequest)
+    pending = traitlets.Dict()
     export = traitlets.Instance(Export, allow_none=True)
     changed = traitlets.Int()
 
-    def __init__(self, request: ExportRequest) -> None:
+    def __init__(self, request: ExportRequest, finish: Callable[[], None]) -> None:
+        self._finish = finish
         self._making, self._drawing = threading.RLock(), threading.RLock()
         self._made_for: ExportRequest | None = None
         self._followed: Export | None = None
@@ -69,7 +80,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         self.preview = ""
         self._summary = widgets.HTML()
         self._submit = Button(
-            lambda: self._in_background(self._make, self.request),
+            lambda: self._in_background(self._make, self._finished()),
             description="Submit",
             button_style="primary",
         )
@@ -84,7 +95,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         super().__init__([bar, self._trouble, self._picture, self._rows])
         self.request = request
 
-    @traitlets.observe("request", "export")
+    @traitlets.observe("request", "pending", "export")
     def _judge(self, change: Any = None) -> None:
         made = again = ""
         export = self.export
@@ -97,7 +108,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
             elif export.status == SUCCESS:
                 again = f"Export {number} was of this request; Submit asks for what it lacks."
         self._submit.disabled = bool(made) or not self.request.is_valid
-        self._summary.value = _summary(self.request, made or again)
+        self._summary.value = _summary(self.request, self.pending, made or again)
 
     def submit(self) -> Export:
         """Make the export, or adopt an earlier one; the same request is not made twice.
@@ -112,7 +123,11 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         MyTrackerError
             As `mytracker_nb.export`; the message is shown in the form too.
         """
-        return self._make(self.request)
+        return self._make(self._finished())
+
+    def _finished(self) -> ExportRequest:
+        self._finish()
+        return self.request
 
     def _make(self, request: ExportRequest) -> Export:
         before = self.export
@@ -244,14 +259,17 @@ def _is_as_good_as_new(export: Export, request: ExportRequest) -> bool:
     return export.status == SUCCESS and is_final and export.has_files
 
 
-def _summary(request: ExportRequest, made: str) -> str:
+def _summary(request: ExportRequest, pending: Mapping[str, str], made: str) -> str:
     """One line on where the request stands, and why it can't be sent if so."""
     errors = [problem for problem in request.problems if problem.severity == "error"]
     others = len(request.problems) - len(errors)
     more = f"; {others} more to know" if others else ""
     if not errors:
-        state = made or f"Ready to submit{more}."
-        return f'<p class="mytracker-good" role="status">{state}</p>'
+        words = ", ".join(f"{word!r} in {name}" for name, word in pending.items())
+        left = f"; not added yet: {words}" if words else ""
+        css = "mytracker-warning" if left and not made else "mytracker-good"
+        state = escape(printable(made or f"Ready to submit{more}{left}."))
+        return f'<p class="{css}" role="status">{state}</p>'
     names = {problem.parameter: problem.parameter in request.parameters for problem in errors}
     missing = [name for name, given in names.items() if not given]
     wrong = [name for name, given in names.items() if given]

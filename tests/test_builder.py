@@ -348,6 +348,36 @@ def test_entries_are_added_by_search_and_enter() -> None:
     assert form.parameters == {"idCountry": [28, 202, 188, 29]}
 
 
+def test_a_word_in_a_search_that_is_not_added_is_told_and_counted() -> None:
+    form = mt.RequestBuilder(**GOOD)
+    search = main(form, "idCountry")
+    for text in ("R", "RU", "RU,", "RU, K", "RU, Ka"):
+        search.value = text
+    assert form.parameters["idCountry"] == [188]
+    assert "&#x27;Ka&#x27; is not added yet" in texts(form.field("idCountry"))
+    assert "Ready to submit; not added yet: &#x27;Ka&#x27; in idCountry." in texts(form)
+    search.value = "RU, Ka\n"
+    assert "not added" not in texts(form)
+    main(form, "idCountry").value = "RU"  # which is there already
+    assert "not added" not in texts(form)
+
+
+def test_submit_adds_the_word_that_stands_in_a_search_where_it_names_an_entry(
+    account: Callable[..., Sandbox],
+) -> None:
+    account(seconds=600)
+    form = mt.RequestBuilder(**GOOD)
+    for text in ("R", "RU"):
+        main(form, "idCountry").value = text
+    main(form, "selectors").value = "ts"
+    export = form.submit()
+    assert export.request is not None
+    assert export.request.parameters["idCountry"] == (188,)
+    assert export.request.parameters["selectors"] == ("idDevice", "eventName")
+    assert main(form, "idCountry").value == ""
+    assert main(form, "selectors").value == "ts"
+
+
 def test_a_pasted_column_is_added_whole() -> None:
     form = mt.RequestBuilder()
     main(form, "idCountry").value = "RU\nKZ\nnowhere\nGermany"
