@@ -159,7 +159,7 @@ class MyTrackerMagics(Magics):
 
         parsed = parse_cell(line, cell, self._evaluate(local_ns))
         self._options(self.mytracker_builder, parsed.options)
-        return RequestBuilder(**parsed.parameters)
+        return RequestBuilder(**self._in_zone(parsed.parameters))
 
     @line_magic
     @magic_arguments()
@@ -228,10 +228,7 @@ class MyTrackerMagics(Magics):
                 message = f"{target!r} is no name of a variable"
                 hint = "letters, digits and _, and no digit first"
                 problems.append(Problem(f"--{name}", "bad_value", "error", message, hint))
-        parameters = parsed.parameters
-        if self.timezone:
-            parameters.setdefault("timezone", self.timezone)
-        request = ExportRequest(**parameters)
+        request = ExportRequest(**self._in_zone(parsed.parameters))
         if options.every:
             problems += _every_problems(options.every, request)
             problems += cuts.problems(request, datetime.now(timezone.utc))
@@ -243,6 +240,10 @@ class MyTrackerMagics(Magics):
             body = f"{line}\n{cell}"
             raise InvalidRequest(problems, "%%mytracker_export ", body, parsed.assignments)
         return options, request
+
+    def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters with the zone that is set for those that name none."""
+        return {"timezone": self.timezone} | parameters if self.timezone else parameters
 
     def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
         # a card that changes tells it by itself

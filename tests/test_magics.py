@@ -179,6 +179,8 @@ def test_timezone_is_for_requests_that_name_none(in_sandbox: InteractiveShell) -
     run(in_sandbox, "%config MyTrackerMagics.timezone = 'Asia/Tokyo'")
     assert run(in_sandbox, LINE)["timezone"] == "Asia/Tokyo"
     assert run(in_sandbox, f"{LINE} timezone=Europe/London")["timezone"] == "Europe/London"
+    form = run(in_sandbox, "%mytracker_builder event=installs")
+    assert form.parameters["timezone"] == "Asia/Tokyo"
 
 
 def test_no_rows(in_sandbox: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
