@@ -33,6 +33,7 @@ __all__ = [
     "text_of",
 ]
 
+_NOT_SET = object()  # of a value of None a Dropdown may show nothing at all
 _SEVERITIES = ("error", "warning", "note")
 
 
@@ -239,12 +240,14 @@ class ChoiceField(Field):
         self._list = widgets.Dropdown(
             description=self.parameter.name, layout=self._plain, options=self._options()
         )
-        self._list.observe(self._answer(lambda value: value), "value")
+        self._list.observe(
+            self._answer(lambda value: None if value is _NOT_SET else value), "value"
+        )
         return [self._list]
 
     def _options(self) -> list[tuple[str, Any]]:
         entries = self._names.values()
-        return [("not set", None), *((title(entry), int(entry.value)) for entry in entries)]
+        return [("not set", _NOT_SET), *((title(entry), int(entry.value)) for entry in entries)]
 
     def _show(self) -> None:
         entry = entry_of(self._names, self.value)

@@ -475,6 +475,18 @@ def test_a_value_that_is_in_no_list_is_shown_all_the_same() -> None:
     assert main(form, "rooted").label == "not set"
 
 
+def test_a_choice_that_is_not_made_says_so() -> None:
+    form = mt.RequestBuilder(**GOOD)
+    choices = [w for w in all_widgets(form) if type(w).__name__ == "Dropdown"]
+    assert choices
+    assert {(choice.index, choice.label) for choice in choices} == {(0, "not set")}
+    choice = main(form, "rooted")
+    choice.index = 1
+    assert form.parameters["rooted"] == choice.value
+    choice.index = 0
+    assert "rooted" not in form.parameters
+
+
 @given(
     st.lists(wishes.EVENT_NAMES, max_size=5),
     st.sampled_from(["\n", ", ", "\t"]),
