@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,7 @@ from mytracker_nb.errors import (
     QuotaExceeded,
     printable,
 )
-from mytracker_nb.pace import Pace, pace_of
+from mytracker_nb.pace import Pace, jitter, pace_of
 from mytracker_nb.signing import AuthHMAC
 
 __all__ = ["ONE_TRY", "Api", "Link", "OnWait", "Patience", "State", "passes"]
@@ -143,9 +142,9 @@ class Patience:
         come back at the same moment.
         """
         growing: float = min(60.0, 0.5 * 2.0**tries)
-        delay = growing * random.uniform(0.5, 1.0)  # noqa: S311
+        delay = growing * jitter(0.5, 1.0)
         if isinstance(error, QuotaExceeded) and error.retry_after is not None:
-            asked = error.retry_after + random.uniform(0.1, 0.5)  # noqa: S311
+            asked = error.retry_after + jitter(0.1, 0.5)
             # told once more, it is not told well; our own pace is always right
             return max(asked, delay) if tries > 1 and error.status else asked
         return delay

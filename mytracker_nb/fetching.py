@@ -5,7 +5,6 @@ Source: page ``download`` of the service's documentation.
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -22,6 +21,7 @@ from mytracker_nb.api import USER_AGENT, Link
 from mytracker_nb.credentials import is_local
 from mytracker_nb.csvgz import CorruptFile
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, printable
+from mytracker_nb.pace import jitter
 
 __all__ = ["Fetcher", "pause"]
 
@@ -295,7 +295,7 @@ def pause(faults: int, asked: float | None = None) -> None:
     if asked is not None:
         seconds = min(_LONGEST_ASKED_PAUSE, asked)
     else:
-        seconds = min(_LONGEST_PAUSE, 0.1 * 2**faults) * random.uniform(0.5, 1.0)  # noqa: S311
+        seconds = min(_LONGEST_PAUSE, 0.1 * 2**faults) * jitter(0.5, 1.0)
     time.sleep(seconds)
 
 

@@ -5,17 +5,26 @@ Source of the quotas: page ``quotas`` of the service's documentation.
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 
-__all__ = ["Pace", "growing", "pace_of"]
+__all__ = ["Pace", "growing", "jitter", "pace_of"]
 
 _REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
 _ERRORS = {60.0: 40}
 _BURST = 300.0  # seconds in which most of what may go out at once does
 _LEASE = 60.0  # seconds in which one that is followed is looked at again, at the least
+
+# of our own: what we draw in the background must not change the numbers of a seeded notebook
+_random = random.Random()  # noqa: S311
+
+
+def jitter(least: float, most: float) -> float:
+    """A number in between, so that not all come back at the same moment."""
+    return _random.uniform(least, most)
 
 
 def growing(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:

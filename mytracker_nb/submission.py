@@ -24,7 +24,7 @@ from mytracker_nb.request import ExportRequest
 __all__ = ["Submission"]
 
 _PREVIEW_ROWS = 20
-_FAULTS = 5  # in a row, up to which the pauses grow
+_FAULTS = 7  # in a row, up to which the pauses grow
 
 
 class _Place(CardDisplay):

@@ -174,6 +174,14 @@ def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
     assert no_sleep[2] > no_sleep[0] / 2, "the waits grow"
 
 
+def test_waits_leave_the_numbers_of_a_seeded_notebook_alone() -> None:
+    random.seed(1)
+    expected = random.random()
+    random.seed(1)
+    Patience().delay(mt.ConnectionFailed("lost"), 3)
+    assert random.random() == expected
+
+
 def test_the_patience_has_an_end(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     sandbox.faults.add(status=500, times=None)
