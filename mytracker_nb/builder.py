@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from html import escape
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import traitlets
@@ -30,7 +30,7 @@ from mytracker_nb.controls import (
     WordField,
     problems_html,
 )
-from mytracker_nb.errors import InvalidRequest
+from mytracker_nb.errors import InvalidRequest, Problem
 from mytracker_nb.exports import Export
 from mytracker_nb.parameters import (
     INTERVALS,
@@ -58,6 +58,15 @@ _KEEP_KEYS = (
 _URL = re.compile(
     r"""\s*['"]?(https?://|curl\s|\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$)"""
 )
+
+
+class _State(NamedTuple):
+    """What the form holds now; the traits of the same names tell of it."""
+
+    request: ExportRequest
+    problems: tuple[Problem, ...]
+    magic: str
+    parameters: dict[str, Any]
 
 
 class RequestBuilder(widgets.VBox):  # type: ignore[misc]
@@ -102,6 +111,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         plain = widgets.Layout()
         self._fields = {name: _field_for(row, plain) for name, row in PARAMETERS.items()}
         self.request = ExportRequest()
+        self._now = _State(self.request, (), "", {})
         self._submission = Submission(self.request, self._finish)
         traitlets.dlink((self._submission, "export"), (self, "export"))
         self._submission.observe(lambda _: self._snapshot.refresh(), "changed")
@@ -111,7 +121,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         for field in self._fields.values():
             field.observe(self._on_field, "value")
             field.observe(self._on_pending, "pending")
-        self._fill(parameters)
+        self.parameters = parameters
 
     @property
     def visible(self) -> tuple[str, ...]:
@@ -209,6 +219,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if not self._applying:
             with self._applied():
                 self._from_fields()
+            self._publish()
 
     def _on_pending(self, change: Any) -> None:
         pending = {name: field.pending for name, field in self._fields.items() if field.pending}
@@ -218,21 +229,35 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         for field in self._fields.values():
             field.finish()
 
-    @traitlets.observe("parameters")
-    def _on_parameters(self, change: Any) -> None:
-        if not self._applying:
-            self._fill(change.new)
-
-    @traitlets.observe("magic")
-    def _on_magic(self, change: Any) -> None:
-        if not self._applying:
+    @traitlets.validate("parameters")
+    def _take_parameters(self, proposal: Any) -> dict[str, Any]:
+        if proposal.value is not self._now.parameters:
             with self._applied():
-                self._from_text(change.new)
+                self._set_fields(proposal.value)
+                self._from_fields()
+            self._publish()
+        return self._now.parameters
+
+    @traitlets.validate("magic")
+    def _take_magic(self, proposal: Any) -> str:
+        if proposal.value != self._now.magic:
+            with self._applied():
+                self._from_text(proposal.value)
+            self._publish()
+        return self._now.magic
+
+    def _publish(self) -> None:
+        """Let all traits tell of the same state before anyone hears of a change."""
+        now = self._now
+        with self.hold_trait_notifications():
+            self.request, self.problems = now.request, now.problems
+            self.magic, self.parameters = now.magic, now.parameters
 
     def _on_text(self, change: Any) -> None:
         if not self._applying:
             with self._applied():
                 self._from_text(change.new)
+            self._publish()
 
     def _on_preset(self, change: Any) -> None:
         if self._applying or change.new in (None, _CUSTOM):
@@ -243,18 +268,13 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             for name, day in zip(_days().names, days, strict=True):
                 self._fields[name].value = day.isoformat()
             self._from_fields()
+        self._publish()
 
     def _on_fold(self, change: Any) -> None:
         self._folded.layout.display = None if change.new else "none"
         self._fold.icon = "caret-down" if change.new else "caret-right"
 
     # How it is applied.
-
-    def _fill(self, given: Mapping[str, Any]) -> None:
-        """Take the whole of `given` into the form."""
-        with self._applied():
-            self._set_fields(given)
-            self._from_fields()
 
     def _set_fields(self, given: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {}
@@ -319,11 +339,10 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             [problem for problem in problems if problem.parameter not in shown], name=True
         )
         self._text.value = text
-        self.request = self._submission.request = request
+        plain = {name: _plain(value) for name, value in given.items()}
+        self._now = _State(request, problems, text, plain)
+        self._submission.request = request
         self._show_code()
-        self.problems = problems
-        self.magic = text
-        self.parameters = {name: _plain(value) for name, value in given.items()}
         self._snapshot.refresh()
 
     def _suggest(self, event: Any) -> None:
@@ -356,7 +375,8 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if is_magic:
             return
         try:
-            code = self.request.to_python() if language == "Python" else self.request.to_curl()
+            request = self._now.request
+            code = request.to_python() if language == "Python" else request.to_curl()
             self._listing.value = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
         except InvalidRequest:
             self._listing.value = _quoted("There is nothing to send yet: the request has errors.")

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import ipywidgets
 import pytest
+import traitlets
 import wishes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,6 +222,50 @@ def test_setting_parameters_brings_them_to_their_normal_form() -> None:
     assert form.field("rooted").value == 2
     assert form.field("idCountry").value == [188, 202]
     assert list(form.parameters) == [name for name in PARAMETERS if name in form.parameters]
+
+
+@pytest.mark.parametrize("trait", ["parameters", "request", "magic", "problems"])
+def test_whoever_hears_of_a_change_sees_all_of_it_and_may_change_more(trait: str) -> None:
+    form = mt.RequestBuilder(**GOOD)
+    seen: list[bool] = []
+
+    def observer(change: Any) -> None:
+        request = mt.ExportRequest(**form.parameters)
+        is_whole = form.request == request == mt.ExportRequest.from_magic(form.magic)
+        seen.append(is_whole and form.problems == request.problems)
+        if "idApp" not in form.parameters:
+            form.parameters = {**form.parameters, "idApp": "7"}
+            assert form.request.parameters["idApp"] == (7,)
+
+    form.observe(observer, trait)
+    form.field("event").value = "nonsense"
+    form.magic = "event=installs&selectors=idDevice"
+    form.parameters = {"event": "sessions", "idCountry": "RU"}
+    assert len(seen) >= 3
+    assert all(seen)
+    assert form.parameters == {"event": "sessions", "idApp": [7], "idCountry": [188]}
+    assert "idApp     = 7" in form.magic
+
+
+def test_what_is_told_of_a_change_is_the_normal_form() -> None:
+    form = mt.RequestBuilder()
+    told: list[Any] = []
+    form.observe(lambda change: told.append(change.new), ["parameters", "magic"])
+    form.parameters = {"idCountry": "RU"}
+    form.magic = "event=installs&idApp=5"
+    assert {"idCountry": [188]} in told
+    assert {"idCountry": "RU"} not in told
+    assert "event=installs&idApp=5" not in told
+    assert form.magic in told
+
+
+def test_two_forms_can_be_linked() -> None:
+    one, other = mt.RequestBuilder(), mt.RequestBuilder()
+    traitlets.link((one, "parameters"), (other, "parameters"))
+    one.parameters = {**GOOD, "idCountry": "RU"}
+    other.field("idApp").value = "7"
+    assert one.parameters == other.parameters == {**GOOD, "idCountry": [188], "idApp": [7]}
+    assert one.request == other.request
 
 
 def test_unknown_parameters_are_told_and_not_lost() -> None:
