@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -276,7 +276,8 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
 
     # How it is applied.
 
-    def _set_fields(self, given: Mapping[str, Any]) -> None:
+    def _set_fields(self, given: Mapping[str, Any], keep: Collection[str] = ()) -> None:
+        """Bring the fields to what is given; those to `keep` lose nothing where it is silent."""
         values: dict[str, Any] = {}
         self._loose = {}
         for name, value in given.items():
@@ -288,7 +289,8 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             else:
                 values[parameter.name] = _plain(value)
         for name, field in self._fields.items():
-            field.value = values.get(name)
+            if name in values or name not in keep:
+                field.value = values.get(name)
 
     def _from_fields(self) -> None:
         """Make the request out of the fields that apply to the event."""
@@ -310,7 +312,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         else:
             request = ExportRequest.from_magic(text, _known)
             self._options = notation.parse_magic(text, _known).options
-        self._set_fields(request.parameters)
+        # the text can't speak of the filters that its event does not allow
+        shown = dict(self._shown(request.parameters.get("event")))
+        self._set_fields(request.parameters, keep=self._fields.keys() - shown.keys())
         self._apply(request, text)
 
     def _shown(self, event: Any) -> Iterator[tuple[str, Field]]:

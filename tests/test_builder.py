@@ -124,6 +124,19 @@ def test_a_filter_of_another_event_is_not_sent_and_comes_back() -> None:
     assert form.parameters["eventNameInvert"] == 1
 
 
+def test_a_filter_of_another_event_outlives_an_edit_of_the_magic() -> None:
+    form = mt.RequestBuilder(**GOOD, eventName=["level_up"])
+    form.field("event").value = "installs"
+    form.magic += "\nidApp = 5"
+    assert "eventName" not in form.parameters
+    form.field("event").value = "customEvents"
+    assert form.parameters["eventName"] == ["level_up"]
+    assert form.parameters["idApp"] == [5]
+    form.magic = form.magic.replace("eventName = level_up", "")
+    form.field("idApp").value = None
+    assert "eventName" not in form.parameters
+
+
 def test_filters_are_kept_back_from_parameters_too() -> None:
     form = mt.RequestBuilder(**GOOD | {"event": "installs"}, eventName=["level_up"])
     assert form.request.is_valid
