@@ -45,6 +45,7 @@ from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request import ExportRequest
 from mytracker_nb.snapshot import Snapshot
 from mytracker_nb.submission import Submission
+from mytracker_nb.values import Unreadable
 
 __all__ = ["RequestBuilder"]
 
@@ -283,7 +284,8 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         for name, value in given.items():
             parameter = find_parameter(name)
             if parameter is None:
-                self._loose[name] = value
+                if not _is_stray(name, value):
+                    self._loose[name] = value
             elif parameter.name in values:  # a list under both of its names
                 values[parameter.name] = [values[parameter.name], value]
             else:
@@ -436,6 +438,12 @@ def _section(parameter: Parameter) -> str:
 def _days() -> Interval:
     """The interval of days."""
     return next(pair for pair in INTERVALS if PARAMETERS[pair.start].holds is Holds.DATE)
+
+
+def _is_stray(name: str, value: Any) -> bool:
+    """Whether it is text that made no sense in a magic, and nothing to write into another."""
+    pieces = value if isinstance(value, (list, tuple)) else [value]
+    return all(isinstance(piece, Unreadable) and piece.text == name for piece in pieces)
 
 
 def _plain(value: Any) -> Any:

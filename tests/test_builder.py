@@ -301,6 +301,18 @@ def test_text_that_is_half_typed_stays_as_it_is_and_moves_the_form() -> None:
     assert form.magic.splitlines()[:2] == ["%%mytracker_export --frame df", "event     = sessions"]
 
 
+@pytest.mark.parametrize("stray", ["selec", "= 5", "--wait", "selec\nselec", "idAp"])
+def test_a_word_left_in_the_magic_is_told_and_ends_with_the_text(stray: str) -> None:
+    form = mt.RequestBuilder(**GOOD)
+    magic = form.magic
+    form.magic += f"\n{stray}"
+    assert not form.request.is_valid
+    form.field("idApp").value = "5"
+    form.field("idApp").value = None
+    assert form.magic == magic
+    assert form.request.is_valid
+
+
 def test_a_filter_that_the_magic_should_not_have_is_judged_as_it_was_written() -> None:
     form = mt.RequestBuilder()
     form.magic = "%mytracker_export event=installs eventName=x"
