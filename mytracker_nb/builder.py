@@ -6,7 +6,6 @@ parameters; what is right and what is wrong is for `ExportRequest` to say.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ from mytracker_nb.parameters import (
     Parameter,
     find_parameter,
 )
+from mytracker_nb.pasted import find_query, inserted
 from mytracker_nb.pickers import ManyOf, OneOf
 from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request import ExportRequest
@@ -55,9 +55,6 @@ _CUSTOM = "Custom"
 _KEEP_KEYS = (
     "this.closest('.mytracker-builder').addEventListener('focusin', ({ target }) => {"
     " if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true' })"
-)
-_URL = re.compile(
-    r"""\s*['"]?(https?://|curl\s|\??[\w.%\[\]]+=[^&\s]*(&[\w.%\[\]]+=[^&\s]*)+\s*$)"""
 )
 
 
@@ -257,7 +254,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
     def _on_text(self, change: Any) -> None:
         if not self._applying:
             with self._applied():
-                self._from_text(change.new)
+                self._from_text(change.new, change.old)
             self._publish()
 
     def _on_preset(self, change: Any) -> None:
@@ -303,21 +300,24 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if self._options:
             first, newline, rest = text.partition("\n")
             text = f"{' '.join([first, *self._options])}{newline}{rest}"
-        self._apply(request, text)
+        self._apply(request, text, text)
 
-    def _from_text(self, text: str) -> None:
-        """Take the request out of the text, which stays as it was written."""
-        request = ExportRequest.from_url(text) if _URL.match(text) else None
-        if request is not None and request.parameters:
+    def _from_text(self, text: str, before: str = "") -> None:
+        """Take the request out of the text, in which `before` stood until now."""
+        pasted, query = find_query(inserted(before, text)), find_query(text)
+        request = ExportRequest.from_url(query or pasted or "")
+        if request.parameters:
             self._options = []
-            text = request.to_magic()
+            magic = request.to_magic()
+            written = magic if pasted else text  # what is being typed is not written over
         else:
             request = ExportRequest.from_magic(text, _known)
             self._options = notation.parse_magic(text, _known).options
+            magic = written = text
         # the text can't speak of the filters that its event does not allow
         shown = dict(self._shown(request.parameters.get("event")))
         self._set_fields(request.parameters, keep=self._fields.keys() - shown.keys())
-        self._apply(request, text)
+        self._apply(request, magic, written)
 
     def _shown(self, event: Any) -> Iterator[tuple[str, Field]]:
         event = event if isinstance(event, str) else None
@@ -325,8 +325,8 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             if PARAMETERS[name].applies_to(event):
                 yield name, field
 
-    def _apply(self, request: ExportRequest, text: str) -> None:
-        """Show `request` and the judgement of it all over the form."""
+    def _apply(self, request: ExportRequest, magic: str, written: str) -> None:
+        """Show `request` and the judgement of it all over the form, and as text what is written."""
         given, problems = request.parameters, request.problems
         shown = dict(self._shown(given.get("event")))
         for name, field in self._fields.items():
@@ -344,9 +344,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         self._others.value = problems_html(
             [problem for problem in problems if problem.parameter not in shown], name=True
         )
-        self._text.value = text
+        self._text.value = written
         plain = {name: _plain(value) for name, value in given.items()}
-        self._now = _State(request, problems, text, plain)
+        self._now = _State(request, problems, magic, plain)
         self._submission.request = request
         self._show_code()
         self._snapshot.refresh()

@@ -1,14 +1,21 @@
-"""Columns and lists as people paste and type them."""
+"""What people paste and type: columns, lists, and the service's own URL."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 
-__all__ = ["join_column", "split_column", "split_unended"]
+__all__ = ["find_query", "inserted", "join_column", "split_column", "split_unended"]
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"[^\S\n\t]*(?=[,\t\n]|$)|([^,\t\r\n]+)')
 _NEEDS_QUOTES = re.compile(r'[,\t\r\n"]|^\s|\s$|^$')
+_NAME = r"[\w.%\[\]]+="
+# a value may hold spaces, but what looks like a parameter after one belongs to a magic
+_PAIR = rf"{_NAME}[^&\s]*(?:[^\S\n]+(?!{_NAME})[^&\s]*)*"
+_QUERY = re.compile(rf"https?://.*|[\w.:-]+/[\w./-]*\?{_PAIR}(?:&{_PAIR})*|\??{_PAIR}(?:&{_PAIR})+")
+_BEFORE = re.compile(r"\s*(?:%%?mytracker_export)?\s*(?:(?:GET|POST)\s+)?")
+_BETWEEN_PAIRS = re.compile(r"(?<!\s)\s+(?=&)|(?<=[&?])\s+")
 _UNENDED = re.compile(r"[^,\t\n]*\Z")
 
 
@@ -36,3 +43,28 @@ def join_column(values: Iterable[str], separator: str) -> str:
 def split_unended(text: str) -> tuple[list[str], str]:
     """The values that something follows, and the text of the last, which may go on."""
     return split_column(_UNENDED.sub("", text)), _UNENDED.findall(text)[0].strip()
+
+
+def find_query(text: str) -> str | None:
+    """The service's own URL, its query string, or a curl command, if `text` is one.
+
+    It may stand after the name of the magic or that of the HTTP method, in quotes, and with line
+    breaks between its parameters.
+    """
+    rest = text[_BEFORE.match(text).end() :]  # type: ignore[union-attr]
+    if re.match(r"curl(\.exe)?\s", rest):
+        return rest
+    query = _BETWEEN_PAIRS.sub("", rest.strip("\"'`<> \t\r\n"))
+    return query if _QUERY.fullmatch(query) else None
+
+
+def inserted(before: str, after: str) -> str:
+    """What stands in the text `after` and was not there `before`."""
+    start = _in_common(before, after)
+    end = _in_common(before[start:][::-1], after[start:][::-1])
+    return after[start : len(after) - end]
+
+
+def _in_common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -322,6 +322,11 @@ def test_a_filter_that_the_magic_should_not_have_is_judged_as_it_was_written() -
     assert form.parameters["eventName"] == ["x"]
 
 
+def main_text(form: Any) -> Any:
+    """The box of the code."""
+    return next(w for w in all_widgets(form) if getattr(w, "description", None) == "magic")
+
+
 QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=2026-11-02&idApp[]=1"
 
 
@@ -334,6 +339,13 @@ QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=20
         f"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
         f'"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}"',
         f"curl -X POST 'https://tracker.my.com/api' \\\n --data '{QUERY}'",
+        f"%%mytracker_exporthttps://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        f"%%mytracker_export\nhttps://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        f"POST https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        f"'https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}'\n",
+        f"tracker.my.com/api/raw/v1/export/create.json?{QUERY}",
+        "https://tracker.my.com/api?\n  " + QUERY.replace("&", "\n  &"),
+        QUERY.replace("&", "&\n"),
     ],
 )
 def test_the_service_s_own_url_moves_the_form_and_becomes_magic(text: str) -> None:
@@ -342,6 +354,48 @@ def test_the_service_s_own_url_moves_the_form_and_becomes_magic(text: str) -> No
     assert form.field("selectors").value == ["idDevice", "tsEvent"]
     assert form.field("idApp").value == [1]
     assert form.magic.startswith("%%mytracker_export\nevent     = installs\n")
+
+
+def test_a_url_is_pasted_into_what_stands_in_the_code_box() -> None:
+    form = mt.RequestBuilder(event="sessions")
+    box = main_text(form)
+    box.value += f"\nhttps://tracker.my.com/api/raw/v1/export/create.json?{QUERY}"
+    assert box.value == form.magic
+    assert (
+        form.parameters
+        == mt.RequestBuilder(**mt.ExportRequest.from_url(QUERY).parameters).parameters
+    )
+    form.magic = "event=customEvents&eventName[]=level up&idApp=1"
+    assert form.parameters["eventName"] == ["level up"]
+
+
+def test_a_query_that_is_typed_is_understood_and_not_written_over() -> None:
+    form = mt.RequestBuilder()
+    box = main_text(form)
+    text = "event=installs&idApp=55&idCountry=188"
+    for end in range(1, len(text) + 1):
+        box.value = text[:end]
+        assert box.value == text[:end]
+    assert form.parameters == {"event": "installs", "idApp": [55], "idCountry": [188]}
+    assert mt.ExportRequest.from_magic(form.magic) == form.request
+    form.field("idApp").value = None
+    assert box.value == form.magic
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event=installs eventName='a&b=c'",
+        "%%mytracker_export\nevent = installs\neventName = a&b=c",
+        "%mytracker_export event=installs idApp=5",
+        "a=1&" * 5000 + "a=b c=d",
+    ],
+)
+def test_a_magic_is_not_taken_for_a_query(text: str) -> None:
+    form = mt.RequestBuilder()
+    form.magic = text
+    assert form.magic == text
+    assert form.request == mt.ExportRequest.from_magic(text)
 
 
 def test_names_of_the_notebook_are_known_and_expressions_are_not_run(shell: Any) -> None:
