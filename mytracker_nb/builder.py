@@ -51,11 +51,30 @@ __all__ = ["RequestBuilder"]
 
 _CUSTOM = "Custom"
 # Where no text is edited, JupyterLab takes arrows, Enter and letters for its own: D struck twice in
-# a list would delete the cell. The attribute tells it to leave them to the control.
-_KEEP_KEYS = (
-    "this.closest('.mytracker-builder').addEventListener('focusin', ({ target }) => {"
-    " if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true' })"
-)
+# a list would delete the cell. An attribute tells it to leave them to the control. And for what a
+# screen reader is to be told of the state of a control ipywidgets has no traits.
+_IN_THE_BROWSER = """
+const form = this.closest('.mytracker-builder');
+form.addEventListener('focusin', ({ target }) => {
+  if (target.matches('select, button')) target.dataset.lmSuppressShortcuts = 'true';
+});
+const tell = () => {
+  for (const button of form.querySelectorAll('.widget-toggle-button')) {
+    const state = button.matches('.mytracker-fold') ? 'aria-expanded' : 'aria-pressed';
+    button.setAttribute(state, button.matches('.mod-active'));
+  }
+  for (const field of form.querySelectorAll('.mytracker-field')) {
+    const control = field.querySelector('input, select, textarea');
+    const notes = field.querySelector(':scope > .widget-html');
+    notes.id ||= `mytracker-${Math.random().toString(36).slice(2)}`;
+    control.setAttribute('aria-describedby', notes.id);
+    control.setAttribute('aria-invalid', notes.querySelector('.mytracker-error') !== null);
+  }
+};
+const changes = { subtree: true, childList: true, attributeFilter: ['class'] };
+new MutationObserver(tell).observe(form, changes);
+tell();
+"""
 
 
 class _State(NamedTuple):
@@ -170,16 +189,17 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             options=[*(preset.title for preset in PRESETS), _CUSTOM],
             value=None,
             description="Days",
+            tooltip="Days that end about today",
         )
         self._presets.observe(self._on_preset, "value")
         self._words = widgets.HTML()
-        self._fold = widgets.ToggleButton(icon="caret-right")
+        self._fold = widgets.ToggleButton(icon="caret-right", tooltip="Filters that few need")
         self._folded = _grid(inside["rare"])
         self._folded.layout.display = "none"
         self._fold.observe(self._on_fold, "value")
         self._fold.add_class("mytracker-fold")
         return [
-            widgets.HTML(f'<style onload="{_KEEP_KEYS}">{_css()}</style>'),
+            widgets.HTML(f'<style onload="{_IN_THE_BROWSER}">{_css()}</style>'),
             _part("", *inside["what"]),
             _part(
                 "Interval", self._presets, rows[0], self._words, _caption("Or exact times"), rows[1]
@@ -192,7 +212,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
 
     def _code(self) -> list[widgets.Widget]:
         self._language = widgets.ToggleButtons(
-            options=["Magic", "Python", "curl"], description="Code as"
+            options=["Magic", "Python", "curl"],
+            description="Code as",
+            tooltip="How the request is written below",
         )
         self._language.observe(lambda _: self._show_code(), "value")
         self._text = widgets.Textarea(description="magic", rows=8)

@@ -213,7 +213,9 @@ class DayField(Field):
     """A date."""
 
     def _controls(self) -> Sequence[widgets.Widget]:
-        self._picker = widgets.DatePicker(description=self.parameter.name, layout=self._plain)
+        self._picker = widgets.DatePicker(
+            description=self.parameter.name, layout=self._plain, tooltip=self.parameter.help
+        )
         self._picker.observe(self._answer(lambda day: day and day.isoformat()), "value")
         return [self._picker]
 

@@ -110,8 +110,8 @@ class ManyOf(Field):
         self._sets = widgets.HBox(layout=self._plain)
         self._sets.add_class("mytracker-buttons")
         self._search()
-        add = self._button("Add", f"Add to {what}", self._add)
-        change = [self._button("Remove", f"Remove from {what}", self._remove)]
+        add = self._button(f"Add to {what}", "Add what is picked above", self._add)
+        change = [self._button(f"Remove from {what}", "Remove what is picked above", self._remove)]
         if not self.parameter.filters:  # in a filter the order means nothing
             change += [
                 self._button("Up", "Move up", lambda: self._move(-1)),

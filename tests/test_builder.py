@@ -35,6 +35,9 @@ GOOD: dict[str, Any] = {
 }
 
 
+ADD = {"selectors": "Add to Columns", "idCountry": "Add to Countries"}
+
+
 def table(event: str | None) -> tuple[str, ...]:
     """What the table says is to be shown for an event."""
     return tuple(name for name, row in PARAMETERS.items() if row.applies_to(event))
@@ -82,6 +85,15 @@ def test_every_field_is_labelled_by_its_name_and_tells_title_and_help() -> None:
         labels = [getattr(widget, "description", None) for widget in inside]
         assert labels.count(name) == 1
         assert row.title in texts(form.field(name))
+
+
+def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() -> None:
+    inside = all_widgets(mt.RequestBuilder(event="customEvents"))
+    names = [w.description for w in inside if type(w).__name__ == "Button"]
+    assert len(set(names)) == len(names)
+    # of a tooltip of None these make the text "null"
+    kinds = ("ToggleButton", "ToggleButtons", "DatePicker")
+    assert all(w.tooltip for w in inside if type(w).__name__ in kinds)
 
 
 @pytest.mark.parametrize(
@@ -517,7 +529,7 @@ def test_columns_are_added_moved_and_removed() -> None:
     found, chosen = (w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
     assert "idDevice" not in [value for _, value in found.options]
     found.value = ("dpi", "waid")
-    button(field, "Add").click()
+    button(field, ADD[field.parameter.name]).click()
     assert form.parameters["selectors"] == ["idDevice", "tsEvent", "dpi", "waid"]
     chosen.index = (2, 3)
     button(field, "Up").click()
@@ -528,7 +540,7 @@ def test_columns_are_added_moved_and_removed() -> None:
     assert form.parameters["selectors"] == ["dpi", "waid", "idDevice", "tsEvent"]
     button(field, "Down").click()
     assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
-    button(field, "Remove").click()
+    button(field, "Remove from Columns").click()
     assert form.parameters["selectors"] == ["idDevice", "tsEvent"]
 
 
@@ -536,7 +548,7 @@ def test_a_click_waits_for_what_was_changed_before_it() -> None:
     form = mt.RequestBuilder()
     field = form.field("idCountry")
     found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    add = button(field, "Add")
+    add = button(field, ADD[field.parameter.name])
     found.index = (0,)
     add._handle_custom_msg({"event": "click"}, [])
     assert form.parameters == {}
@@ -552,10 +564,10 @@ def test_what_is_added_stays_in_the_list_so_that_no_other_takes_its_place() -> N
     found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
     before = found.options
     found.index = (0,)
-    button(field, "Add").click()
+    button(field, ADD[field.parameter.name]).click()
     assert found.options == before
     found.index = (1,)
-    button(field, "Add").click()
+    button(field, ADD[field.parameter.name]).click()
     assert form.field("idCountry").value == [int(value) for _, value in before[:2]]
     main(form, "idCountry").value = before[0][0].partition(" ")[0]
     assert before[0][1] not in [value for _, value in found.options]
@@ -579,7 +591,7 @@ def test_a_heading_in_a_list_is_nothing_to_add() -> None:
     found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
     assert found.options[0][1] is None
     found.index = (0,)
-    button(field, "Add").click()
+    button(field, ADD[field.parameter.name]).click()
     assert form.parameters == {}
 
 

@@ -190,7 +190,7 @@ def test_an_export_by_keyboard_alone(form: Form) -> None:
     form.tab_to("Columns to add")
     keyboard.press("ArrowDown")
     keyboard.press("ArrowDown")
-    form.tab_to("Add")
+    form.tab_to("Add to Columns")
     keyboard.press("Enter")
     form.tab_to("eventName")
     form.type("level_up")
@@ -213,10 +213,24 @@ def test_a_problem_comes_and_goes_as_one_types(form: Form) -> None:
     root.get_by_text("'x' is not an id").wait_for()
     assert "to be corrected: idApp" in root.inner_text()
     assert form.button("Submit").is_disabled()
+    expect(form.field("idApp")).to_have_attribute("aria-invalid", "true")
+    expect(form.field("idApp")).to_have_accessible_description(re.compile("'x' is not an id"))
     form.page.keyboard.press("Backspace")
     form.type("13")
     root.get_by_text("'x' is not an id").wait_for(state="detached")
     assert form.field("idApp").input_value() == "12, 13"
+    expect(form.field("idApp")).to_have_attribute("aria-invalid", "false")
+
+
+def test_what_is_open_and_what_is_chosen_is_told_to_a_screen_reader(form: Form) -> None:
+    fold = form.root.get_by_role("button", name=re.compile("More filters"))
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    fold.click()
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    form.button("curl").click()
+    expect(form.button("curl")).to_have_attribute("aria-pressed", "true")
+    expect(form.button("Magic")).to_have_attribute("aria-pressed", "false")
+    form.button("Magic").click()
 
 
 def test_filters_go_and_come_back_with_the_event(form: Form) -> None:
