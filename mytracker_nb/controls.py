@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 import ipywidgets as widgets
 import traitlets
 
+from mytracker_nb.buttons import Button
 from mytracker_nb.errors import Problem, printable
 from mytracker_nb.lookup import entry_of, title
 from mytracker_nb.parameters import Holds, Parameter
@@ -210,20 +212,32 @@ class WordField(TextField):
 
 
 class DayField(Field):
-    """A date."""
+    """A date; what is none can be cleared."""
 
     def _controls(self) -> Sequence[widgets.Widget]:
         self._picker = widgets.DatePicker(
             description=self.parameter.name, layout=self._plain, tooltip=self.parameter.help
         )
         self._picker.observe(self._answer(lambda day: day and day.isoformat()), "value")
-        return [self._picker]
+        # a picker that shows no day can't be emptied
+        self._clear = Button(
+            self._forget,
+            tooltip=f"Empty {self.parameter.name}",
+            layout=widgets.Layout(display="none"),
+        )
+        return [self._picker, self._clear]
+
+    def _forget(self) -> None:
+        self.value = None
 
     def _show(self) -> None:
         try:
             self._picker.value = date.fromisoformat(self.value)
         except (TypeError, ValueError):
             self._picker.value = None
+        is_other = bool(self._values) and self._picker.value is None
+        self._clear.layout.display = None if is_other else "none"
+        self._clear.description = f"Clear {shorten(self._words, 40)}" if is_other else ""
 
     def settle(self, value: Any) -> None:
         """Take the normal form of the value and show it."""

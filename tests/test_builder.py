@@ -89,7 +89,8 @@ def test_every_field_is_labelled_by_its_name_and_tells_title_and_help() -> None:
 
 def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() -> None:
     inside = all_widgets(mt.RequestBuilder(event="customEvents"))
-    names = [w.description for w in inside if type(w).__name__ == "Button"]
+    shown = (w for w in inside if type(w).__name__ == "Button" and w.layout.display != "none")
+    names = [w.description for w in shown]
     assert len(set(names)) == len(names)
     # of a tooltip of None these make the text "null"
     kinds = ("ToggleButton", "ToggleButtons", "DatePicker")
@@ -621,6 +622,18 @@ def test_a_choice_that_is_not_made_says_so() -> None:
     assert form.parameters["rooted"] == choice.value
     choice.index = 0
     assert "rooted" not in form.parameters
+
+
+def test_a_day_that_cannot_be_read_is_shown_and_cleared() -> None:
+    form = mt.RequestBuilder(**GOOD | {"dateFrom": "soon"})
+    clear = button(form.field("dateFrom"), "Clear soon")
+    assert clear.layout.display is None
+    clear.click()
+    assert "dateFrom" not in form.parameters
+    assert clear.layout.display == "none"
+    main(form, "dateFrom").value = datetime(2026, 11, 1).date()
+    assert form.parameters["dateFrom"] == "2026-11-01"
+    assert clear.layout.display == "none"
 
 
 @given(
