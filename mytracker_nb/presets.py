@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.dictionaries import Entry, selectors
+from mytracker_nb.dictionaries import Entry, dictionary, selectors
 from mytracker_nb.parameters import INTERVALS, PARAMETERS, Holds, Interval
 
 __all__ = ["PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
@@ -131,11 +131,12 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
     """Columns to start an export of `event` with, by a title.
 
     They are drawn from what real requests are known to have used; columns that slow an export are
-    left out.
+    left out. What suits an event of devices suits the same event of users.
     """
+    events = {event, _of_devices(event)}
     known = [selector for selector in selectors().values() if not selector.slows_export]
     common = [selector for selector in known if len(selector.seen_with) >= _MANY_EVENTS]
-    seen = [selector for selector in known if event in selector.seen_with]
+    seen = [selector for selector in known if events & selector.seen_with]
     of_event = [*common, *(selector for selector in seen if selector.group == "event")]
     sets = {"Who and when": common, "The event itself": of_event, "Usual with this event": seen}
     result: dict[str, tuple[str, ...]] = {}
@@ -145,6 +146,12 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
         if 0 < len(names) <= _FEW_COLUMNS and names not in result.values():
             result[title] = names
     return result
+
+
+def _of_devices(event: str | None) -> str | None:
+    """The event of devices that an event of users counts by user, if `event` is one."""
+    folded = {name.casefold(): name for name in dictionary("event")}
+    return folded.get((event or "").casefold().removeprefix("user"))
 
 
 def by_group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -710,6 +710,12 @@ def test_starting_sets_hold_known_columns_once(event: str | None) -> None:
         assert set(names) <= set(dictionary("selector"))
 
 
+@pytest.mark.parametrize("event", ["customEvents", "sessions"])
+def test_an_event_of_users_starts_with_what_suits_that_of_devices(event: str) -> None:
+    assert "The event itself" in starting_sets(event)
+    assert starting_sets(f"user{event[0].upper()}{event[1:]}") == starting_sets(event)
+
+
 # What is submitted.
 
 
