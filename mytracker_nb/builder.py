@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 import traitlets
 
-from mytracker_nb import notation
+from mytracker_nb import credentials, notation
 from mytracker_nb.card import Card
 from mytracker_nb.controls import (
     ChoiceField,
@@ -29,7 +29,7 @@ from mytracker_nb.controls import (
     WordField,
     problems_html,
 )
-from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.errors import CredentialsMissing, InvalidRequest, Problem
 from mytracker_nb.exports import Export
 from mytracker_nb.parameters import (
     INTERVALS,
@@ -404,7 +404,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
             return
         try:
             request = self._now.request
-            code = request.to_python() if language == "Python" else request.to_curl()
+            code = request.to_python() if language == "Python" else request.to_curl(_service())
             self._listing.value = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
         except InvalidRequest:
             self._listing.value = _quoted("There is nothing to send yet: the request has errors.")
@@ -502,6 +502,14 @@ def _css() -> str:
 def _shell() -> Any:
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
+
+
+def _service() -> str:
+    """The address of the service that a request would go to."""
+    try:
+        return credentials.find().base_url
+    except CredentialsMissing:
+        return credentials.SERVICE_URL
 
 
 def _known(expression: str) -> Any:

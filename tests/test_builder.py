@@ -764,6 +764,20 @@ def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
     assert creates(sandbox) == 1
 
 
+def test_the_curl_command_goes_where_submit_goes(
+    no_account: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = mt.RequestBuilder(**GOOD)
+    languages = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Code as")
+    languages.value = "curl"
+    assert "https://tracker.my.com/api" in texts(form)
+    monkeypatch.setenv("MYTRACKER_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", "1")
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", "k")
+    form.field("idApp").value = "7"
+    assert "http://127.0.0.1:1/api" in texts(form)
+
+
 def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> None:
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
