@@ -229,7 +229,9 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 
     def _show_rows(self, export: Export) -> None:
         frame = export.data().head(_PREVIEW_ROWS)
-        table = frame.to_html(index=False, border=0, na_rep="", max_rows=None)
+        # na_rep is not for the missing values of all types
+        frame = frame.astype(object).where(frame.notna(), "")
+        table = frame.to_html(index=False, border=0, max_rows=None)
         load = f"df = mt.Client().attach({export.id_raw_export}).to_pandas()"
         count = (
             f"the first {len(frame)} rows"

@@ -764,6 +764,15 @@ def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
     assert creates(sandbox) == 1
 
 
+def test_a_missing_value_is_an_empty_cell_of_the_preview(account: Callable[..., Sandbox]) -> None:
+    account()
+    form = mt.RequestBuilder(**GOOD | {"event": "installs", "selectors": ["idAd", "idPartner"]})
+    form.submit()
+    until(lambda: "All of them:" in texts(form))
+    assert "<td></td>" in texts(form)
+    assert "NA" not in texts(form)
+
+
 def test_the_curl_command_goes_where_submit_goes(
     no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
