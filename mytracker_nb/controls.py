@@ -237,7 +237,7 @@ class DayField(Field):
             self._picker.value = None
         is_other = bool(self._values) and self._picker.value is None
         self._clear.layout.display = None if is_other else "none"
-        self._clear.description = f"Clear {shorten(self._words, 40)}" if is_other else ""
+        self._clear.description = f"Clear {shorten(self._words, 40)!r}" if is_other else ""
 
     def settle(self, value: Any) -> None:
         """Take the normal form of the value and show it."""

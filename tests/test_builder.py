@@ -626,7 +626,7 @@ def test_a_choice_that_is_not_made_says_so() -> None:
 
 def test_a_day_that_cannot_be_read_is_shown_and_cleared() -> None:
     form = mt.RequestBuilder(**GOOD | {"dateFrom": "soon"})
-    clear = button(form.field("dateFrom"), "Clear soon")
+    clear = button(form.field("dateFrom"), "Clear 'soon'")
     assert clear.layout.display is None
     clear.click()
     assert "dateFrom" not in form.parameters
