@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import io
+import socket
+import struct
+import threading
+import time
+from urllib.parse import urlsplit
 
 import pytest
 from bare import INSTALLS, RAW, cancel, create, created, data, detail, get, links, send
+
+from mytracker_nb.signing import AuthHMAC
 
 NOT_FOUND = {
     "code": 404,
@@ -208,6 +216,24 @@ def test_other_files_are_not_found(sandbox):
         link.rpartition("/")[0] + "/²",
     ):
         assert send(sandbox, "GET", wrong).status_code == 404
+
+
+def test_a_client_that_goes_away_leaves_no_file_open(start_sandbox):
+    sandbox = start_sandbox(scale=300, files=1)
+    link = urlsplit(links(sandbox, created(sandbox))[0])
+    signed = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header(link.geturl())
+    lines = [f"GET {link.path} HTTP/1.1", f"Host: {link.netloc}"]
+    lines += [f"{name}: {value}" for name, value in signed.items()]
+    for _ in range(3):
+        with socket.create_connection((link.hostname, link.port)) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            # closed like this, with much to come, it is reset
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sandbox.stop()
+    while any(thread.name.startswith("Thread-") for thread in threading.enumerate()):
+        time.sleep(0.01)
+    gc.collect()
 
 
 def test_files_can_be_on_another_host(start_sandbox):

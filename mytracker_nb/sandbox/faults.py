@@ -175,7 +175,6 @@ def _changed(answer: Response, fault: Fault) -> Response:
     answer.direct_passthrough = False
     body = b"".join(answer.iter_encoded())
     answer.close()  # of the file behind it, which the new body takes the place of
-    answer.close()
     if fault.data:
         content = json.loads(body)
         data = {**(content["data"] or {}), **fault.data}

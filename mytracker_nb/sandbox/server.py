@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import weakref
+from collections.abc import Iterable, Iterator
 from threading import Thread
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,26 @@ from mytracker_nb.sandbox_directory import Directory
 __all__ = ["Sandbox"]
 
 _HOST = "127.0.0.1"
+
+
+class _Body:
+    """The body of an answer, closed at the latest when it is let go of.
+
+    Werkzeug leaves it open where the client has gone away in the middle of it.
+    """
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks: Iterable[bytes] | None = blocks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._blocks or ())
+
+    def close(self) -> None:
+        blocks, self._blocks = self._blocks, None
+        if blocks is not None and hasattr(blocks, "close"):
+            blocks.close()
+
+    __del__ = close
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -82,8 +103,13 @@ class Sandbox:
         self._clean_up = weakref.finalize(self, directory.remove)
         self.exports = Exports(config, self.clock, self.directory)
         app = application(config, self.clock, self.exports, self.secret_key, self._storage)
-        self.faults = Faults(app)
-        self._server = _Server(_HOST, config.port, self.faults, _QuietHandler)
+        self.faults = faults = Faults(app)
+        self._server = _Server(
+            _HOST,
+            config.port,
+            lambda environ, start: _Body(faults(environ, start)),
+            _QuietHandler,
+        )
         directory.announce(self._server.port)
         self.base_url = f"http://{_HOST}:{self._server.port}"
         # looks twenty times a second whether it is to end
