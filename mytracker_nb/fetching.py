@@ -23,7 +23,7 @@ from mytracker_nb.csvgz import CorruptFile
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, printable
 from mytracker_nb.pace import jitter
 
-__all__ = ["Fetcher", "pause"]
+__all__ = ["Fetcher", "as_sent", "pause"]
 
 _BLOCK = 256 << 10
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
@@ -123,6 +123,12 @@ class Fetcher:
                             on_bytes(place.done, place.size)
                         yield block
                 return
+            except ValueError:  # those of requests too
+                raise FileError(
+                    f"{name}: its link is not an address that can be fetched "
+                    f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
+                    file=name,
+                ) from None
             except (_Fault, requests.RequestException) as fault:
                 faults = 1 if place.done > before else faults + 1
                 if faults > self.faults:
@@ -132,16 +138,11 @@ class Fetcher:
                         file=name,
                     ) from None
                 pause(faults, fault.delay if isinstance(fault, _Fault) else None)
-            except ValueError:
-                raise FileError(
-                    f"{name}: its link is not an address that can be fetched "
-                    f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
-                    file=name,
-                ) from None
 
     def _answer(self, link: Link, place: _Place) -> requests.Response:
         """An answer with the bytes from `place` on, or from the start."""
-        url = link.url
+        url = as_sent(link.url)
+        origin = _origin(url)
         sign: Callable[[str], Mapping[str, str]] | None = self.sign
         for _ in range(_REDIRECTS + 1):
             if urlsplit(url).scheme != "https" and not is_local(url):
@@ -163,11 +164,10 @@ class Fetcher:
             if not response.is_redirect:
                 break
             response.close()
-            there = urljoin(url, response.headers["Location"])
-            if _origin(there) != _origin(link.url):
+            url = as_sent(urljoin(url, response.headers["Location"]))
+            if _origin(url) != origin:
                 # A signature is for the host that the service named, and for none it points to.
                 sign = None
-            url = there
         else:
             raise FileError(
                 f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
@@ -305,6 +305,20 @@ def _integer(text: str | None) -> int | None:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isdecimal() else None
+
+
+def as_sent(url: str) -> str:
+    """`url` in the form that requests sends it in.
+
+    Only that may be judged: where a backslash stands before an ``@``, requests and `urlsplit` each
+    see another host.
+
+    Raises
+    ------
+    ValueError
+        If it is no address that can be fetched.
+    """
+    return requests.Request("GET", url).prepare().url or url
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -20,7 +20,7 @@ import requests
 from mytracker_nb.api import Link
 from mytracker_nb.csvgz import CorruptFile, Limits, inflate, read_through
 from mytracker_nb.errors import FileError
-from mytracker_nb.fetching import Fetcher, pause
+from mytracker_nb.fetching import Fetcher, as_sent, pause
 from mytracker_nb.filecache import FileCache
 from mytracker_nb.parallel import run_all, until
 
@@ -297,7 +297,7 @@ class RemoteFile:
 
         Where the file is kept is told too, for a process on this machine.
         """
-        url = requests.Request("GET", self.link.url).prepare().url or self.link.url
+        url = as_sent(self.link.url)
         kept = {"kept": str(self.kept)} if self.is_kept else {}
         return {"url": url, "name": self.name, **kept, **self.fetcher.sign(url)}
 

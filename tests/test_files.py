@@ -336,6 +336,29 @@ def test_only_https_leaves_this_machine(server, tmp_path, where):
         fetch(f"{server.base}/here", tmp_path)
 
 
+def test_a_host_is_the_one_that_is_asked_whatever_else_an_address_looks_like(server, tmp_path):
+    port = server.server_port
+    with pytest.raises(mt.FileError, match=r"not https .*nothing was sent"):
+        fetch(f"http://example.test:{port}\\@127.0.0.1:{port}/here", tmp_path)
+    assert server.seen == []
+
+    path = f"@127.0.0.1:{port}/far"
+    server.answers = {
+        "/here": (302, {"Location": f"{server.other}\\{path}"}, b""),
+        f"/%5C{path}": (200, {}, FILE),
+    }
+    assert fetch(f"{server.base}/here", tmp_path) == FILE
+    signed = [(host, "Authorization" in headers) for host, headers in server.seen]
+    assert signed == [("127.0.0.1", True), ("localhost", False)]
+
+
+@pytest.mark.parametrize("where", ["", "https://", "https://[oops/a", "https://a b/"])
+def test_a_link_that_is_no_address_is_told_at_once(tmp_path, no_pauses, where):
+    with pytest.raises(mt.FileError, match="not an address"):
+        fetch(where, tmp_path)
+    assert no_pauses == []
+
+
 def test_redirects_end(server, tmp_path):
     server.answers = {"/here": (302, {"Location": "/here"}, b"")}
     with pytest.raises(mt.FileError, match="redirects"):
