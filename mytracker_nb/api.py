@@ -70,13 +70,17 @@ class Link:
     expires: datetime | None
 
     @property
-    def name(self) -> str:
-        """What the file is called: the last part of the path, never a path itself."""
+    def path(self) -> str:
+        """The path in the URL, as it stands there."""
         try:
-            path = urlsplit(self.url).path
+            return urlsplit(self.url).path
         except ValueError:  # no URL at all: fetching it will tell
             return ""
-        return unquote(path).rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """What the file is called: the last part of the path, never a path itself."""
+        return unquote(self.path).rpartition("/")[2]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
@@ -366,14 +365,21 @@ def remote_files(
 
 
 def _different(names: Sequence[str], links: Sequence[Link]) -> list[str]:
-    """The names, those that stand twice with a digest of their link's path."""
-    times = Counter(name.lower() for name in names)
-    return [
-        f"{hashlib.sha256(urlsplit(link.url).path.encode()).hexdigest()[:8]}-{name}"
-        if times[name.lower()] > 1
-        else name
-        for name, link in zip(names, links, strict=True)
+    """The names, those that stand twice with a digest of their link's path, else their place.
+
+    The path stays when the files are asked for again, in whatever order; a query may not, as what
+    signs it may be in it.
+    """
+    digests = [
+        hashlib.sha256(link.path.encode("utf-8", "replace")).hexdigest()[:8] for link in links
     ]
+    for marks in (digests, range(1, len(links) + 1)):
+        times = Counter(name.lower() for name in names)
+        names = [
+            f"{mark}-{name}" if times[name.lower()] > 1 else name
+            for mark, name in zip(marks, names, strict=True)
+        ]
+    return list(names)
 
 
 def _safe_name(name: str) -> str:

@@ -420,6 +420,20 @@ def test_long_names_are_cut_and_equal_ones_told_apart():
     assert [file.name for file in turned][::-1] == names
 
 
+def test_links_that_differ_in_their_query_are_different_files(server, tmp_path):
+    server.answers = {"/get": (200, {}, FILE)}
+    urls = [f"{server.base}/get?file={number}" for number in range(3)]
+    fetcher = Fetcher(requests.Session(), AuthHMAC(7, KEY).header)
+    files = remote_files([Link(url, None) for url in urls], fetcher)
+    assert len({file.name.lower() for file in files}) == 3
+    assert len(set(download(files, tmp_path))) == 3
+    no_links = [Link("http://[oops", None), Link("http://[oops", None), Link("\ud800", None)]
+    assert len({file.name for file in remote_files(no_links, fetcher)}) == 3
+    # what signs a query is another one each time
+    again = remote_files([Link(f"{url}&sign=1", None) for url in urls], fetcher)
+    assert [file.name for file in again] == [file.name for file in files]
+
+
 # -- tickets --------------------------------------------------------------------------------------
 
 
