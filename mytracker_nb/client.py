@@ -199,6 +199,7 @@ class Client:
     ) -> Export:
         if fresh:
             return self._send(request, self.journal.ask(request), on_wait, patience)
+        seen = -1
         while True:
             earlier = self.journal.earlier(request)
             if any(entry.status == ASKED for entry in earlier):
@@ -208,7 +209,12 @@ class Client:
             if adopted is not None:
                 return adopted
             _hold(earlier)
-            create = self.journal.claim(request, after=earlier[0].number if earlier else 0)
+            newest = earlier[0].number if earlier else 0
+            create = self.journal.claim(request, after=newest)
+            if create is None and newest == seen:
+                # what is newer was not written since: it can't be read
+                create = self.journal.ask(request)
+            seen = newest
             if create is not None:
                 return self._send(request, create, on_wait, patience)
 

@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -27,7 +27,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mytracker_nb import credentials, storage
 from mytracker_nb.credentials import SERVICE_URL, Credentials
-from mytracker_nb.errors import ApiError, ConnectionFailed, CredentialsMissing, MyTrackerError
+from mytracker_nb.errors import (
+    ApiError,
+    ConnectionFailed,
+    CredentialsMissing,
+    MyTrackerError,
+    printable,
+)
 from mytracker_nb.exports import IN_PROGRESS
 from mytracker_nb.filecache import FileCache
 from mytracker_nb.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, Holds
@@ -148,6 +154,8 @@ class Entry:
         What was asked for.
     asked_at, updated_at : datetime.datetime
         When it was asked for, and last heard of (UTC).
+    is_final : bool
+        Whether no row can have come since it was asked for.
     """
 
     number: int
@@ -156,11 +164,7 @@ class Entry:
     request: ExportRequest
     asked_at: datetime
     updated_at: datetime
-
-    @property
-    def is_final(self) -> bool:
-        """Whether no row can have come since it was asked for."""
-        return self.asked_at >= final_from(self.request)
+    is_final: bool
 
 
 class Create:
@@ -342,7 +346,7 @@ class Journal:
                 " ORDER BY number DESC",
                 (*self._key, value),
             )
-            return [_entry(row) for row in rows]
+            return list(_readable(rows, _entry))
 
         return _use(self._service, read, [], self._patience)
 
@@ -418,7 +422,7 @@ def journal() -> pd.DataFrame:
 
     def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         rows = connection.execute("SELECT * FROM creates ORDER BY number DESC")
-        return [_facts(row, cache) for row in rows]
+        return list(_readable(rows, lambda row: _facts(row, cache)))
 
     kinds = {
         "idRawExport": "Int64",
@@ -444,19 +448,19 @@ def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
     entry = _entry(row)
     files: list[str] = []
     if cache is not None and entry.id_raw_export is not None:
-        folder = cache.folder(row["service"], row["account"], entry.id_raw_export)
+        folder = cache.folder(str(row["service"]), int(row["account"]), entry.id_raw_export)
         # the name of one that is only half here begins with a dot
         files = sorted(path.name for path in folder.glob("[!.]*"))
     return {
         "idRawExport": entry.id_raw_export,
         "request": entry.request.to_magic(line=True),
         "status": entry.status,
-        "detail": row["detail"],
+        "detail": str(row["detail"]),
         "created": entry.asked_at,
         "updated": entry.updated_at,
         "files": files,
-        "service": row["service"],
-        "account": row["account"],
+        "service": str(row["service"]),
+        "account": int(row["account"]),
     }
 
 
@@ -464,15 +468,33 @@ def _digest(request: ExportRequest) -> str:
     return hashlib.sha256(canonical(request).encode()).hexdigest()
 
 
+def _readable(
+    rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], _Answer]
+) -> Iterator[_Answer]:
+    """What `read` makes of each row; one that is damaged is passed over."""
+    for row in rows:
+        try:
+            yield read(row)
+        except Exception as error:  # anything may stand there
+            _tell(
+                f"an entry of the journal can't be read and is passed over ({printable(error)}). "
+                "Exports go on: mt.Client().attach(id) comes back to the one that it was for"
+            )
+
+
 def _entry(row: sqlite3.Row) -> Entry:
     lost = row["status"] == ASKED and not _is_being_sent(row)
+    number = row["id_raw_export"]
+    request = ExportRequest(**json.loads(row["request"]))
+    asked_at = _utc(row["asked_at"])
     return Entry(
         number=row["number"],
-        id_raw_export=row["id_raw_export"],
-        status=UNCONFIRMED if lost else row["status"],
-        request=ExportRequest(**json.loads(row["request"])),
-        asked_at=_utc(row["asked_at"]),
+        id_raw_export=None if number is None else int(number),
+        status=UNCONFIRMED if lost else str(row["status"]),
+        request=request,
+        asked_at=asked_at,
         updated_at=_utc(row["updated_at"]),
+        is_final=asked_at >= final_from(request),
     )
 
 
@@ -520,7 +542,10 @@ def _use(
             identity = _made(path)
             with closing(_open(path, patience)) as connection:
                 return work(connection)
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (
+            *(sqlite3.Error, OSError),
+            *(ValueError, TypeError, LookupError, ArithmeticError),  # nothing as it was written
+        ) as error:
             # its subclasses tell of a file that is locked, full or can't be written
             if type(error) is sqlite3.DatabaseError and _set_aside(path, identity):
                 continue
@@ -545,6 +570,8 @@ def _open(path: Path, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
+        # text that is none shall cost no more than its row
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             _begin(connection)

@@ -319,6 +319,42 @@ def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., S
     assert_exports_go_on(client, sandbox, "was corrupt")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "request = '{broken'",
+        "request = '[]'",
+        "request = '{}'",
+        "request = x'ff'",
+        "request = CAST(x'7bff7d' AS TEXT)",
+        """request = '{"event": "installs", "tsTo": "soon", "timezone": "Nowhere"}'""",
+        "asked_at = 1e300",
+        "updated_at = 'a while ago'",
+        "id_raw_export = 'four'",
+        "status = 'Asked', lease_until = 'long'",
+        "status = 'Asked', lease_until = 1e12, owner = 7",
+    ],
+)
+def test_a_damaged_entry_is_passed_over(
+    start_sandbox: Callable[..., Sandbox], no_account: object, damage: str
+) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox)
+    kept = client.export(request(idApp=5))
+    client.export(request())
+    with sql(storage.data_directory(sandbox.base_url)) as connection:
+        connection.execute(f"UPDATE creates SET {damage} WHERE number = 2")
+
+    with pytest.warns(RuntimeWarning, match="passed over") as told:
+        made = client.export(request()).wait()
+    assert len(told) == 1
+    assert client.export(request()) == made
+    assert client.export(request(idApp=5)) == kept
+    assert len(creates(sandbox)) == 3
+    credentials.use(client.credentials)
+    assert list(mt.journal()["idRawExport"]) == [made.id_raw_export, kept.id_raw_export]
+
+
 def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox, patience=0.01)
