@@ -469,7 +469,10 @@ def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
 
 
 def _no_json(response: requests.Response, body: bytes) -> ApiError:
-    """The exception for an answer that is not the service's own."""
+    """The exception for an answer that is not the service's own, and so no word on what it knows.
+
+    A proxy's 404 does not say that there is no such export.
+    """
     status = response.status_code
     kind = printable(response.headers.get("Content-Type", "no type"))
     start = body[: 4 * _FIRST_WORDS].decode("utf-8", "replace")
@@ -482,17 +485,10 @@ def _no_json(response: requests.Response, body: bytes) -> ApiError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = _retry_after([], response.headers.get("Retry-After"))
         return QuotaExceeded(text, status=status, retry_after=seconds)
-    return _error_class(status)(text, status=status)
+    return ApiError(text, status=status)
 
 
-def _error_class(status: int) -> type[ApiError]:
-    return {
-        400: BadRequest,
-        403: AccessDenied,
-        404: NotFound,
-    }.get(status, ApiError)
-
-
+_CLASSES: Mapping[int, type[ApiError]] = {400: BadRequest, 403: AccessDenied, 404: NotFound}
 _NEXT_STEP = {
     403: "Check the API User ID and the secret key (%mytracker_login); "
     "exporting also needs the export permission on the account",
@@ -529,7 +525,7 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
         return QueueFull(text, exports=filling, **facts)
     if status in _NEXT_STEP:
         text += f". {_NEXT_STEP[status]}"
-    return _error_class(status)(text, **facts)
+    return _CLASSES.get(status, ApiError)(text, **facts)
 
 
 def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:

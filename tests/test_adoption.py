@@ -12,6 +12,7 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb import credentials, storage
+from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
 
 CLOSED = {
@@ -204,6 +205,13 @@ def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: Desk) -> None:
     looks = len(desk.sandbox.requests)
     assert desk.export() == made
     assert len(desk.sandbox.requests) == looks + 1  # what is gone is not asked for again
+
+
+def test_a_page_of_a_proxy_does_not_make_an_export_anew(slow_desk: Desk) -> None:
+    made = slow_desk.export()
+    slow_desk.sandbox.faults.add(path="/get.json", status=404, body=HTML_PAGE)
+    assert slow_desk.export() == made
+    assert slow_desk.creates == 1
 
 
 def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: Desk) -> None:

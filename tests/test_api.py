@@ -138,7 +138,7 @@ def test_a_missing_permission_is_told(start_sandbox, api_of):
         api_of(start_sandbox(permission=False)).create(REQUEST.wire())
 
 
-@pytest.mark.parametrize("status", [200, 500, 502])
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 500, 502])
 def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
     sandbox = start_sandbox()
     page = "<html><title>Login</title>\n\x1b[31mPlease  log in</html>"
@@ -148,6 +148,7 @@ def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
 
     with pytest.raises(mt.ApiError) as caught:
         api_of(sandbox).get(1)
+    assert type(caught.value) is mt.ApiError, "no word of the service's own"
     text = str(caught.value)
     assert f"HTTP {status}" in text
     assert "text/html" in text
@@ -157,7 +158,13 @@ def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
 
 @pytest.mark.parametrize(
     "fault",
-    [{"status": 503}, {"reset": "before"}, {"reset": "after"}, {"status": 200, "body": "<html>"}],
+    [
+        {"status": 503},
+        {"reset": "before"},
+        {"reset": "after"},
+        {"status": 200, "body": "<html>"},
+        {"status": 404, "body": "<html>"},
+    ],
 )
 def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
     sandbox = start_sandbox()

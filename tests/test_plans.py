@@ -28,6 +28,7 @@ from mytracker_nb.credentials import Credentials
 from mytracker_nb.manifest import FILE
 from mytracker_nb.pace import Pace
 from mytracker_nb.plans import Plan
+from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
@@ -454,6 +455,17 @@ def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
     assert desk.creates == 7
     assert len(desk.sandbox.exports) == 4
     assert len(plan.to_pandas()) == sum(desk.rows_at_once(**WEEK).values())
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_page_of_a_proxy_is_no_word_of_the_service(
+    start: Callable[..., Desk], status: int
+) -> None:
+    desk = start(seconds=0.1)
+    for path in ("/get.json", "/create.json"):
+        desk.sandbox.faults.add(path=path, after=1, status=status, body=HTML_PAGE)
+    assert words(desk.plan("4d").run()) == ["done", "done"]
+    assert len(desk.sandbox.exports) == 2
 
 
 def test_an_export_that_the_service_forgot_is_told(start: Callable[..., Desk]) -> None:

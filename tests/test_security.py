@@ -122,7 +122,7 @@ def test_the_key_is_in_nothing_that_is_written(start_sandbox, tmp_path):
         *[[]] * 2,
         ["NotFound"],
         ["CreateUnconfirmed"],
-        ["AccessDenied"],
+        ["ApiError"],
         ["ConnectionFailed"],
         ["ValueError"],
         ["TypeError"],
@@ -221,7 +221,7 @@ def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
     assert "<img" not in frame._repr_html_()
 
     sandbox.faults.add(path="/create.json", status=400, body=f"<html>{EVIL}</html>")
-    with pytest.raises(mt.BadRequest):
+    with pytest.raises(mt.ApiError, match="HTTP 400"):
         client.create(mt.ExportRequest(**REQUEST))
     monkeypatch.setattr("mytracker_nb.credentials._in_use", client.credentials)
     assert not CONTROL.search(mt.journal().to_string())
