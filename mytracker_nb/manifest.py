@@ -36,11 +36,11 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Part:
-    """One file.
+    """One file, or that a piece without rows has none.
 
     Attributes
     ----------
-    file : str
+    file : str or None
         Its path in the directory, with forward slashes.
     piece : Piece
         What of the request it is of; a piece can have several files.
@@ -48,17 +48,17 @@ class Part:
         The export that the rows come from.
     rows : int
         How many there are.
-    sha256 : str
+    sha256 : str or None
         The file's SHA-256, in hexadecimal digits.
     created_at : datetime.datetime or None
         When the export was made; None where that is not known.
     """
 
-    file: str
+    file: str | None
     piece: Piece
     id_raw_export: int
     rows: int
-    sha256: str
+    sha256: str | None
     created_at: datetime | None
 
     @property
@@ -108,7 +108,7 @@ class Manifest:
     def intact(self) -> dict[Piece, list[Part]]:
         """The parts by their piece; a piece of which a file is missing or damaged is forgotten."""
         damaged = {part.piece for part in self.parts if not self._is_intact(part)}
-        self._leftovers |= {part.file for part in self.parts if part.piece in damaged}
+        self._leftovers |= _files(part for part in self.parts if part.piece in damaged)
         self.parts = [part for part in self.parts if part.piece not in damaged]
         pieces: dict[Piece, list[Part]] = {}
         for part in self.parts:
@@ -151,24 +151,26 @@ class Manifest:
 
     def _replace(self, gone: set[Piece], ready: Mapping[Piece, tuple[list[Part], Path]]) -> None:
         coming = [part for parts, _ in ready.values() for part in parts]
-        self._leftovers |= {part.file for part in self.parts if part.piece in gone}
-        self._leftovers -= {part.file for part in coming}
+        self._leftovers |= _files(part for part in self.parts if part.piece in gone)
+        self._leftovers -= _files(coming)
         staying = [part for part in self.parts if part.piece not in gone]
-        self.parts = sorted([*staying, *coming], key=lambda part: (part.piece.window, part.file))
+        self.parts = sorted(
+            [*staying, *coming], key=lambda part: (part.piece.window, part.file or "")
+        )
         # First the list: a part whose file is not here yet is fetched again, but a file that is
         # in no list could not be told from a stranger's.
         self._write()
         for parts, workplace in ready.values():
-            for part in parts:
-                target = self.directory / part.file
+            for file in _files(parts):
+                target = self.directory / file
                 target.parent.mkdir(exist_ok=True)
-                os.replace(workplace / part.file, target)
+                os.replace(workplace / file, target)
             shutil.rmtree(workplace, ignore_errors=True)
         self._clean()
 
     def _is_intact(self, part: Part) -> bool:
         try:
-            return _sha256(self.directory / part.file) == part.sha256
+            return part.file is None or _sha256(self.directory / part.file) == part.sha256
         except OSError:
             return False
 
@@ -221,7 +223,7 @@ class Manifest:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _refuse_strangers(self) -> None:
-        known = {part.file for part in self.parts} | self._leftovers
+        known = _files(self.parts) | self._leftovers
         strangers = sorted(
             name
             for path in self.directory.rglob("*")
@@ -272,7 +274,13 @@ def parts_in(workplace: Path, piece: Piece, export: Export) -> list[Part]:
                 created_at=export.created_at,
             )
         )
-    return parts
+    # what is parted by a column and has no rows has no file either: it is here all the same
+    return parts or [Part(None, piece, export.id_raw_export, 0, None, export.created_at)]
+
+
+def _files(parts: Iterable[Part]) -> set[str]:
+    """The files of parts."""
+    return {part.file for part in parts if part.file is not None}
 
 
 def _sha256(path: Path) -> str:
@@ -338,12 +346,13 @@ def _part(facts: Mapping[str, Any], request: ExportRequest) -> Part:
         for group in filter_groups(request)
         if all(list(values) == parameters[name] for name, _, values in group)
     )
+    file, sha256 = facts["file"], facts["sha256"]
     return Part(
-        file=_within(facts["file"]),
+        file=None if file is None else _within(file),
         piece=Piece(request, whole(ExportRequest(**parameters)), filters),
         id_raw_export=int(facts["idRawExport"]),
         rows=int(facts["rows"]),
-        sha256=str(facts["sha256"]),
+        sha256=None if sha256 is None else str(sha256),
         created_at=datetime.fromisoformat(created_at) if created_at else None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import gzip
 import hashlib
 import json
 import subprocess
@@ -831,6 +832,23 @@ def test_partitions_can_be_gone_on_with(start: Callable[..., Desk], directory: P
     assert len(list(directory.glob("dtEvent=*"))) == 8
     count = sum(desk.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
+
+
+def test_partitions_of_a_piece_without_rows_are_none(
+    start: Callable[..., Desk], directory: Path
+) -> None:
+    desk = start()
+    wish = {"selectors": ["idDevice", "dtEvent"], "dateTo": "2026-10-06"}
+    empty = "idDevice,dtEvent\n"
+    desk.sandbox.faults.add(path="/1.", times=None, body=gzip.compress(empty.encode()))
+    plan = desk.plan("1d", **wish)
+    plan.to_parquet(directory, partition_by="dtEvent")
+    assert words(plan) == ["done", "done"]
+    assert [path.name for path in directory.glob("dtEvent=*")] == ["dtEvent=2026-10-06"]
+    again = desk.plan("1d", **wish)
+    again.to_parquet(directory, partition_by="dtEvent")
+    assert words(again) == ["kept", "kept"]
+    assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory)) > 0
 
 
 def test_filters_in_parts_and_the_interval_are_covered_together(
