@@ -39,7 +39,18 @@ from mytracker_nb.errors import (
 from mytracker_nb.pace import Pace, jitter, pace_of
 from mytracker_nb.signing import AuthHMAC
 
-__all__ = ["ONE_TRY", "Api", "Link", "OnWait", "Patience", "State", "passes"]
+__all__ = [
+    "LASTING",
+    "ONE_TRY",
+    "Api",
+    "Link",
+    "OnWait",
+    "Patience",
+    "State",
+    "asked_pause",
+    "passes",
+    "refusal",
+]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
@@ -156,6 +167,9 @@ class Patience:
 
 ONE_TRY = Patience(faults=0, quota_seconds=1.0)
 """For one of several that wait for their turn: who follows them all waits, and says so."""
+
+LASTING = Patience(faults=20, seconds=1800.0)
+"""For what takes its time, as to follow an export or to fetch its files."""
 
 
 class Api:
@@ -297,16 +311,21 @@ class Api:
         data = self._read(_QUOTAS, {})
         return _quotas(data)
 
-    def wait_turn(self, url: str) -> None:
-        """Return when `url` may be asked for, which counts where it is one of the API's own host.
+    def turn(self, url: str) -> float:
+        """Take the place of a request for a file; it counts where it is one of the API's own host.
 
         Parameters
         ----------
         url : str
-            Of a file.
+            Of the file, as it will be sent.
+
+        Returns
+        -------
+        float
+            0.0, or the seconds until there may be a place.
         """
-        if urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc:
-            self.pace.wait()
+        is_ours = urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc
+        return self.pace.take() if is_ours else 0.0
 
     def _read(
         self,
@@ -452,11 +471,8 @@ def _body(response: requests.Response) -> bytes:
 
 def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
     """The data of a good answer; a refusal raises."""
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict):
+    payload = _payload(body)
+    if payload is None:
         raise _no_json(response, body)
     status = response.status_code
     code = _integer(payload.get("code"))
@@ -466,6 +482,23 @@ def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
     if status != 200:
         raise _refusal(status, payload, response.headers.get("Retry-After"))
     return data if isinstance(data, dict) else {}
+
+
+def refusal(response: requests.Response, body: bytes) -> ApiError:
+    """The exception for an answer of an HTTP status that refuses."""
+    payload = _payload(body)
+    if payload is None:
+        return _no_json(response, body)
+    return _refusal(response.status_code, payload, response.headers.get("Retry-After"))
+
+
+def _payload(body: bytes) -> dict[str, Any] | None:
+    """What a JSON answer holds; None for any other."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, dict) else None
 
 
 def _no_json(response: requests.Response, body: bytes) -> ApiError:
@@ -483,7 +516,7 @@ def _no_json(response: requests.Response, body: bytes) -> ApiError:
         "Something between here and the service may have answered (a proxy, a login page)"
     )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        seconds = _retry_after([], response.headers.get("Retry-After"))
+        seconds = asked_pause([], response.headers.get("Retry-After"))
         return QuotaExceeded(text, status=status, retry_after=seconds)
     return ApiError(text, status=status)
 
@@ -510,7 +543,7 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
 
     if status == 429:
         quotas = _quotas(info)
-        seconds = _retry_after(quotas, retry_after)
+        seconds = asked_pause(quotas, retry_after)
         when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
         over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
         text += f". Too many requests{f' ({over})' if over else ''}: try again {when}"
@@ -540,8 +573,8 @@ def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _retry_after(quotas: list[dict[str, Any]], header: str | None) -> float | None:
-    """Seconds until the last of the exceeded quotas is reset, else what the header says."""
+def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | None:
+    """Seconds until the last of the exceeded quotas is reset, else what Retry-After says."""
     resets = [_number(quota.get("resetInSecond")) for quota in quotas if quota.get("exceeded")]
     known = [seconds for seconds in resets if seconds is not None]
     # of a header that is a date nothing is read: the growing waits do as well

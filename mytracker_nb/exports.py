@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import storage
-from mytracker_nb.api import ONE_TRY, Api, Link, Patience, State, passes
+from mytracker_nb.api import LASTING, ONE_TRY, Api, Link, Patience, State, passes
 from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
@@ -54,7 +54,6 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
     CANCELED: ExportCanceled,
 }
 _SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
-_FOLLOWING = Patience(faults=20, seconds=1800.0)
 _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 
 
@@ -102,6 +101,7 @@ class Export(Targets, Mapping[str, Any]):
         self._heard: str | None = None
         self._download: Download | None = None
         self._download_began = 0.0
+        self._held_up_until, self._held_up_by = 0.0, ""
         self._display = CardDisplay(self.card)
         self.id_raw_export = id_raw_export
         self.request = request
@@ -220,10 +220,10 @@ class Export(Targets, Mapping[str, Any]):
         while True:
             left = math.inf if deadline is None else deadline - time.monotonic()
             try:
-                self._look(_FOLLOWING.within(max(0.0, left)))
+                self._look(LASTING.within(max(0.0, left)))
             except MyTrackerError as error:
                 # a fault that would have passed, had there been more time
-                if left >= _FOLLOWING.seconds or not passes(error):
+                if left >= LASTING.seconds or not passes(error):
                     raise
                 raise self._timeout(f"; the last try failed: {error}") from error
             self._display.update()
@@ -397,7 +397,8 @@ class Export(Targets, Mapping[str, Any]):
         )
 
     def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
-        fetcher = Fetcher(self.api.session, self.api.auth.header, self.api.wait_turn)
+        api = self.api
+        fetcher = Fetcher(api.session, api.auth.header, api.turn, on_wait=self._held_up)
         try:
             cache = FileCache(storage.cache_directory(self._service))
         except OSError:  # a disk that can't be written to: fetched each time
@@ -420,6 +421,12 @@ class Export(Targets, Mapping[str, Any]):
             return
         self._display.update()
 
+    def _held_up(self, seconds: float, why: str) -> None:
+        """Show that files are waited for; told by threads."""
+        self._held_up_until = time.monotonic() + seconds
+        self._held_up_by = f"trying again in {seconds:.0f} s: {why}"
+        self._display.update()
+
     @property
     def api(self) -> Api:
         """What it talks to the service with.
@@ -438,7 +445,8 @@ class Export(Targets, Mapping[str, Any]):
 
     def card(self) -> Card:
         """The export as a card."""
-        waiting = (self._waiting,) if self._waiting else ()
+        held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
+        waiting = tuple(filter(None, (self._waiting, held_up)))
         return Card(
             request=self.request,
             id_raw_export=self.id_raw_export,
@@ -526,11 +534,11 @@ class Export(Targets, Mapping[str, Any]):
                 self._faults = 0
             except MyTrackerError as error:
                 self._faults += not isinstance(error, QuotaExceeded)
-                if self._faults > _FOLLOWING.faults or not passes(error):
+                if self._faults > LASTING.faults or not passes(error):
                     self._waiting = f"no longer followed: {error}"
                     self._display.update()
                     return None
-                pause = max(pause, _FOLLOWING.delay(error, 5))
+                pause = max(pause, LASTING.delay(error, 5))
                 self._waiting = f"trying again in {pause:.0f} s: {error}"
         self._display.update()
         return None if self.is_finished else pause

@@ -17,22 +17,24 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from mytracker_nb.api import USER_AGENT, Link
+from mytracker_nb.api import LASTING, USER_AGENT, Link, Patience, asked_pause, refusal
 from mytracker_nb.credentials import is_local
 from mytracker_nb.csvgz import CorruptFile
-from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, printable
+from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
 from mytracker_nb.pace import jitter
+from mytracker_nb.parallel import rest
 
 __all__ = ["Fetcher", "as_sent", "pause"]
 
 _BLOCK = 256 << 10
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
 _REDIRECTS = 5
-_FIRST_WORDS = 200  # of what a server says when it refuses
+_LONGEST_REFUSAL = 64 << 10  # bytes of what a server says when it refuses
+_FIRST_WORDS = 200  # of it that are shown
 _LONGEST_PAUSE, _LONGEST_ASKED_PAUSE = 15.0, 120.0
+_PAGES = 3  # refusals in a row by an HTML page, which may be a proxy's, until they are believed
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _AGAIN = "Run it again; what is complete is kept"
 
 
@@ -43,11 +45,24 @@ class _Fault(Exception):
     ----------
     delay : float or None
         Seconds that the server asks to wait.
+    is_quota : bool
+        Whether it refuses for now as too much was asked of it, which is no fault.
+    verdict : MyTrackerError or None
+        What it means if it does not pass soon.
     """
 
-    def __init__(self, message: str, delay: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        delay: float | None = None,
+        *,
+        is_quota: bool = False,
+        verdict: MyTrackerError | None = None,
+    ) -> None:
         super().__init__(message)
         self.delay = delay
+        self.is_quota = is_quota
+        self.verdict = verdict
 
 
 class _OneHeader(AuthBase):
@@ -73,16 +88,19 @@ class Fetcher:
         For proxies, certificates and adapters.
     sign : callable
         Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
-    wait_turn : callable, optional
-        Takes a URL, returns when it may be asked for.
-    faults : int
-        How many faults in a row, without one byte of progress, are survived.
+    turn : callable, optional
+        Takes a URL as it will be sent, gives the seconds until it may be asked for (`Api.turn`).
+    patience : Patience
+        How many faults in a row, without one byte of progress, are survived, and for how long.
+    on_wait : callable, optional
+        Told of each wait before it begins, by the thread that waits: its seconds, and why.
     """
 
     session: requests.Session
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
-    wait_turn: Callable[[str], None] | None = None
-    faults: int = 5
+    turn: Callable[[str], float] | None = None
+    patience: Patience = LASTING
+    on_wait: Callable[[float, str], None] | None = None
 
     def stream(
         self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
@@ -113,7 +131,8 @@ class Fetcher:
             If faults do not pass.
         """
         place = _Place(name)
-        faults = 0
+        tries = faults = 0  # that failed in a row; to be held off by a quota is no fault
+        since = 0.0
         while True:
             before = place.done
             try:
@@ -129,15 +148,30 @@ class Fetcher:
                     f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
                     file=name,
                 ) from None
-            except (_Fault, requests.RequestException) as fault:
-                faults = 1 if place.done > before else faults + 1
-                if faults > self.faults:
-                    raise FileError(
-                        f"{name}: could not be fetched, {faults} tries in a row failed at byte "
-                        f"{place.done:,} ({_reason(fault)}). {_AGAIN}",
-                        file=name,
-                    ) from None
-                pause(faults, fault.delay if isinstance(fault, _Fault) else None)
+            except (_Fault, requests.RequestException) as error:
+                # the text of a requests error holds the URL, and with it what may be secret in it
+                fault = error if isinstance(error, _Fault) else _Fault(type(error).__name__)
+            if not tries or place.done > before:
+                tries = faults = 0
+                since = time.monotonic()
+            tries += 1
+            faults += not fault.is_quota
+            if fault.verdict and faults >= _PAGES:
+                raise fault.verdict
+            delay = _delay(tries, fault)
+            longest = self.patience.quota_seconds if fault.is_quota else self.patience.seconds
+            if faults > self.patience.faults or time.monotonic() + delay > since + longest:
+                raise FileError(
+                    f"{name}: could not be fetched, {tries} tries in a row failed at byte "
+                    f"{place.done:,} ({printable(fault)}). {_AGAIN}",
+                    file=name,
+                )
+            self._wait(delay, f"{name}: {printable(fault)}")
+
+    def _wait(self, seconds: float, why: str) -> None:
+        if self.on_wait:
+            self.on_wait(seconds, why)
+        rest(seconds)
 
     def _answer(self, link: Link, place: _Place) -> requests.Response:
         """An answer with the bytes from `place` on, or from the start."""
@@ -151,8 +185,8 @@ class Fetcher:
                     "Ask MyTracker's support about it",
                     file=place.name,
                 )
-            if self.wait_turn:
-                self.wait_turn(url)
+            while self.turn and (delay := self.turn(url)) > 0:
+                self._wait(delay, "files wait for their turn, to stay under the service's quotas")
             response = self.session.get(
                 url,
                 auth=_OneHeader(sign),
@@ -249,62 +283,64 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
     status = response.status_code
     if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         return
+    body = _refusal_of(response)
+    words = printable(body[:_FIRST_WORDS].decode("utf-8", "replace"))
+    told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
     is_past = link.expires is not None and link.expires <= datetime.now(timezone.utc)
+    verdict: MyTrackerError | None = None
     if status in _GONE or (status in _REFUSED and is_past):
         when = f" (its link was good until {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
-        raise LinkExpired(
+        verdict = LinkExpired(
             f"{name}: the service has deleted the file{when}; HTTP {status}. "
             "Make the export once more",
             file=name,
         )
-    words = _first_words(response)
-    told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
-    if status in _REFUSED:
-        raise AccessDenied(
+    elif status in _REFUSED:
+        verdict = AccessDenied(
             f"{name}: the service refuses to hand out the file ({told}). "
             "Check the API User ID, the secret key and the export permission",
             status=status,
             detail=words,
         )
-    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise _Fault(told, _seconds(response.headers.get("Retry-After")))
+    if verdict:
+        is_page = "html" in response.headers.get("Content-Type", "").lower()
+        raise _Fault(told, verdict=verdict) if is_page and not is_past else verdict
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        error = refusal(response, body)
+        raise _Fault(told, getattr(error, "retry_after", None), is_quota=True)
+    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise _Fault(told, asked_pause([], response.headers.get("Retry-After")))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)
     raise FileError(f"{name}: could not be fetched ({told}). {_AGAIN}", file=name)
 
 
-def _first_words(response: requests.Response) -> str:
+def _refusal_of(response: requests.Response) -> bytes:
+    """What a server says when it refuses."""
     from urllib3.exceptions import HTTPError
 
     try:
-        page: bytes = response.raw.read(_FIRST_WORDS, decode_content=False)
-    except (HTTPError, OSError):  # a refusal whose body breaks off is a refusal all the same
-        return ""
-    return printable(page.decode("utf-8", "replace"))
+        page: bytes = response.raw.read(_LONGEST_REFUSAL, decode_content=False)
+    except (HTTPError, OSError):  # one whose body breaks off is a refusal all the same
+        return b""
+    return page
 
 
-def _reason(fault: Exception) -> str:
-    if isinstance(fault, _Fault):
-        return printable(fault)
-    # the text of a requests error holds the URL, and with it what may be secret in its query
-    return type(fault).__name__
+def pause(faults: int) -> None:
+    """Wait after the `faults`-th fault in a row, longer each time."""
+    rest(_delay(faults))
 
 
-def pause(faults: int, asked: float | None = None) -> None:
-    """Wait after the `faults`-th fault in a row, as long as the server asks or growing."""
-    if asked is not None:
-        seconds = min(_LONGEST_ASKED_PAUSE, asked)
-    else:
-        seconds = min(_LONGEST_PAUSE, 0.1 * 2**faults) * jitter(0.5, 1.0)
-    time.sleep(seconds)
+def _delay(faults: int, fault: _Fault | None = None) -> float:
+    """Seconds to wait after the `faults`-th in a row, as many as the server asks or growing."""
+    if fault is not None and fault.delay is not None:
+        return fault.delay if fault.is_quota else min(_LONGEST_ASKED_PAUSE, fault.delay)
+    growing: float = min(_LONGEST_PAUSE, 0.1 * 2.0**faults)
+    return growing * jitter(0.5, 1.0)
 
 
 def _integer(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isdecimal() else None
 
 
 def as_sent(url: str) -> str:

@@ -39,6 +39,7 @@ OnProgress = Callable[[int, "int | None", int, int], None]
 
 _BLOCK = 256 << 10
 _AT_ONCE = 3
+_DAMAGED = 5  # times that a file which came damaged is fetched once more
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 _LONGEST_NAME = 120
 
@@ -286,7 +287,7 @@ class RemoteFile:
         if self.kept:
             self.kept.unlink(missing_ok=True)
         self._tries += 1
-        if self._tries > self.fetcher.faults:
+        if self._tries > _DAMAGED:
             return False
         pause(self._tries)
         return True

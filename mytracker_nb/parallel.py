@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -11,10 +13,11 @@ from typing import Any, TypeVar
 
 from mytracker_nb.errors import MyTrackerError
 
-__all__ = ["Stopped", "ahead", "run_all", "until"]
+__all__ = ["Stopped", "ahead", "rest", "run_all", "until"]
 
 _T = TypeVar("_T")
 _TICK = 0.1  # seconds between two looks at how far things are
+_stop: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
 
 
 class Stopped(MyTrackerError):
@@ -39,7 +42,8 @@ def ahead(items: Iterable[_T], depth: int = 1) -> Generator[_T, None, None]:
             if isinstance(items, Generator):
                 items.close()
 
-    thread = threading.Thread(target=work, name="mytracker-ahead", daemon=True)
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=[work], name="mytracker-ahead", daemon=True)
     thread.start()
     try:
         while True:
@@ -73,6 +77,21 @@ def until(stop: threading.Event, items: Generator[_T, None, None]) -> Generator[
             if stop.is_set():
                 raise Stopped("stopped")
             yield item
+
+
+def rest(seconds: float) -> None:
+    """Sleep; within the work of `run_all` no longer than that goes on.
+
+    Raises
+    ------
+    Stopped
+        Once the work is given up.
+    """
+    stop = _stop.get()
+    if stop is None:
+        time.sleep(seconds)
+    elif stop.wait(seconds):
+        raise Stopped("stopped")
 
 
 def run_all(
@@ -111,7 +130,11 @@ def run_all(
     Exception
         What the first of them, in order, raised.
     """
-    with ThreadPoolExecutor(max(1, min(threads, count)), "mytracker") as pool:
+
+    def begin() -> None:
+        _stop.set(stop)
+
+    with ThreadPoolExecutor(max(1, min(threads, count)), "mytracker", begin) as pool:
         futures = [pool.submit(work, number) for number in range(count)]
         try:
             waiting = set(futures)

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ import requests
 from bare import created, links
 
 import mytracker_nb as mt
-from mytracker_nb import fetching
+from mytracker_nb import fetching, parallel
 from mytracker_nb.api import Link
 from mytracker_nb.csvgz import Limits
 from mytracker_nb.fetching import Fetcher
@@ -35,7 +36,7 @@ KEY = "a key that must not be seen"
 def no_pauses(monkeypatch):
     """Faults pass at once."""
     waits: list[float] = []
-    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    monkeypatch.setattr(fetching, "rest", waits.append)
     return waits
 
 
@@ -94,7 +95,9 @@ def test_a_server_that_knows_no_ranges_sends_it_all_again(served, tmp_path):
 @pytest.mark.parametrize(
     "fault",
     [
-        {"status": 503, "times": 4},
+        {"status": 503, "times": 19},
+        {"status": 403, "body": HTML_PAGE, "times": 2},
+        {"status": 404, "body": HTML_PAGE, "times": 2},
         {"status": 500, "body": HTML_PAGE, "times": 3},
         {"body": HTML_PAGE, "times": 3},
         {"reset": "before", "times": 3},
@@ -177,6 +180,8 @@ def test_the_server_says_how_long_to_wait(served, tmp_path, no_pauses):
         ({"body": HTML_PAGE}, mt.FileError, "HTML or XML page"),
         ({"status": 404}, mt.LinkExpired, "Make the export once more"),
         ({"status": 410}, mt.LinkExpired, "Make the export once more"),
+        ({"status": 404, "body": HTML_PAGE}, mt.LinkExpired, "Make the export once more"),
+        ({"status": 403, "body": HTML_PAGE}, mt.AccessDenied, "refuses to hand out"),
         ({"status": 403}, mt.AccessDenied, "secret key and the export permission"),
         ({"status": 418}, mt.FileError, "418"),
     ],
@@ -191,6 +196,23 @@ def test_what_does_not_pass_is_told_and_the_others_are_kept(served, tmp_path, fa
         [files[0].name, files[2].name]
     )
     assert texts([tmp_path / files[0].name]) == wanted[:1]
+
+
+def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path, monkeypatch):
+    sandbox, files, _ = served
+    monkeypatch.setattr(fetching, "rest", parallel.rest)
+    sandbox.faults.add(
+        path=f"/{files[1].name}", status=429, headers={"Retry-After": "600"}, times=None
+    )
+
+    def interrupt(*now):
+        if now[2] == 1:
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(files[:2], tmp_path, on_progress=interrupt)
+    assert time.monotonic() - began < 60
 
 
 def test_a_link_past_its_time_says_so(served, tmp_path):

@@ -48,9 +48,9 @@ class Desk:
         self.client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
         self.client.api.pace = Pace({1.0: 10_000})
         clock = SimpleNamespace(sleep=self.sleep, monotonic=self.monotonic)
-        for name in ("api", "client", "exports", "pace"):
+        for name in ("api", "client", "exports", "fetching", "pace"):
             monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-        monkeypatch.setattr(fetching, "pause", lambda faults, asked=None: self.sleep(asked or 0.1))
+        monkeypatch.setattr(fetching, "rest", self.sleep)
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -128,6 +128,20 @@ def test_a_quota_is_waited_for_and_the_card_says_so(desk):
     assert 30 <= here.slept[0] <= 31, "as long as the exceeded quota says"
     assert any("RequestsByUserPerMinute" in note and "trying again in 30 s" in note
                for note in notes)  # fmt: skip
+
+
+def test_a_quota_of_files_is_waited_for_and_the_card_says_so(desk):
+    here = desk()
+    export = here.create().wait()
+    here.sandbox.faults.add(path=".csv.gz", status=429, body=TOO_MANY, times=30)
+    notes = []
+    update = export._display.update
+    export._display.update = lambda: (notes.extend(export.card().notes), update())
+
+    assert len(export.to_pandas()) > 100
+    assert here.slept == [30] * 30, "as long as the exceeded quota says, and it is no fault"
+    assert any("trying again in 30 s" in note and "429" in note for note in notes)
+    assert "trying again" not in export.card().text()
 
 
 @pytest.mark.parametrize(

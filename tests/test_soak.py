@@ -33,7 +33,7 @@ def hurry(monkeypatch):
     )
     for name in ("api", "client", "exports"):
         monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-    monkeypatch.setattr(fetching, "pause", lambda faults, asked=None: time.sleep(0.01))
+    monkeypatch.setattr(fetching, "rest", lambda seconds: time.sleep(0.01))
 
 
 @pytest.fixture
@@ -129,9 +129,9 @@ import mytracker_nb as mt
 from mytracker_nb import pace
 pace.growing = lambda: iter(lambda: 0.05, None)
 from mytracker_nb import api, client, fetching
-hurry = lambda seconds, asked=None: time.sleep(min(seconds, 0.02))
+hurry = lambda seconds: time.sleep(min(seconds, 0.02))
 api.time = client.time = SimpleNamespace(sleep=hurry, monotonic=time.monotonic)
-fetching.pause = hurry
+fetching.rest = hurry
 client.default_client().api.pace = pace.Pace({1.0: 10_000}, errors={1.0: 10_000})
 print("ready", flush=True)
 plan = mt.plan(event="installs", selectors=["idDevice"], dateFrom="2026-01-01",
