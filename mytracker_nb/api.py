@@ -41,6 +41,7 @@ from mytracker_nb.signing import AuthHMAC
 
 __all__ = [
     "LASTING",
+    "LOOK_FIRST",
     "ONE_TRY",
     "Api",
     "Link",
@@ -170,6 +171,12 @@ ONE_TRY = Patience(faults=0, quota_seconds=1.0)
 
 LASTING = Patience(faults=20, seconds=1800.0)
 """For what takes its time, as to follow an export or to fetch its files."""
+
+LOOK_FIRST = (
+    "Look at MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up; "
+    "if not, --fresh (fresh=True in Python) makes it anew"
+)
+"""What to do after a create whose answer was lost."""
 
 
 class Api:
@@ -446,8 +453,7 @@ def _causes(error: Any) -> Iterator[BaseException]:
 def _unconfirmed(reason: str) -> str:
     return (
         f"the create was sent, but its answer was lost ({reason}). The export may have been made. "
-        "Nothing is sent again by itself: look at MyTracker's list of exports, then make it anew "
-        "if it is not there"
+        f"Nothing is sent again by itself. {LOOK_FIRST}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from mytracker_nb import credentials as sources
-from mytracker_nb.api import Api, OnWait, Patience
+from mytracker_nb.api import LOOK_FIRST, ONE_TRY, Api, OnWait, Patience
 from mytracker_nb.credentials import Credentials
 from mytracker_nb.errors import (
     CreateUnconfirmed,
@@ -28,11 +28,11 @@ from mytracker_nb.request import ExportRequest
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Client", "default_client", "export"]
+__all__ = ["BeingSent", "Client", "default_client", "export"]
 
 _HELD = timedelta(hours=1)
-"""How long an unconfirmed create keeps the same request from being sent again: if the service did
-make an export of it, that has left the queue by then."""
+"""How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
+of a plan: if the service did make an export of it, that has left the queue by then."""
 
 _NOT_SENT = "interrupted before the request was sent: no export was made. Run it again to ask anew"
 _MAY_BE_MADE = (
@@ -42,6 +42,10 @@ _MAY_BE_MADE = (
 
 _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 _POLL = 0.2  # seconds between two looks at a create that another kernel is sending
+
+
+class BeingSent(MyTrackerError):
+    """Another kernel or thread is sending the same request at this moment."""
 
 
 class Client:
@@ -179,7 +183,9 @@ class Client:
         _judge(request)
         for pause in growing():
             try:
-                return self._find_or_make(request, fresh, on_wait, patience)
+                if fresh:
+                    return self._send(request, self.journal.ask(request), on_wait, patience)
+                return self._find_or_make(request, on_wait, patience)
             except QueueFull as error:
                 if on_wait is None:
                     raise
@@ -190,25 +196,55 @@ class Client:
                 raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
 
+    def export_piece(self, request: ExportRequest, *, fresh: bool = False) -> Export:
+        """Make an export for a plan, or adopt an earlier one: `export`, which waits for nothing.
+
+        Parameters
+        ----------
+        request, fresh
+            As for `export`.
+
+        Returns
+        -------
+        Export
+            Running or finished; too large as well, where that is known.
+
+        Raises
+        ------
+        BeingSent
+            If another kernel or thread is about to make it: it can be adopted soon.
+        CreateUnconfirmed
+            If the answer was lost, now or however long ago; nothing is sent again by itself.
+        InvalidRequest, QueueFull, ApiError, ConnectionFailed
+            As `create`.
+        """
+        _judge(request)
+        if fresh:
+            return self._send(request, self.journal.ask(request), None, ONE_TRY)
+        return self._find_or_make(request, None, ONE_TRY, is_piece=True)
+
     def _find_or_make(
         self,
         request: ExportRequest,
-        fresh: bool,
         on_wait: OnWait | None,
         patience: Patience | None,
+        *,
+        is_piece: bool = False,
     ) -> Export:
-        if fresh:
-            return self._send(request, self.journal.ask(request), on_wait, patience)
         seen = -1
         while True:
             earlier = self.journal.earlier(request)
             if any(entry.status == ASKED for entry in earlier):
+                if is_piece:
+                    raise BeingSent("another kernel or thread is sending the same request")
                 time.sleep(_POLL)
                 continue
-            adopted = self._adopt(earlier, too_large=False, patience=patience)
+            adopted = self._adopt(earlier, too_large=is_piece, patience=patience)
             if adopted is not None:
                 return adopted
-            _hold(earlier)
+            doubt = _in_doubt(earlier)
+            if doubt and (is_piece or _age(doubt) < _HELD):
+                raise _held(doubt)
             newest = earlier[0].number if earlier else 0
             create = self.journal.claim(request, after=newest)
             if create is None and newest == seen:
@@ -216,7 +252,8 @@ class Client:
                 create = self.journal.ask(request)
             seen = newest
             if create is not None:
-                return self._send(request, create, on_wait, patience)
+                notes = [_two(doubt)] if doubt else []
+                return self._send(request, create, on_wait, patience, *notes)
 
     def adopt(
         self,
@@ -269,6 +306,7 @@ class Client:
         create: Create,
         on_wait: OnWait | None = None,
         patience: Patience | None = None,
+        *notes: str,
     ) -> Export:
         def wait(seconds: float, error: MyTrackerError) -> None:
             create.wait(seconds, error)
@@ -284,7 +322,7 @@ class Client:
             raise
         except KeyboardInterrupt:
             raise WaitInterrupted(_NOT_SENT if create.is_held_back else _MAY_BE_MADE) from None
-        return self._export(id_raw_export, request, datetime.now(timezone.utc))
+        return self._export(id_raw_export, request, datetime.now(timezone.utc), *notes)
 
     def _export(
         self,
@@ -357,20 +395,33 @@ def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
     return status not in (FAILED, CANCELED, GONE)
 
 
-def _hold(earlier: Iterable[Entry]) -> None:
-    """Raise if the last create of a request may have made an export that nobody knows the id of."""
+def _in_doubt(earlier: Iterable[Entry]) -> Entry | None:
+    """The last create of a request, if it may have made an export that nobody knows the id of."""
     for entry in earlier:
         if entry.id_raw_export is not None:
-            return
-        age = datetime.now(timezone.utc) - entry.asked_at
-        if entry.status == UNCONFIRMED and age < _HELD:
-            raise CreateUnconfirmed(
-                f"this request was sent {_ago(entry.asked_at)}, and its answer was lost: the "
-                "export may have been made, so nothing is sent again by itself. Look at "
-                "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it "
-                "up; if not, --fresh (fresh=True in Python) makes it anew",
-                request=entry.request,
-            )
+            return None
+        if entry.status == UNCONFIRMED:
+            return entry
+    return None
+
+
+def _held(doubt: Entry) -> CreateUnconfirmed:
+    return CreateUnconfirmed(
+        f"this request was sent {_ago(doubt.asked_at)}, and its answer was lost: the export may "
+        f"have been made, so nothing is sent again by itself. {LOOK_FIRST}",
+        request=doubt.request,
+    )
+
+
+def _two(doubt: Entry) -> str:
+    return (
+        f"the same request was sent {_ago(doubt.asked_at)}, and its answer was lost: "
+        "MyTracker's list of exports may show two"
+    )
+
+
+def _age(entry: Entry) -> timedelta:
+    return datetime.now(timezone.utc) - entry.asked_at
 
 
 def _ago(moment: datetime) -> str:

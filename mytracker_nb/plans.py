@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mytracker_nb import cuts
 from mytracker_nb.api import ONE_TRY, passes
-from mytracker_nb.client import Client, default_client
+from mytracker_nb.client import BeingSent, Client, default_client
 from mytracker_nb.cuts import Piece
 from mytracker_nb.errors import (
     AccessDenied,
@@ -148,7 +148,7 @@ class Plan(Targets):
                 task.state = PieceState.FETCHING
             else:
                 task.state, task.export, task.fresh = PieceState.WAITING, None, True
-                task.due = 0.0
+                task.due, task.was_sought = 0.0, False
             task.error = None
         return self.run(timeout)
 
@@ -446,6 +446,8 @@ class Plan(Targets):
             pool.shutdown(wait=False, cancel_futures=True)
             self._collect(downloads)
             self._waiting_for, self._trouble, self._started = "", "", None
+            for task in self._in(PieceState.WAITING):
+                task.error = None
             self._display.update()
 
     def _collect(self, downloads: _Downloads) -> None:
@@ -468,9 +470,10 @@ class Plan(Targets):
         now = time.monotonic()
         running = self._in(PieceState.RUNNING)
         dues = [max(task.due, self._pause_until) for task in running]
-        if self._in(PieceState.WAITING):
+        waiting = self._in(PieceState.WAITING)
+        if waiting:
             place = now if self._queue.has_place(len(running)) else self._queue.retry_at
-            dues.append(max(place, self._pause_until))
+            dues.append(max(place, self._pause_until, min(task.due for task in waiting)))
         pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
         if downloads:
             wait(downloads, pause, FIRST_COMPLETED)
@@ -478,45 +481,67 @@ class Plan(Targets):
             time.sleep(pause)
 
     def _ask(self) -> None:
-        """Make or adopt exports while there is a place for them."""
+        """Adopt exports, and make those that are missing while there is a place for them."""
+        # first what needs no place
         for task in self._in(PieceState.WAITING):
-            running = self._in(PieceState.RUNNING)
-            if time.monotonic() < self._pause_until or not self._queue.has_place(len(running)):
+            if not task.was_sought and not self._obtain(task, self._adopt):
                 return
-            try:
-                task.export = self._obtain(task)
-            except QueueFull as error:
-                numbers = [other.export.id_raw_export for other in running if other.export]
-                self._queue.full(numbers, error.exports)
-                self._waiting_for = f"waiting for a place in the queue: {error}"
+        for task in self._in(PieceState.WAITING):
+            if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
                 return
-            except CreateUnconfirmed as error:
-                task.hold(PieceState.UNCONFIRMED, error)
-            except (AccessDenied, NotFound):
-                raise
-            except BadRequest as error:
-                # what is refused from the start is the request; later it is this piece
-                if not self.exports:
-                    raise
-                task.hold(PieceState.FAILED, error)
-            except (ApiError, ConnectionFailed) as error:
-                self._survive(error)
+            if task.due <= time.monotonic() and not self._obtain(task, self._make):
                 return
-            else:
-                self._recover()
-                self._waiting_for = ""
-                task.pauses = task.export.pauses()
-                self._judge(task)
-                self._queue.taken(len(self._in(PieceState.RUNNING)))
 
-    def _obtain(self, task: Task) -> Export:
-        request = task.piece.request
-        task.is_adopted = False
-        if task.fresh or self._fresh:
-            return self._client.export(request, fresh=True, patience=ONE_TRY)
-        earlier = self._client.adopt(request, too_large=True, patience=ONE_TRY)
-        task.is_adopted = earlier is not None
-        return earlier or self._client.export(request, patience=ONE_TRY)
+    def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
+        """Get the export of a piece, if there is one; whether to go on with the next piece."""
+        if time.monotonic() < self._pause_until:
+            return False
+        try:
+            export = how(task)
+        except BeingSent as error:
+            # whoever sends it may wait for long
+            task.error = error
+            task.due, task.was_sought = time.monotonic() + next(task.pauses), False
+            return True
+        except QueueFull as error:
+            running = self._in(PieceState.RUNNING)
+            numbers = [other.export.id_raw_export for other in running if other.export]
+            self._queue.full(numbers, error.exports)
+            self._waiting_for = f"waiting for a place in the queue: {error}"
+            return False
+        except CreateUnconfirmed as error:
+            task.hold(PieceState.UNCONFIRMED, error)
+            return True
+        except (AccessDenied, NotFound):
+            raise
+        except BadRequest as error:
+            # what is refused from the start is the request; later it is this piece
+            if not self.exports:
+                raise
+            task.hold(PieceState.FAILED, error)
+            return True
+        except (ApiError, ConnectionFailed) as error:
+            self._survive(error)
+            return False
+        if export is not None:
+            self._recover()
+            task.export, task.pauses, task.error = export, export.pauses(), None
+            self._judge(task)
+        return True
+
+    def _adopt(self, task: Task) -> Export | None:
+        earlier = None
+        if not (task.fresh or self._fresh):
+            earlier = self._client.adopt(task.piece.request, too_large=True, patience=ONE_TRY)
+        task.is_adopted, task.was_sought = earlier is not None, True
+        return earlier
+
+    def _make(self, task: Task) -> Export:
+        export = self._client.export_piece(task.piece.request, fresh=task.fresh or self._fresh)
+        self._waiting_for = ""
+        # with it this many are in progress
+        self._queue.taken(len(self._in(PieceState.RUNNING)) + (not export.is_finished))
+        return export
 
     def _look(self, deadline: float) -> None:
         """Look at the exports in progress whose time has come."""
@@ -550,7 +575,9 @@ class Plan(Targets):
 
     def _reasons(self) -> list[str]:
         """What a running plan waits for."""
-        reasons = (self._waiting_for, self._trouble or self._pacing())
+        waiting = self._in(PieceState.WAITING)
+        sent = next((f"{_name(task.piece)}: {task.error}" for task in waiting if task.error), "")
+        reasons = (self._waiting_for, sent, self._trouble or self._pacing())
         return [reason for reason in reasons if reason]
 
     def _pacing(self) -> str:
@@ -592,7 +619,7 @@ class Plan(Targets):
     def _unfinished(self, what: str) -> str:
         running = len(self._in(PieceState.RUNNING))
         goes_on = f" {running} at the service go on by themselves." if running else ""
-        why = "".join(f" {reason}." for reason in (self._waiting_for, self._trouble) if reason)
+        why = "".join(f" {reason}." for reason in self._reasons())
         return (
             f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(): "
             "it takes up where it was"

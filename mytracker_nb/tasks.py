@@ -29,6 +29,8 @@ class Task:
         The export that was made or adopted for it.
     error : Exception or None
         Why it is held.
+    was_sought : bool
+        Whether an earlier export was looked for, to be adopted.
     is_adopted : bool
         Whether `export` is an earlier one of the same request.
     fresh : bool
@@ -36,7 +38,7 @@ class Task:
     halves : tuple of Task
         What stands in its place, where it proved too large.
     due : float
-        When to look at its export next (of the monotonic clock).
+        When to look at its export next, or to ask for one (of the monotonic clock).
     pauses : iterator of float
         Seconds to leave after each look.
     """
@@ -45,6 +47,7 @@ class Task:
     state: PieceState = PieceState.WAITING
     export: Export | None = None
     error: Exception | None = None
+    was_sought: bool = False
     is_adopted: bool = False
     fresh: bool = False
     halves: tuple[Task, ...] = ()

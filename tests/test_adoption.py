@@ -271,7 +271,8 @@ def test_a_lost_answer_is_not_repeated_blindly(desk: Desk) -> None:
     assert desk.creates == 1
     for caught in (lost, held):
         assert caught.value.request == mt.ExportRequest(**CLOSED)
-    assert "--fresh" in str(held.value)
+        assert "mt.Client().attach(its id)" in str(caught.value)
+        assert "--fresh (fresh=True in Python)" in str(caught.value)
     assert desk.export(**OPEN).id_raw_export == 2  # another request is not held
     # it is there after all
     assert desk.client().attach(1).wait().is_finished
@@ -293,7 +294,9 @@ def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(desk:
     with pytest.raises(mt.CreateUnconfirmed, match="58 minutes ago"):
         desk.export()
     desk.age(200)
-    assert desk.export().wait().status == "Success!"
+    made = desk.export().wait()
+    assert made.status == "Success!"
+    assert "its answer was lost: MyTracker's list of exports may show two" in made.notes[0]
 
 
 def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: Desk) -> None:

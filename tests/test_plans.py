@@ -6,13 +6,14 @@ import _thread
 import gzip
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
-from mytracker_nb import credentials
+from mytracker_nb import credentials, storage
 from mytracker_nb.credentials import Credentials
 from mytracker_nb.manifest import FILE
 from mytracker_nb.pace import Pace
@@ -62,6 +63,10 @@ class Desk:
     @property
     def creates(self) -> int:
         return sum(call.path.endswith("/create.json") for call in self.sandbox.requests)
+
+    @property
+    def journal(self) -> Path:
+        return storage.data_directory(self.sandbox.base_url) / "journal.sqlite3"
 
     def wishes(self) -> list[tuple[str, str]]:
         """The days of all exports that were made, in order."""
@@ -258,6 +263,18 @@ def interrupted_when(happens: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
+def test_what_was_made_before_needs_no_place(start: Callable[..., Desk]) -> None:
+    desk = start()
+    desk.plan("1d", dateFrom="2026-10-06").run()
+    error = {"detail": "Maximum number of simultaneous requests reached."}
+    full = json.dumps({"code": 400, "message": "Bad Request", "data": {"error": error}})
+    desk.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
+    plan = desk.plan("1d")
+    with pytest.raises(mt.ExportTimeout, match="waiting for a place"):
+        plan.run(timeout=2)
+    assert words(plan) == ["waiting"] + ["done"] * 6
+
+
 def test_while_it_waits_for_a_place_the_card_says_who_takes_it(start: Callable[..., Desk]) -> None:
     desk = start(seconds=600, queue=1)
     other = desk.client.create(mt.ExportRequest(**WEEK, rooted=1))
@@ -280,9 +297,11 @@ def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
 ) -> None:
     desk = start(seconds=600, queue=2)
     plan = desk.plan("2d")
-    stop = interrupted_when(lambda: "0 of 4" in plan.card().text() and len(plan.exports) == 2)
+    stop = interrupted_when(lambda: "waiting for a place" in plan.card().text())
     with stop, pytest.raises(mt.WaitInterrupted) as caught:
         plan.run(timeout=20)
+    assert len(plan.exports) == 2
+    assert "0 of 4" in plan.card().text()
     assert "Run the cell again" in str(caught.value)
     assert not any(export.canceled for export in desk.sandbox.exports.values())
 
@@ -395,6 +414,36 @@ def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
         again.to_pandas()
     assert words(again.retry()) == ["done"] * 4
     assert desk.rows_of(again) == desk.rows_at_once(**WEEK)
+
+
+def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., Desk]) -> None:
+    desk = start()
+    desk.sandbox.faults.add(path="/create.json", reset="after")
+    desk.plan("4d").run()
+    with closing(sqlite3.connect(desk.journal)) as connection:
+        connection.execute("UPDATE creates SET asked_at = asked_at - 200000")
+        connection.commit()
+    again = desk.plan("4d").run()
+    assert words(again) == ["unconfirmed", "done"]
+    assert "was sent 2 days ago" in again.status["message"][0]
+    assert desk.creates == 2
+
+
+def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
+    start: Callable[..., Desk],
+) -> None:
+    desk = start()
+    plan = desk.plan("4d")
+    first = plan._tasks[0].piece.request
+    with desk.client.journal.ask(first) as create:
+        began = time.monotonic()
+        with pytest.raises(mt.ExportTimeout, match="is sending the same request"):
+            plan.run(timeout=1)
+        assert time.monotonic() - began < 10
+        assert words(plan) == ["waiting", "done"]
+        create.answer(desk.client.api.create(first.wire()))
+    assert words(plan.run()) == ["done", "done"]
+    assert desk.creates == 2
 
 
 def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., Desk]) -> None:
