@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ _ENDS: Mapping[str, type[ExportFailed] | None] = {
     CANCELED: ExportCanceled,
 }
 _SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
+_ASIDE = 5.0  # seconds after which a card sees whether its export is still waited for
 _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 
 
@@ -95,8 +97,7 @@ class Export(Targets, Mapping[str, Any]):
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
         self._waiting = ""
-        self._pauses = self.pauses()
-        self._faults = 0
+        self._living: Iterator[float] | None = None
         self._waits = 0
         self._heard: str | None = None
         self._download: Download | None = None
@@ -196,24 +197,44 @@ class Export(Targets, Mapping[str, Any]):
             If the service refused, or faults outlasted a long patience.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        with self._waited_for():
+            if not self.is_finished:
+                self._follow(deadline)
+        self._raise_for_status()
+        return self
+
+    def __await__(self) -> Generator[Any, None, Export]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Export:
+        """`wait`, whose thread does other things meanwhile; to be cancelled at any time."""
+        looks = self._looks()
+        with self._waited_for():
+            while (pause := await asyncio.to_thread(next, looks, None)) is not None:
+                await asyncio.sleep(pause)
+        self._raise_for_status()
+        return self
+
+    @contextmanager
+    def _waited_for(self) -> Iterator[None]:
+        """Show the export while it is waited for; whoever ends that is told how to come back."""
         if not self.is_finished:
             self._display.show()
         self._waits += 1
+        goes_on = (
+            f"the wait was interrupted; export {self.id_raw_export} goes on. "
+            f"Come back to it with {self._come_back}.wait()"
+        )
         try:
-            if not self.is_finished:
-                self._follow(deadline)
+            yield
         except KeyboardInterrupt:
-            raise WaitInterrupted(
-                f"the wait was interrupted; export {self.id_raw_export} goes on. "
-                f"Come back to it with {self._come_back}.wait()",
-                export=self,
-            ) from None
+            raise WaitInterrupted(goes_on, export=self) from None
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(goes_on) from None
         finally:
             self._waits -= 1
             self._waiting = ""
             self._display.update()
-        self._raise_for_status()
-        return self
 
     def _follow(self, deadline: float | None) -> None:
         pauses = self.pauses()
@@ -246,6 +267,30 @@ class Export(Targets, Mapping[str, Any]):
             # an unknown status: it may mean anything
             wanted = wanted if self.status == IN_PROGRESS else max(wanted, _SLOWLY)
             yield self.api.pace.interval(wanted)
+
+    def _looks(self) -> Iterator[float]:
+        """Look once at a time, until the service is done; gives the seconds to leave after each.
+
+        Raises
+        ------
+        MyTrackerError
+            After a refusal, or more faults in a row than pass.
+        """
+        pauses, faults = self.pauses(), 0
+        while not self.is_finished:
+            pause = next(pauses)
+            try:
+                self._look(ONE_TRY)
+                faults = 0
+            except MyTrackerError as error:
+                faults += not isinstance(error, QuotaExceeded)
+                if faults > LASTING.faults or not passes(error):
+                    raise
+                pause = max(pause, LASTING.delay(error, 5))
+                self._waiting = f"trying again in {pause:.0f} s: {error}"
+            self._display.update()
+            if not self.is_finished:
+                yield pause
 
     def _look(self, patience: Patience) -> None:
         """Hear of the export once."""
@@ -292,9 +337,6 @@ class Export(Targets, Mapping[str, Any]):
             ExportCanceled: "export.retry() makes it anew",
         }[error]
         raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
-
-    def __await__(self) -> Generator[Any, None, Export]:
-        return asyncio.to_thread(self.wait).__await__()
 
     def cancel(self) -> str:
         """Ask the service to cancel the export.
@@ -504,7 +546,7 @@ class Export(Targets, Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
-        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display", "_pauses"))
+        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display", "_living"))
         return self.__dict__ | stays | {"_waits": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -520,28 +562,20 @@ class Export(Targets, Mapping[str, Any]):
         if not self._display.show():
             raise NotImplementedError  # no place that could change: IPython shows a repr
         if not self.is_finished and self._api is not None:
-            self._pauses, self._faults = self.pauses(), 0
+            self._living = None
             follow(self._display, self._step)
 
     def _step(self) -> float | None:
         """Look once for the living card; the seconds until the next look, None if it is over."""
-        pause = next(self._pauses)
         if self._waits and not self.is_finished:
-            return pause  # whoever waits for it looks, and brings the card up to date
-        if not self.is_finished:
-            try:
-                self._look(ONE_TRY)
-                self._faults = 0
-            except MyTrackerError as error:
-                self._faults += not isinstance(error, QuotaExceeded)
-                if self._faults > LASTING.faults or not passes(error):
-                    self._waiting = f"no longer followed: {error}"
-                    self._display.update()
-                    return None
-                pause = max(pause, LASTING.delay(error, 5))
-                self._waiting = f"trying again in {pause:.0f} s: {error}"
-        self._display.update()
-        return None if self.is_finished else pause
+            return _ASIDE  # whoever waits for it looks, and brings the card up to date
+        self._living = self._living or self._looks()
+        try:
+            return next(self._living, None)
+        except MyTrackerError as error:
+            self._waiting = f"no longer followed: {error}"
+            self._display.update()
+            return None
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())

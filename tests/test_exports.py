@@ -262,6 +262,50 @@ def test_an_export_can_be_awaited(sandbox, client_of):
     assert asyncio.run(follow()).status == "Success!"
 
 
+def test_who_awaits_an_export_may_end_that_at_any_time(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=600)
+    export = client_of(sandbox).create(REQUEST)
+
+    async def follow():
+        return await export
+
+    async def give_up():
+        return await asyncio.wait_for(follow(), 0.3)
+
+    began = time.monotonic()
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(give_up())
+    assert time.monotonic() - began < 5
+    assert not sandbox.exports[1].canceled
+
+    async def cancelled():
+        task = asyncio.create_task(follow())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError, match=r"attach\(1\)\.wait\(\)"):
+        asyncio.run(cancelled())
+
+
+def test_awaiting_survives_faults(start_sandbox, client_of, monkeypatch):
+    sandbox = start_sandbox()
+    export = client_of(sandbox).create(REQUEST)
+    sandbox.faults.add(path="/get.json", status=503, times=3)
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    async def follow():
+        return await export
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert asyncio.run(follow()).status == "Success!"
+    assert len(slept) == 3
+    assert min(slept) > 5
+
+
 def test_a_pickle_has_the_facts_and_not_the_key(sandbox, client_of):
     export = client_of(sandbox).create(REQUEST).wait()
 

@@ -14,6 +14,7 @@ import pytest
 from nbclient import NotebookClient
 
 import mytracker_nb as mt
+from mytracker_nb import fetching
 from mytracker_nb.api import Patience
 from mytracker_nb.pace import Pace
 
@@ -146,12 +147,13 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 @pytest.fixture
-def evil(start_sandbox):
+def evil(start_sandbox, monkeypatch):
     """A client of a sandbox that says odd things, with one export."""
     sandbox = start_sandbox(seconds=100)
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
     client.api.pace = Pace({1.0: 10_000})
     client.api.patience = Patience(faults=0, quota_seconds=0)
+    monkeypatch.setattr(fetching, "rest", lambda seconds: None)
     export = client.create(mt.ExportRequest(**REQUEST))
     yield sandbox, client, export
     client.api.session.close()
