@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from mytracker_nb.api import LASTING, ONE_TRY, Api, Link, Patience, State, passe
 from mytracker_nb.card import Card, Download
 from mytracker_nb.credentials import is_local
 from mytracker_nb.errors import (
+    BadRequest,
     ExportCanceled,
     ExportFailed,
     ExportTimeout,
@@ -351,9 +352,22 @@ class Export(Targets, Mapping[str, Any]):
         BadRequest
             If it can't be cancelled, in the service's words.
         """
-        answer = self.api.cancel(self.id_raw_export)
-        self.refresh()
+        was_canceled = self.status == CANCELED
+        try:
+            answer = self.api.cancel(self.id_raw_export)
+        except BadRequest:
+            self._hear_verdict()
+            if was_canceled or self.status != CANCELED:
+                raise
+            # asked for twice, as the first answer was lost
+            return self.status
+        self._hear_verdict()
         return answer
+
+    def _hear_verdict(self) -> None:
+        # whatever comes of this look, the service's answer to the cancel stands
+        with suppress(MyTrackerError):
+            self.refresh()
 
     def retry(self) -> Export:
         """Make the same request once more, as a new export.

@@ -236,6 +236,27 @@ def test_cancel_tells_the_verdict(start_sandbox, client_of):
         export.cancel()
 
 
+def test_a_cancel_whose_answer_was_lost_is_known_to_be_done(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=100)
+    client = client_of(sandbox)
+    client.api.patience = Patience()
+    export = client.create(REQUEST)
+    sandbox.faults.add(path="/cancel.json", reset="after")
+    assert export.cancel() == "Canceled by user"
+
+
+def test_the_verdict_on_a_cancel_stands_whatever_comes_of_the_next_look(start_sandbox, client_of):
+    sandbox = start_sandbox(seconds=100)
+    client = client_of(sandbox)
+    client.api.patience = Patience(faults=0)
+    one, other = client.create(REQUEST), client.create(REQUEST)
+    sandbox.faults.add(path="/get.json", status=500, times=None)
+    assert one.cancel() == "Canceled"
+    sandbox.clock.advance(200)
+    with pytest.raises(mt.BadRequest, match="it's completed"):
+        other.cancel()
+
+
 def test_an_interrupted_wait_leaves_the_export_running(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     export = client_of(sandbox).create(REQUEST)
