@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeAlias, TypeVar
@@ -51,6 +52,7 @@ __all__ = [
     "asked_pause",
     "passes",
     "refusal",
+    "soon",
 ]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
@@ -461,8 +463,13 @@ def passes(error: MyTrackerError) -> bool:
     """Whether a fault of a call that only reads is worth another try."""
     if isinstance(error, ApiError):
         # an HTML page in place of an answer comes from something between us and the service
-        return isinstance(error, QuotaExceeded) or error.status >= 500 or error.payload is None
+        return isinstance(error, QuotaExceeded) or error.payload is None or soon(error.status)
     return isinstance(error, ConnectionFailed)
+
+
+def soon(status: int) -> bool:
+    """Whether an HTTP status says that the same may go well a little later."""
+    return status >= 500 or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
 def _body(response: requests.Response) -> bytes:
@@ -583,8 +590,15 @@ def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | Non
     """Seconds until the last of the exceeded quotas is reset, else what Retry-After says."""
     resets = [_number(quota.get("resetInSecond")) for quota in quotas if quota.get("exceeded")]
     known = [seconds for seconds in resets if seconds is not None]
-    # of a header that is a date nothing is read: the growing waits do as well
-    return max(known) if known else _number(header)
+    if known:
+        return max(known)
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except ValueError:
+        return _number(header)
+    # HTTP has no zone but GMT, though its name may be missing
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
 
 
 def _number(value: Any) -> float | None:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from mytracker_nb.api import LASTING, USER_AGENT, Link, Patience, asked_pause, refusal
+from mytracker_nb.api import LASTING, USER_AGENT, Link, Patience, asked_pause, refusal, soon
 from mytracker_nb.credentials import is_local
 from mytracker_nb.csvgz import CorruptFile
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
@@ -308,7 +308,7 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         error = refusal(response, body)
         raise _Fault(told, getattr(error, "retry_after", None), is_quota=True)
-    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if soon(status):
         raise _Fault(told, asked_pause([], response.headers.get("Retry-After")))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)

@@ -11,6 +11,8 @@ import random
 import ssl
 import threading
 import time
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from functools import partial
 from types import SimpleNamespace
 
@@ -164,6 +166,8 @@ def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
         {"reset": "after"},
         {"status": 200, "body": "<html>"},
         {"status": 404, "body": "<html>"},
+        {"status": 408},
+        {"status": 425},
     ],
 )
 def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
@@ -282,6 +286,17 @@ def test_retry_after_is_understood_where_no_quota_is_named(start_sandbox, api_of
 
     assert api.get(id_raw_export).status == "Success!"
     assert 7 <= no_sleep[0] < 8
+
+
+def test_retry_after_may_be_a_date(start_sandbox, api_of, no_sleep):
+    sandbox = start_sandbox()
+    api = api_of(sandbox, Patience())
+    soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=300), usegmt=True)
+    for date in (soon, "Sun, 06 Nov 1994 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
+        sandbox.faults.add(path="/quotas", status=429, headers={"Retry-After": date})
+    api.quotas()
+    assert 240 < no_sleep[0] < 301
+    assert max(no_sleep[1:]) < 60
 
 
 def test_unknown_words_and_fields_are_survived(start_sandbox, api_of):
