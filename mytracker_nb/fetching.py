@@ -332,11 +332,11 @@ def pause(faults: int) -> None:
 
 
 def _delay(faults: int, fault: _Fault | None = None) -> float:
-    """Seconds to wait after the `faults`-th in a row, as many as the server asks or growing."""
-    if fault is not None and fault.delay is not None:
-        return fault.delay if fault.is_quota else min(_LONGEST_ASKED_PAUSE, fault.delay)
-    growing: float = min(_LONGEST_PAUSE, 0.1 * 2.0**faults)
-    return growing * jitter(0.5, 1.0)
+    """Seconds to wait after the `faults`-th in a row: growing, and at least what is asked for."""
+    growing: float = min(_LONGEST_PAUSE, 0.1 * 2.0**faults) * jitter(0.5, 1.0)
+    if fault is None or fault.delay is None:
+        return growing
+    return max(growing, fault.delay if fault.is_quota else min(_LONGEST_ASKED_PAUSE, fault.delay))
 
 
 def _integer(text: str | None) -> int | None:

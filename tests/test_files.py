@@ -170,6 +170,13 @@ def test_the_server_says_how_long_to_wait(served, tmp_path, no_pauses):
     assert 7 in [round(wait) for wait in no_pauses]
 
 
+def test_a_server_that_asks_for_no_wait_is_not_asked_in_a_hot_loop(served, tmp_path, no_pauses):
+    sandbox, files, wanted = served
+    sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "0"}, times=12)
+    assert texts(download(files[:1], tmp_path)) == wanted[:1]
+    assert sum(no_pauses) > 30
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "told"),
     [
