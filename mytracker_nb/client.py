@@ -237,7 +237,10 @@ class Client:
             if any(entry.status == ASKED for entry in earlier):
                 if is_piece:
                     raise BeingSent("another kernel or thread is sending the same request")
-                time.sleep(_POLL)
+                try:
+                    time.sleep(_POLL)
+                except KeyboardInterrupt:
+                    raise WaitInterrupted(_NOT_SENT) from None
                 continue
             adopted = self._adopt(earlier, too_large=is_piece, patience=patience)
             if adopted is not None:
@@ -293,6 +296,8 @@ class Client:
             export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
             try:
                 export.refresh(patience)
+            except KeyboardInterrupt:
+                raise _interrupted(export) from None
             except NotFound:
                 self.journal.hear(entry.id_raw_export, GONE)
                 continue
@@ -313,16 +318,20 @@ class Client:
             if on_wait:
                 on_wait(seconds, error)
 
+        export: Export | None = None
         try:
             with create:
-                id_raw_export = self.api.create(request.wire(), wait, patience)
-                create.answer(id_raw_export)
+                number = self.api.create(request.wire(), wait, patience)
+                export = self._export(number, request, datetime.now(timezone.utc), *notes)
+                create.answer(number)
         except CreateUnconfirmed as error:
             error.request = request
             raise
         except KeyboardInterrupt:
+            if export is not None:
+                raise _interrupted(export) from None
             raise WaitInterrupted(_NOT_SENT if create.is_held_back else _MAY_BE_MADE) from None
-        return self._export(id_raw_export, request, datetime.now(timezone.utc), *notes)
+        return export
 
     def _export(
         self,
@@ -393,6 +402,15 @@ def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
     if status == REFUSED:
         return too_large
     return status not in (FAILED, CANCELED, GONE)
+
+
+def _interrupted(export: Export) -> WaitInterrupted:
+    number = export.id_raw_export
+    return WaitInterrupted(
+        f"interrupted; export {number} is made and goes on. "
+        f"Come back to it with mt.Client().attach({number})",
+        export=export,
+    )
 
 
 def _in_doubt(earlier: Iterable[Entry]) -> Entry | None:

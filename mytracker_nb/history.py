@@ -178,6 +178,7 @@ class Create:
         self._journal = journal
         self._number = number
         self._idle_until = 0.0
+        self._answer: dict[str, object] = {}
 
     @property
     def is_held_back(self) -> bool:
@@ -191,7 +192,8 @@ class Create:
 
     def answer(self, id_raw_export: int) -> None:
         """Take note of the id that the service has answered."""
-        self._journal._change(self._number, id_raw_export=id_raw_export, status=IN_PROGRESS)
+        self._answer = {"id_raw_export": id_raw_export, "status": IN_PROGRESS}
+        self._journal._change(self._number, **self._answer)
 
     def __enter__(self) -> Create:
         return self
@@ -203,6 +205,9 @@ class Create:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
+            return
+        if self._answer:  # interrupted while that was written
+            self._journal._change(self._number, **self._answer)
             return
         if isinstance(error, ApiError):
             status = REFUSED

@@ -12,6 +12,7 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb import credentials, storage
+from mytracker_nb.history import Journal
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
 
@@ -112,6 +113,37 @@ def test_how_long_ago_is_told_in_the_largest_unit(
 def test_values_of_a_filter_may_come_in_another_order(slow_desk: Desk) -> None:
     made = slow_desk.export(**CLOSED, idCountry=["RU", "KZ"])
     assert slow_desk.export(**CLOSED, idCountry="KZ, RU") == made
+
+
+def test_interrupting_the_look_at_an_earlier_export_tells_how_to_come_back(
+    slow_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_desk.export()
+
+    def interrupt(*what: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mt.Export, "refresh", interrupt)
+    with pytest.raises(mt.WaitInterrupted, match=r"attach\(1\)") as caught:
+        slow_desk.export()
+    assert caught.value.export is not None
+
+
+def test_interrupting_while_the_answer_is_written_loses_no_id(
+    slow_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, interrupts = Journal._change, [KeyboardInterrupt]
+
+    def interrupted(self: Journal, *what: Any, **columns: Any) -> None:
+        if "id_raw_export" in columns and interrupts:
+            raise interrupts.pop()
+        change(self, *what, **columns)
+
+    monkeypatch.setattr(Journal, "_change", interrupted)
+    with pytest.raises(mt.WaitInterrupted, match=r"attach\(1\)"):
+        slow_desk.export()
+    assert slow_desk.export().id_raw_export == 1
+    assert slow_desk.creates == 1
 
 
 # where it is not
