@@ -155,11 +155,14 @@ class Plan(Targets):
     def cancel(self) -> pd.DataFrame:
         """Ask the service to cancel the exports that are in progress.
 
+        Those that were made before, as by another kernel, are looked for first.
+
         Returns
         -------
         pandas.DataFrame
             As `status`; the message of one that could not be cancelled is the service's.
         """
+        self._seek()
         for task in self._leaves():
             if task.state is PieceState.RUNNING and task.export is not None:
                 try:
@@ -483,14 +486,21 @@ class Plan(Targets):
     def _ask(self) -> None:
         """Adopt exports, and make those that are missing while there is a place for them."""
         # first what needs no place
-        for task in self._in(PieceState.WAITING):
-            if not task.was_sought and not self._obtain(task, self._adopt):
-                return
+        if not self._seek():
+            return
         for task in self._in(PieceState.WAITING):
             if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
                 return
             if task.due <= time.monotonic() and not self._obtain(task, self._make):
                 return
+
+    def _seek(self) -> bool:
+        """Adopt exports that were made before; whether all were looked for."""
+        # one that is known to be too large has halves to be looked for
+        while unsought := [task for task in self._in(PieceState.WAITING) if not task.was_sought]:
+            if not all(self._obtain(task, self._adopt) for task in unsought):
+                return False
+        return True
 
     def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
         """Get the export of a piece, if there is one; whether to go on with the next piece."""

@@ -558,6 +558,16 @@ def test_cancel_ends_what_is_in_progress(start: Callable[..., Desk]) -> None:
     assert all(export.canceled for export in desk.sandbox.exports.values())
 
 
+def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., Desk]) -> None:
+    desk = start(seconds=600, queue=2)
+    with pytest.raises(mt.ExportTimeout):
+        desk.plan("3d").run(timeout=0)
+    status = desk.plan("3d").cancel()
+    assert list(status["state"]) == ["failed", "failed", "waiting"]
+    assert all(export.canceled for export in desk.sandbox.exports.values())
+    assert desk.creates == 3
+
+
 CELL_OF_A_SCRIPT = """
 import sys
 import mytracker_nb as mt
