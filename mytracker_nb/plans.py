@@ -59,6 +59,7 @@ _AT_ONCE = 2  # pieces whose files are fetched at the same time
 _LONGEST_REST = 15.0  # seconds in which nothing new is shown
 _FAULTS = 20  # calls in a row that fail: about 12 minutes of them
 _SHOWN = 5  # failures told in a text
+_RETRY = "plan.retry() asks again for what failed or is unconfirmed"
 
 
 # Fetches what the service has made of a piece, on a thread; gives what is then to be done on the
@@ -140,9 +141,7 @@ class Plan(Targets):
         Of an unconfirmed piece look at MyTracker's list of exports first: a second export of it
         takes a place in the queue for nothing.
         """
-        for task in self._leaves():
-            if not task.state.is_held or isinstance(task.error, ExportTooLarge):
-                continue
+        for task in self._retriable():
             is_there = task.export is not None and task.export.status == SUCCESS
             if is_there and not isinstance(task.error, LinkExpired):
                 task.state = PieceState.FETCHING
@@ -151,6 +150,11 @@ class Plan(Targets):
                 task.due, task.was_sought = 0.0, False
             task.error = None
         return self.run(timeout)
+
+    def _retriable(self) -> list[Task]:
+        """The pieces that are not there, but for those that the service never hands out."""
+        held = [task for task in self._leaves() if task.state.is_held]
+        return [task for task in held if not isinstance(task.error, ExportTooLarge)]
 
     def cancel(self) -> pd.DataFrame:
         """Ask the service to cancel the exports that are in progress.
@@ -234,7 +238,7 @@ class Plan(Targets):
             f"{len(held)} of {len(list(self._leaves()))} pieces are not there; the others are",
             *told,
             *more,
-            "plan.retry() asks for them again",
+            *([_RETRY] if self._retriable() else []),
         ]
         text = "\n".join(lines)
         if all(task.state is PieceState.UNCONFIRMED for task in held):
@@ -371,8 +375,8 @@ class Plan(Targets):
             ("error", f"{_name(task.piece)}: {task.error}") for task in tasks if task.state.is_held
         ]
         del alerts[_SHOWN:]
-        if any(task.state.is_held for task in tasks):
-            alerts.append(("note", "plan.retry() asks again for what failed or is unconfirmed"))
+        if self._retriable():
+            alerts.append(("note", _RETRY))
         adopted = sum(task.is_adopted for task in tasks)
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"

@@ -354,6 +354,10 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
     creates = desk.creates
     plan.retry()
     assert desk.creates == creates
+    with pytest.raises(mt.ExportTooLarge) as caught:
+        plan.to_pandas()
+    for text in (str(caught.value), plan.card().text()):
+        assert "plan.retry()" not in text
 
 
 def test_it_takes_up_after_a_restart(start: Callable[..., Desk]) -> None:
