@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mytracker_nb.builder import RequestBuilder as RequestBuilder
     from mytracker_nb.client import Client as Client
     from mytracker_nb.client import export as export
+    from mytracker_nb.csvgz import Limits as Limits
     from mytracker_nb.dictionaries import dictionary as dictionary
     from mytracker_nb.errors import AccessDenied as AccessDenied
     from mytracker_nb.errors import ApiError as ApiError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "builder": ("RequestBuilder",),
     "client": ("Client", "export"),
+    "csvgz": ("Limits",),
     "dictionaries": ("dictionary",),
     "errors": (
         "AccessDenied",

@@ -28,6 +28,8 @@ from mytracker_nb.request import ExportRequest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mytracker_nb.csvgz import Limits
+
 __all__ = ["BeingSent", "Client", "default_client", "export"]
 
 _HELD = timedelta(hours=1)
@@ -64,6 +66,12 @@ class Client:
     session : requests.Session, optional
         For proxies, certificates and adapters of one's own.
 
+    Attributes
+    ----------
+    limits : mytracker_nb.Limits or None
+        How far a file of its exports may grow when it is decompressed. It may be changed at any
+        time.
+
     Raises
     ------
     CredentialsMissing
@@ -92,6 +100,7 @@ class Client:
         self.credentials = credentials
         self.api = Api(credentials, session)
         self.journal = Journal(credentials)
+        self.limits: Limits | None = None
 
     def create(self, request: ExportRequest) -> Export:
         """Make a new export.
@@ -348,6 +357,7 @@ class Client:
             notes=notes,
             make=self.create,
             on_change=self._hear,
+            limits=lambda: self.limits,
         )
 
     def _hear(self, export: Export) -> None:

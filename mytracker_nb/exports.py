@@ -39,6 +39,7 @@ from mytracker_nb.request import ExportRequest
 from mytracker_nb.targets import Targets
 
 if TYPE_CHECKING:
+    from mytracker_nb.csvgz import Limits
     from mytracker_nb.frames import RawData
 
 __all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
@@ -90,10 +91,12 @@ class Export(Targets, Mapping[str, Any]):
         notes: tuple[str, ...] = (),
         make: Callable[[ExportRequest], Export] | None = None,
         on_change: Callable[[Export], None] | None = None,
+        limits: Callable[[], Limits | None] | None = None,
     ) -> None:
         self._api: Api | None = api
         self._make = make
         self._on_change = on_change
+        self._limits = limits or (lambda: None)
         self._service = api.credentials.base_url
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
@@ -408,7 +411,7 @@ class Export(Targets, Mapping[str, Any]):
                 f"export {self.id_raw_export} has no files, and its columns are not known here; "
                 "make the request again with mt.export(...)"
             )
-        return RawData(files, self._selectors, progress=progress)
+        return RawData(files, self._selectors, limits=self._limits(), progress=progress)
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Fetch the files as the service wrote them; waits for the export.
@@ -436,6 +439,7 @@ class Export(Targets, Mapping[str, Any]):
             directory,
             selectors=self._selectors,
             on_progress=self._fetched,
+            limits=self._limits(),
         )
 
     @property
@@ -560,7 +564,7 @@ class Export(Targets, Mapping[str, Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
-        stays = dict.fromkeys(("_api", "_make", "_on_change", "_display", "_living"))
+        stays = dict.fromkeys(("_api", "_make", "_on_change", "_limits", "_display", "_living"))
         return self.__dict__ | stays | {"_waits": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -264,7 +264,7 @@ class Plan(Targets):
             self.run()
         self.raise_for_failures()
         files = [file for export in self.exports for file in export.data().files]
-        return RawData(files, self.request.parameters["selectors"])
+        return RawData(files, self.request.parameters["selectors"], limits=self._client.limits)
 
     def to_parquet(
         self,

@@ -17,6 +17,7 @@ import pytest
 import mytracker_nb as mt
 from mytracker_nb.api import Patience
 from mytracker_nb.pace import Pace
+from mytracker_nb.plans import Plan
 
 REQUEST = mt.ExportRequest(
     event="installs",
@@ -325,6 +326,23 @@ def test_awaiting_survives_faults(start_sandbox, client_of, monkeypatch):
     assert asyncio.run(follow()).status == "Success!"
     assert len(slept) == 3
     assert min(slept) > 5
+
+
+def test_how_far_a_file_may_grow_is_set_on_the_client(sandbox, client_of, tmp_path):
+    client = client_of(sandbox)
+    export = client.create(REQUEST).wait()
+    client.limits = mt.Limits(size=100)
+    for use in (export.to_arrow, lambda: export.download(tmp_path)):
+        with pytest.raises(mt.FileError, match=r"100 bytes.*Limits\.size"):
+            use()
+    plan = Plan(client, REQUEST).run()
+    with pytest.raises(mt.ExportFailed, match=r"Limits\.size"):
+        plan.to_arrow()
+
+    client.limits = None
+    rows = len(export.to_arrow())
+    assert len(export.download(tmp_path)) > 0
+    assert len(plan.retry().to_arrow()) == rows > 0
 
 
 def test_a_pickle_has_the_facts_and_not_the_key(sandbox, client_of):
