@@ -148,6 +148,12 @@ class Export(Targets, Mapping[str, Any]):
         """Whether the service is done with it, well or not; an unknown status does not end it."""
         return self._state.status in _ENDS
 
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for at the moment, and for how long; ``""`` if for nothing but its end."""
+        held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
+        return self._waiting or held_up
+
     def refresh(self, patience: Patience | None = None) -> Export:
         """Ask the service how the export stands.
 
@@ -505,8 +511,7 @@ class Export(Targets, Mapping[str, Any]):
 
     def card(self) -> Card:
         """The export as a card."""
-        held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
-        waiting = tuple(filter(None, (self._waiting, held_up)))
+        waiting = (self.waiting_for,) if self.waiting_for else ()
         return Card(
             request=self.request,
             id_raw_export=self.id_raw_export,

@@ -591,7 +591,9 @@ class Plan(Targets):
         """What a running plan waits for."""
         waiting = self._in(PieceState.WAITING)
         sent = next((f"{_name(task.piece)}: {task.error}" for task in waiting if task.error), "")
-        reasons = (self._waiting_for, sent, self._trouble or self._pacing())
+        fetched = (task.export for task in self._in(PieceState.FETCHING) if task.export)
+        files = next(filter(None, (export.waiting_for for export in fetched)), "")
+        reasons = (self._waiting_for, sent, self._trouble or self._pacing() or files)
         return [reason for reason in reasons if reason]
 
     def _pacing(self) -> str:

@@ -499,6 +499,20 @@ def test_the_card_tells_that_files_wait_for_their_turn(
     assert "the next request" not in shown[-1]
 
 
+def test_the_card_tells_what_files_are_held_up_by(
+    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = start(seconds=0, files=1)
+    desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "1"})
+    plan = desk.plan()
+    shown: list[str] = []
+    monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
+    monkeypatch.setattr("mytracker_nb.plans._LONGEST_REST", 0.05)
+    plan.run()
+    assert any("trying again in 1 s" in text and "HTTP 429" in text for text in shown)
+    assert "trying again" not in shown[-1]
+
+
 def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
     desk = start(seconds=0.5)
     desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
