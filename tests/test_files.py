@@ -96,8 +96,8 @@ def test_a_server_that_knows_no_ranges_sends_it_all_again(served, tmp_path):
     "fault",
     [
         {"status": 503, "times": 19},
-        {"status": 403, "body": HTML_PAGE, "times": 2},
-        {"status": 404, "body": HTML_PAGE, "times": 2},
+        {"status": 403, "body": HTML_PAGE, "times": 5},
+        {"status": 404, "body": HTML_PAGE, "times": 5},
         {"status": 500, "body": HTML_PAGE, "times": 3},
         {"body": HTML_PAGE, "times": 3},
         {"reset": "before", "times": 3},
