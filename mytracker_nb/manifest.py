@@ -263,13 +263,17 @@ def parts_in(workplace: Path, piece: Piece, export: Export) -> list[Part]:
     words = [*map(str, piece.bounds), *piece.filter_label.replace(",", "").split()]
     parts = []
     for path in sorted(workplace.rglob("*.parquet")):
+        rows = parquet.read_metadata(path).num_rows
+        if not rows and path.parent != workplace:
+            # the partition of no value, there for its types alone: pandas takes none beside others
+            continue
         named = path.rename(path.with_name("_".join([*words, path.name.removeprefix("part-")])))
         parts.append(
             Part(
                 file=named.relative_to(workplace).as_posix(),
                 piece=piece,
                 id_raw_export=export.id_raw_export,
-                rows=parquet.read_metadata(named).num_rows,
+                rows=rows,
                 sha256=_sha256(named),
                 created_at=export.created_at,
             )
