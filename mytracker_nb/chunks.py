@@ -70,9 +70,12 @@ def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def settle(
-    table: pa.Table, narrow: Callable[[pa.Array], pa.Array] = lambda array: array
+    table: pa.Table,
+    narrow: Callable[[pa.Array], pa.Array] = lambda array: array,
+    *,
+    tidy: bool = False,
 ) -> list[pa.Array]:
-    """The columns of a table in `pool`, each one array; what it took to make them is given back.
+    """The columns of a table in `pool`, each one array.
 
     Parameters
     ----------
@@ -80,6 +83,8 @@ def settle(
         All chunks of a title have the same dictionary.
     narrow : callable, optional
         What to make of each chunk before.
+    tidy : bool
+        Whether to give back the memory that it took to make the table.
     """
     import pyarrow as pa
 
@@ -89,6 +94,7 @@ def settle(
         columns.append(
             pa.concat_arrays(chunks, memory_pool=pool()) if chunks else pa.array([], column.type)
         )
-    # the allocator keeps what is free, for each thread of its own, and that is a lot
-    pa.default_memory_pool().release_unused()
+    if tidy:
+        # the allocator keeps what is free, for each thread of its own, and that is a lot
+        pa.default_memory_pool().release_unused()
     return columns

@@ -48,6 +48,8 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
+# Smaller than is fast, for when little memory is left.
+_LATE_PIECE = 1 << 20
 _MOST_FILES_AT_ONCE = 4
 
 
@@ -202,8 +204,11 @@ class RawData:
         # takes half a second the first time, in which files are read
         threading.Thread(target=import_module, args=("pandas",)).start()
         parser, parts = self._each(
-            lambda _, tables: [slim(table) for table in regrouped(tables, CHUNK)],
+            lambda number, tables: [
+                slim(table, tidy=self._is_late(number)) for table in regrouped(tables, CHUNK)
+            ],
             params,
+            stay=True,
         )
         _tell(parser)
         empty = with_params(parser.schema.empty_table(), params)
@@ -400,10 +405,12 @@ class RawData:
         import pyarrow as pa
 
         parser, tables = self._each(
-            lambda _, tables: [
-                pa.table(settle(table), schema=table.schema) for table in regrouped(tables, CHUNK)
+            lambda number, tables: [
+                pa.table(settle(table, tidy=self._is_late(number)), schema=table.schema)
+                for table in regrouped(tables, CHUNK)
             ],
             params,
+            stay=True,
         )
         empty = with_params(parser.schema.empty_table(), params)
         parts = [empty, *itertools.chain.from_iterable(tables)]
@@ -414,7 +421,7 @@ class RawData:
         source: Source,
         parser: Parser,
         *,
-        size: int = 0,
+        size: int,
         eager: bool = False,
         stop: threading.Event | None = None,
     ) -> Generator[pa.Table, None, None]:
@@ -424,7 +431,7 @@ class RawData:
         with source.open() as reading:
             text = until(stop or threading.Event(), inflate(reading, source.name, self._limits))
             with _read_on(text):
-                header, pieces = open_csv(text, source.name, size or PIECE)
+                header, pieces = open_csv(text, source.name, size)
                 check_header(header, self.selectors, source.name)
                 with closing(ahead(pieces) if eager else pieces) as ready:
                     for piece in ready:
@@ -437,12 +444,18 @@ class RawData:
         for name, misfit in found.items():
             parser.misfits.setdefault(name, misfit)
 
+    def _is_late(self, number: int) -> bool:
+        """Whether a file is one of the last, when most rows are there and memory is at its most."""
+        return number >= len(self.files) - _threads()
+
     def _each(
         self,
         consume: Callable[[int, Iterator[pa.Table]], _T],
         params: str | Sequence[str] | None,
+        *,
+        stay: bool = False,
     ) -> tuple[Parser, list[_T]]:
-        """What `consume` makes of each file's tables, a few files at once.
+        """What `consume` makes of each file's tables, a few files at once; whether the rows stay.
 
         All tables of all files have the same types: where a cell does not fit, everything is read
         to the end to find all such columns, and then once more.
@@ -450,7 +463,7 @@ class RawData:
         check_params(params, self.selectors)
         parser = Parser(self.selectors, self._as_text)
         stop = threading.Event()
-        threads = min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
+        threads = _threads()
         # With a file for each, all are busy; else the steps of one file share them.
         eager = len(self.files) < threads
 
@@ -458,7 +471,8 @@ class RawData:
             source = self.files[number]
 
             def read() -> _T:
-                tables = self._tables(source, parser, eager=eager, stop=stop)
+                size = _LATE_PIECE if stay and self._is_late(number) else PIECE
+                tables = self._tables(source, parser, size=size, eager=eager, stop=stop)
                 ready = (with_params(table, params) for table in until(stop, tables))
                 with closing(ahead(ready) if eager else ready) as ready:
                     return consume(number, ready)
@@ -498,6 +512,10 @@ def _read_on(text: Iterable[bytes]) -> Iterator[None]:
         for _ in text:
             pass
         raise
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
 
 
 def load_partition(

@@ -48,9 +48,9 @@ def dtypes(dtype_backend: DtypeBackend) -> Callable[[pa.DataType], Any]:
     return dtype
 
 
-def slim(table: pa.Table) -> Columns:
+def slim(table: pa.Table, *, tidy: bool = False) -> Columns:
     """The columns of a table to stay, titles with the smallest codes that do (see `settle`)."""
-    return settle(table, _slim)
+    return settle(table, _slim, tidy=tidy)
 
 
 def _slim(column: pa.Array) -> pa.Array:

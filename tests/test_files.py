@@ -142,7 +142,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     sandbox.faults.add(path=".csv.gz", body=damaged(wanted, old, new), times=1)
     fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
     files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
-    monkeypatch.setattr("mytracker_nb.frames.PIECE", 2000)
+    monkeypatch.setattr("mytracker_nb.frames._LATE_PIECE", 2000)
 
     table = RawData(files, selectors).to_arrow()
 
