@@ -49,7 +49,7 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
 # Smaller than is fast, for when little memory is left.
-_LATE_PIECE = 1 << 20
+_LATE_PIECE = 2 << 20
 _MOST_FILES_AT_ONCE = 4
 
 
