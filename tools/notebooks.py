@@ -35,7 +35,10 @@ def run(path: Path) -> None:
         record_timing=False,
         store_widget_state=False,
     )
+    # cards and forms come to rest by themselves, which a notebook that stays open lets them
+    notebook.cells.append(nbformat.v4.new_code_cell("import time\ntime.sleep(4)"))
     client.execute()
+    del notebook.cells[-1]
     clean(notebook)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
