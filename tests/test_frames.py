@@ -498,7 +498,8 @@ def test_a_name_that_is_missing_is_none_of_a_map(file):
 
 def test_maps_are_read_by_duckdb(file, tmp_path):
     rows = open_files(file(PARAMS))
-    maps = rows.to_duckdb(duckdb.connect(), params="map").fetchall()
+    with duckdb.connect() as connection:
+        maps = rows.to_duckdb(connection, params="map").fetchall()
     assert [row[1] for row in maps][2:4] == [{"item": "a"}, None]
     rows.to_parquet(tmp_path / "parts", params="map")
     count = duckdb.sql(f"SELECT count(params) FROM '{tmp_path}/parts/*.parquet'").fetchall()
