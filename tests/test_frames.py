@@ -499,8 +499,10 @@ def test_a_name_that_is_missing_is_none_of_a_map(file):
 def test_maps_are_read_by_duckdb(file, tmp_path):
     rows = open_files(file(PARAMS))
     with duckdb.connect() as connection:
-        maps = rows.to_duckdb(connection, params="map").fetchall()
-    assert [row[1] for row in maps][2:4] == [{"item": "a"}, None]
+        relation = rows.to_duckdb(connection, params="map")
+        maps = relation.project("map_keys(params), map_values(params)").fetchall()
+    assert maps[2] == (["item"], ["a"])
+    assert maps[3] == (None, None)
     rows.to_parquet(tmp_path / "parts", params="map")
     count = duckdb.sql(f"SELECT count(params) FROM '{tmp_path}/parts/*.parquet'").fetchall()
     assert count == [(4,)]
