@@ -65,6 +65,22 @@ class _Fault(Exception):
         self.verdict = verdict
 
 
+def _failed(error: requests.RequestException, link: Link, name: str) -> _Fault:
+    """What to make of a request that got no answer."""
+    from urllib3.exceptions import NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if not (isinstance(reason, NewConnectionError) and is_local(as_sent(link.url))):
+        return _Fault(type(error).__name__)
+    # what does not listen on this machine is not on its way back either
+    verdict = FileError(
+        f"{name}: nothing listens at {_host(link.url)} any more. A sandbox takes its exports "
+        "with it when it stops: start one and make the export again",
+        file=name,
+    )
+    return _Fault(type(error).__name__, verdict=verdict)
+
+
 class _OneHeader(AuthBase):
     """Sends exactly this Authorization, or none: not that of a session or a .netrc file."""
 
@@ -150,7 +166,7 @@ class Fetcher:
                 ) from None
             except (_Fault, requests.RequestException) as error:
                 # the text of a requests error holds the URL, and with it what may be secret in it
-                fault = error if isinstance(error, _Fault) else _Fault(type(error).__name__)
+                fault = error if isinstance(error, _Fault) else _failed(error, link, name)
             if not tries or place.done > before:
                 tries = faults = 0
                 since = time.monotonic()

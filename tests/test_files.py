@@ -151,6 +151,14 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     assert len(ranges(sandbox)) == 2
 
 
+def test_a_sandbox_that_has_stopped_is_told_soon(served, tmp_path, no_pauses):
+    sandbox, files, _ = served
+    sandbox.stop()
+    with pytest.raises(mt.FileError, match="start one and make the export again"):
+        download(files[:1], tmp_path)
+    assert len(no_pauses) < 10
+
+
 def test_a_file_of_other_columns_is_not_kept(served, tmp_path):
     sandbox, files, wanted = served
     other = gzip.compress(b"idApp,idOs\n1,2\n")
