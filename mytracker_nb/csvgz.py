@@ -185,13 +185,13 @@ def _check_growth(name: str, taken: int, given: int, limits: Limits) -> None:
     if given > limits.size:
         raise FileError(
             f"{name}: more than {limits.size:,} bytes when decompressed, which is the limit. "
-            "Raise Limits.size if the file is to be trusted",
+            "Raise Limits.size in client.limits if the file is to be trusted",
             file=name,
         )
     if given > limits.floor and given > taken * limits.ratio:
         raise FileError(
             f"{name}: {taken:,} bytes grew to more than {given:,}, more than {limits.ratio} times "
-            "as many. Raise Limits.ratio if the file is to be trusted",
+            "as many. Raise Limits.ratio in client.limits if the file is to be trusted",
             file=name,
         )
 
