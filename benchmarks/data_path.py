@@ -60,10 +60,10 @@ def official(links: list[str]) -> int:
 def _rows(links: list[str]):
     import requests
 
-    from mytracker_nb.api import Link
-    from mytracker_nb.fetching import Fetcher
-    from mytracker_nb.files import remote_files
-    from mytracker_nb.frames import RawData
+    from mytracker_nb.download.http_stream import Fetcher
+    from mytracker_nb.download.sources import remote_files
+    from mytracker_nb.service.api import Link
+    from mytracker_nb.tables.raw_data import RawData
 
     fetcher = Fetcher(requests.Session(), lambda url: {})
     return RawData(remote_files([Link(link, None) for link in links], fetcher), SELECTORS)
@@ -97,7 +97,7 @@ def measure(way: str, links: list[str]) -> None:
     """Run one way and print what it took, imports aside: a notebook has made them before."""
     modules = ["pandas", "requests"]
     if way != "official":
-        modules += ["mytracker_nb.frames", "pyarrow.csv"]
+        modules += ["mytracker_nb.tables.raw_data", "pyarrow.csv"]
     if way == "parquet":
         modules += ["pyarrow.dataset"]
     for module in modules:

@@ -54,7 +54,7 @@ else:
 OURS = """
 import json, sys
 import mytracker_nb as mt
-from mytracker_nb.credentials import Credentials, use
+from mytracker_nb.service.credentials import Credentials, use
 
 base, user, key, wish, times = sys.argv[1:]
 use(Credentials(user, key, base))

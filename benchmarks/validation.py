@@ -11,7 +11,7 @@ from collections.abc import Callable
 from statistics import median
 
 import mytracker_nb as mt
-from mytracker_nb.parameters import MAX_VALUES, PARAMETERS, Holds
+from mytracker_nb.request.parameters import MAX_VALUES, PARAMETERS, Holds
 
 FILTERS = [name for name, parameter in PARAMETERS.items() if parameter.filters and parameter.many]
 LISTS = {

@@ -12,11 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mytracker_nb import sandbox as sandbox
-    from mytracker_nb.builder import RequestBuilder as RequestBuilder
-    from mytracker_nb.client import Client as Client
-    from mytracker_nb.client import export as export
-    from mytracker_nb.csvgz import Limits as Limits
-    from mytracker_nb.dictionaries import dictionary as dictionary
+    from mytracker_nb.client.client import Client as Client
+    from mytracker_nb.client.client import export as export
+    from mytracker_nb.client.export import Export as Export
+    from mytracker_nb.download.gzip_csv import Limits as Limits
     from mytracker_nb.errors import AccessDenied as AccessDenied
     from mytracker_nb.errors import ApiError as ApiError
     from mytracker_nb.errors import BadRequest as BadRequest
@@ -36,22 +35,23 @@ if TYPE_CHECKING:
     from mytracker_nb.errors import QueueFull as QueueFull
     from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
     from mytracker_nb.errors import WaitInterrupted as WaitInterrupted
-    from mytracker_nb.exports import Export as Export
-    from mytracker_nb.filecache import cache as cache
-    from mytracker_nb.frames import ColumnTypeWarning as ColumnTypeWarning
-    from mytracker_nb.frames import RawData as RawData
-    from mytracker_nb.frames import open_files as open_files
-    from mytracker_nb.history import journal as journal
-    from mytracker_nb.plans import Plan as Plan
-    from mytracker_nb.plans import plan as plan
-    from mytracker_nb.request import ExportRequest as ExportRequest
+    from mytracker_nb.form.builder import RequestBuilder as RequestBuilder
+    from mytracker_nb.plans.plan import Plan as Plan
+    from mytracker_nb.plans.plan import plan as plan
+    from mytracker_nb.request.dictionaries import dictionary as dictionary
+    from mytracker_nb.request.request import ExportRequest as ExportRequest
+    from mytracker_nb.storage.file_cache import cache as cache
+    from mytracker_nb.storage.journal import journal as journal
+    from mytracker_nb.tables.raw_data import ColumnTypeWarning as ColumnTypeWarning
+    from mytracker_nb.tables.raw_data import RawData as RawData
+    from mytracker_nb.tables.raw_data import open_files as open_files
 
 # The public names, by the module in which they live.
 _HOMES = {
-    "builder": ("RequestBuilder",),
-    "client": ("Client", "export"),
-    "csvgz": ("Limits",),
-    "dictionaries": ("dictionary",),
+    "form.builder": ("RequestBuilder",),
+    "client.client": ("Client", "export"),
+    "download.gzip_csv": ("Limits",),
+    "request.dictionaries": ("dictionary",),
     "errors": (
         "AccessDenied",
         "ApiError",
@@ -73,12 +73,12 @@ _HOMES = {
         "QuotaExceeded",
         "WaitInterrupted",
     ),
-    "exports": ("Export",),
-    "filecache": ("cache",),
-    "frames": ("ColumnTypeWarning", "RawData", "open_files"),
-    "history": ("journal",),
-    "plans": ("Plan", "plan"),
-    "request": ("ExportRequest",),
+    "client.export": ("Export",),
+    "storage.file_cache": ("cache",),
+    "tables.raw_data": ("ColumnTypeWarning", "RawData", "open_files"),
+    "storage.journal": ("journal",),
+    "plans.plan": ("Plan", "plan"),
+    "request.request": ("ExportRequest",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -105,13 +105,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics: what ``%load_ext mytracker_nb`` calls."""
-    from mytracker_nb.magics import load
+    from mytracker_nb.magics.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Take the magics away again: what ``%unload_ext mytracker_nb`` calls."""
-    from mytracker_nb.magics import unload
+    from mytracker_nb.magics.magics import unload
 
     unload(shell)

@@ -32,8 +32,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from mytracker_nb.exports import Export
-    from mytracker_nb.request import ExportRequest
+    from mytracker_nb.client.export import Export
+    from mytracker_nb.request.request import ExportRequest
 
 __all__ = [
     "CODES",

@@ -13,7 +13,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 import mytracker_nb as mt
-from mytracker_nb import credentials
+from mytracker_nb.service import credentials
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

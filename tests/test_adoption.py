@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb import credentials, storage
-from mytracker_nb.history import Journal
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
+from mytracker_nb.service import credentials
+from mytracker_nb.storage import directories
+from mytracker_nb.storage.journal import Journal
 
 CLOSED = {
     "event": "installs",
@@ -45,7 +46,7 @@ class Desk:
 
     def age(self, seconds: float) -> None:
         """Let all that was asked for have been asked for earlier."""
-        path = storage.data_directory(self.sandbox.base_url) / "journal.sqlite3"
+        path = directories.data_directory(self.sandbox.base_url) / "journal.sqlite3"
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE creates SET asked_at = asked_at - ?", (seconds,))
             connection.commit()
@@ -366,6 +367,6 @@ def test_attach_knows_what_was_asked_for(desk: Desk) -> None:
 
 def test_attach_takes_an_export_that_was_made_elsewhere(desk: Desk) -> None:
     made = desk.export()
-    (storage.data_directory(desk.sandbox.base_url) / "journal.sqlite3").unlink()
+    (directories.data_directory(desk.sandbox.base_url) / "journal.sqlite3").unlink()
     attached = desk.client().attach(made.id_raw_export)
     assert (attached.request, attached.status) == (None, "Success!")

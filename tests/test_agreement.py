@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import requests
-from bare import RAW, Signed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wishes import EVENT_NAMES, right
+from raw_client import RAW, Signed
+from strategies import EVENT_NAMES, right
 
 import mytracker_nb as mt
-from mytracker_nb.dictionaries import dictionary
-from mytracker_nb.parameters import PARAMETERS, Holds
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import PARAMETERS, Holds
 
 # it is tomorrow in Apia
 NOW = datetime(2024, 11, 10, 12, 30, 15, 500_000, tzinfo=timezone.utc)

@@ -23,10 +23,10 @@ import urllib3
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb import api as api_module
-from mytracker_nb.api import USER_AGENT, Api, Link, Patience, State
-from mytracker_nb.credentials import Credentials
-from mytracker_nb.pace import Pace, growing
+from mytracker_nb.service import api as api_module
+from mytracker_nb.service.api import USER_AGENT, Api, Link, Patience, State
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.rate_limit import Pace, growing
 
 REQUEST = mt.ExportRequest(
     event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
@@ -66,8 +66,8 @@ def no_sleep(monkeypatch):
 def use_clock(monkeypatch, sleep, monotonic):
     """Another clock for us; the sandbox's own sleeping goes on."""
     clock = SimpleNamespace(sleep=sleep, monotonic=monotonic)
-    monkeypatch.setattr("mytracker_nb.api.time", clock)
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.api.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
 
 
 def test_create_get_and_quotas(start_sandbox, api_of):
@@ -372,7 +372,7 @@ class Clock:
 
 def test_the_pace_keeps_every_window(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     limits = {1.0: 3, 10.0: 12, 100.0: 40}
     pace = Pace(limits)
     times = []
@@ -390,7 +390,7 @@ def test_the_pace_keeps_every_window(monkeypatch):
 
 def test_many_followed_exports_share_what_may_go_out(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     pace = Pace()
     pace.follow("one")
     assert pace.interval(1.0) == 1.0
@@ -410,7 +410,7 @@ def test_many_followed_exports_share_what_may_go_out(monkeypatch):
 
 def test_who_is_not_looked_at_again_drops_out(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     pace = Pace()
     for number in range(100):
         pace.follow(number)
@@ -421,7 +421,7 @@ def test_who_is_not_looked_at_again_drops_out(monkeypatch):
 
 def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     pace, randomness = Pace(), random.Random(1)
     ends = [clock.now + randomness.uniform(60, 300) for _ in range(50)]
     due = [(clock.now, number) for number in range(50)]
@@ -446,7 +446,7 @@ def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
 
 def test_errors_stay_under_their_quota(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("mytracker_nb.pace.time", clock)
+    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     pace = Pace({1.0: 1000})
     for _ in range(40):
         assert pace.take() == 0

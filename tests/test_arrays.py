@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mytracker_nb.arrays import NotAnArray, parse_array, parse_arrays
+from mytracker_nb.tables.clickhouse_arrays import NotAnArray, parse_array, parse_arrays
 
 MEANINGS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "a": "\a", "v": "\v"}
 MEANINGS |= {"e": "\x1b", "'": "'", '"': '"', "`": "`", "/": "/", "\\": "\\"}

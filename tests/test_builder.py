@@ -11,18 +11,18 @@ from zoneinfo import ZoneInfo
 
 import ipywidgets
 import pytest
+import strategies
 import traitlets
-import wishes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb import builder as builders
-from mytracker_nb import snapshot
-from mytracker_nb.dictionaries import dictionary
-from mytracker_nb.parameters import PARAMETERS, Holds, Parameter
-from mytracker_nb.pasted import join_column, split_column
-from mytracker_nb.presets import PRESETS, in_words, preset_of, starting_sets
+from mytracker_nb.form import builder as builders
+from mytracker_nb.form import snapshot
+from mytracker_nb.form.pasted import join_column, split_column
+from mytracker_nb.form.presets import PRESETS, in_words, preset_of, starting_sets
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import PARAMETERS, Holds, Parameter
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.server import Sandbox
@@ -112,10 +112,11 @@ def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() ->
 def test_a_new_row_of_the_table_is_a_new_field(
     monkeypatch: pytest.MonkeyPatch, row: Parameter, value: Any, sent: Any
 ) -> None:
-    from mytracker_nb import card, parameters, request
+    from mytracker_nb.display import export_card
+    from mytracker_nb.request import parameters, request
 
     rows: Mapping[str, Parameter] = MappingProxyType({**PARAMETERS, row.name: row})
-    for module in (builders, card, parameters, request):
+    for module in (builders, export_card, parameters, request):
         monkeypatch.setattr(module, "PARAMETERS", rows)
     monkeypatch.setattr(request, "_ORDER", {name: n for n, name in enumerate(rows)})
     form = mt.RequestBuilder(**GOOD)
@@ -214,7 +215,7 @@ def test_a_fold_opens_for_what_is_set_in_it() -> None:
 
 
 @settings(max_examples=30)
-@given(wishes.right())
+@given(strategies.right())
 def test_form_to_magic_to_form_loses_nothing(forms: list[Any], values: dict[str, Any]) -> None:
     form, other, by_hand = forms
     form.parameters = values
@@ -637,7 +638,7 @@ def test_a_day_that_cannot_be_read_is_shown_and_cleared() -> None:
 
 
 @given(
-    st.lists(wishes.EVENT_NAMES, max_size=5),
+    st.lists(strategies.EVENT_NAMES, max_size=5),
     st.sampled_from(["\n", ", ", "\t"]),
 )
 def test_a_column_is_read_back_as_it_was_written(names: list[str], separator: str) -> None:
@@ -819,7 +820,7 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = account(seconds=600, queue=1)
-    monkeypatch.setattr("mytracker_nb.client.growing", lambda: iter(lambda: 0.05, None))
+    monkeypatch.setattr("mytracker_nb.client.client.growing", lambda: iter(lambda: 0.05, None))
     first, form = mt.RequestBuilder(**GOOD, idApp=7), mt.RequestBuilder(**GOOD)
     number = first.submit().id_raw_export
 
@@ -843,8 +844,8 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
-    monkeypatch.setattr("mytracker_nb.exports.growing", lambda: iter(lambda: 0.02, None))
-    monkeypatch.setattr("mytracker_nb.api.Patience.delay", lambda *_: 0.02)
+    monkeypatch.setattr("mytracker_nb.client.export.growing", lambda: iter(lambda: 0.02, None))
+    monkeypatch.setattr("mytracker_nb.service.api.Patience.delay", lambda *_: 0.02)
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -882,7 +883,7 @@ def test_submit_follows_an_export_again_that_nobody_follows(
 def test_the_form_shows_what_its_export_is_asked_elsewhere(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mytracker_nb.exports.growing", lambda: iter(lambda: 600.0, None))
+    monkeypatch.setattr("mytracker_nb.client.export.growing", lambda: iter(lambda: 600.0, None))
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()

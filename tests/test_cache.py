@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import requests
-from bare import created, links
+from raw_client import created, links
 
 import mytracker_nb as mt
-from mytracker_nb.api import Link
-from mytracker_nb.fetching import Fetcher
-from mytracker_nb.filecache import FileCache
-from mytracker_nb.files import download, remote_files
-from mytracker_nb.frames import RawData
-from mytracker_nb.signing import AuthHMAC
+from mytracker_nb.download.http_stream import Fetcher
+from mytracker_nb.download.sources import download, remote_files
+from mytracker_nb.service.api import Link
+from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.storage.file_cache import FileCache
+from mytracker_nb.tables.raw_data import RawData
 
 
 @pytest.fixture

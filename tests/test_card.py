@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mytracker_nb.card import Card, Download
-from mytracker_nb.request import ExportRequest
+from mytracker_nb.display.export_card import Card, Download
+from mytracker_nb.request.request import ExportRequest
 
 MOMENT = datetime(2026, 11, 23, 15, 3, 10, tzinfo=timezone.utc)
 ATTACK = "<img src=x onerror=alert(1)>"

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.completer import provisionalcompleter
 
-from mytracker_nb.completion import Completions, Syntax, complete
-from mytracker_nb.dictionaries import dictionary
-from mytracker_nb.parameters import PARAMETERS
-from mytracker_nb.request import ExportRequest
+from mytracker_nb.magics.completion import Completions, Syntax, complete
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import PARAMETERS
+from mytracker_nb.request.request import ExportRequest
 
 SYNTAX = {
     "mytracker_export": Syntax({"--wait": "", "--out": "", "--dry-run": ""}, parameters=True),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 
 import mytracker_nb as mt
-from mytracker_nb import credentials
-from mytracker_nb.credentials import SERVICE_URL, Credentials, checked_url, find, is_local
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import SERVICE_URL, Credentials, checked_url, find, is_local
 
 KEY = "72d2erEtbynf6f7ZYTsYKnb7"
 LOCAL = "http://127.0.0.1:8123"

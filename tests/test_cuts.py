@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.cuts import Piece, Window, cut, gaps, halves, problems, read_every, whole
+from mytracker_nb.plans.splitting import (
+    Piece,
+    Window,
+    cut,
+    gaps,
+    halves,
+    problems,
+    read_every,
+    whole,
+)
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 DAYS = {"dateFrom": "2026-01-01", "dateTo": "2026-01-10"}

@@ -6,14 +6,14 @@ import gzip
 
 import pytest
 import requests
-from bare import created, links
+from raw_client import created, links
 
 import mytracker_nb as mt
-from mytracker_nb.api import Link
-from mytracker_nb.fetching import Fetcher
-from mytracker_nb.files import remote_files
-from mytracker_nb.frames import RawData, open_files
-from mytracker_nb.signing import AuthHMAC
+from mytracker_nb.download.http_stream import Fetcher
+from mytracker_nb.download.sources import remote_files
+from mytracker_nb.service.api import Link
+from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.tables.raw_data import RawData, open_files
 
 COLUMNS = ["idDevice", "idAppTitle", "idCountry", "tsEvent", "dtEvent", "params.name"]
 

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.dictionaries import Dictionary, Entry, dictionary, events, nearest, selectors
-from mytracker_nb.parameters import PARAMETERS
+from mytracker_nb.request.dictionaries import (
+    Dictionary,
+    Entry,
+    dictionary,
+    events,
+    nearest,
+    selectors,
+)
+from mytracker_nb.request.parameters import PARAMETERS
 
 SMALL = {
     "isVerified": 2,

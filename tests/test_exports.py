@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb.api import Patience
-from mytracker_nb.pace import Pace
-from mytracker_nb.plans import Plan
+from mytracker_nb.plans.plan import Plan
+from mytracker_nb.service.api import Patience
+from mytracker_nb.service.rate_limit import Pace
 
 REQUEST = mt.ExportRequest(
     event="installs",
@@ -57,9 +57,9 @@ def advancing(monkeypatch):
             sandbox.clock.advance(seconds)
 
         clock = SimpleNamespace(sleep=sleep, monotonic=lambda: start + sum(slept))
-        monkeypatch.setattr("mytracker_nb.exports.time", clock)
-        monkeypatch.setattr("mytracker_nb.api.time", clock)
-        monkeypatch.setattr("mytracker_nb.pace.time", clock)
+        monkeypatch.setattr("mytracker_nb.client.export.time", clock)
+        monkeypatch.setattr("mytracker_nb.service.api.time", clock)
+        monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
         return slept
 
     return use
@@ -386,7 +386,8 @@ def test_quotas_are_a_frame(start_sandbox, client_of):
 
 
 def test_the_default_client_follows_the_credentials_in_use(start_sandbox, monkeypatch):
-    from mytracker_nb import client, credentials
+    from mytracker_nb.client import client
+    from mytracker_nb.service import credentials
 
     sandbox = start_sandbox()
     monkeypatch.setattr(client, "_default", None)

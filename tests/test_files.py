@@ -17,17 +17,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import requests
-from bare import created, links
+from raw_client import created, links
 
 import mytracker_nb as mt
-from mytracker_nb import fetching, parallel
-from mytracker_nb.api import Link
-from mytracker_nb.csvgz import Limits
-from mytracker_nb.fetching import Fetcher
-from mytracker_nb.files import LocalFile, download, remote_files, source_of
-from mytracker_nb.frames import RawData
+from mytracker_nb.download import http_stream, workers
+from mytracker_nb.download.gzip_csv import Limits
+from mytracker_nb.download.http_stream import Fetcher
+from mytracker_nb.download.sources import LocalFile, download, remote_files, source_of
 from mytracker_nb.sandbox.faults import HTML_PAGE
-from mytracker_nb.signing import AuthHMAC
+from mytracker_nb.service.api import Link
+from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.tables.raw_data import RawData
 
 KEY = "a key that must not be seen"
 
@@ -36,7 +36,7 @@ KEY = "a key that must not be seen"
 def no_pauses(monkeypatch):
     """Faults pass at once."""
     waits: list[float] = []
-    monkeypatch.setattr(fetching, "rest", waits.append)
+    monkeypatch.setattr(http_stream, "rest", waits.append)
     return waits
 
 
@@ -142,7 +142,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     sandbox.faults.add(path=".csv.gz", body=damaged(wanted, old, new), times=1)
     fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
     files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
-    monkeypatch.setattr("mytracker_nb.frames._LATE_PIECE", 2000)
+    monkeypatch.setattr("mytracker_nb.tables.raw_data._LATE_PIECE", 2000)
 
     table = RawData(files, selectors).to_arrow()
 
@@ -215,7 +215,7 @@ def test_what_does_not_pass_is_told_and_the_others_are_kept(served, tmp_path, fa
 
 def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path, monkeypatch):
     sandbox, files, _ = served
-    monkeypatch.setattr(fetching, "rest", parallel.rest)
+    monkeypatch.setattr(http_stream, "rest", workers.rest)
     sandbox.faults.add(
         path=f"/{files[1].name}", status=429, headers={"Retry-After": "600"}, times=None
     )
@@ -498,7 +498,7 @@ def test_the_first_rows_need_the_first_bytes_only(server):
     body = gzip.compress(b"idApp,nobody\n" + lines, 1)
     server.answers = {"/1": (200, {}, body), "/2": (200, {}, body)}
     told = []
-    from mytracker_nb.files import Progress
+    from mytracker_nb.download.sources import Progress
 
     progress = Progress(2, lambda *now: told.append(now))
     links = [Link(f"{server.base}/{n}", None) for n in (1, 2)]

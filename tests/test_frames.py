@@ -15,15 +15,16 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
-from bare import created, data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_client import created, data
 
 import mytracker_nb as mt
-from mytracker_nb import csvgz, frames
-from mytracker_nb.arrays import parse_array
-from mytracker_nb.dictionaries import selectors
-from mytracker_nb.frames import ColumnTypeWarning, open_files
+from mytracker_nb.download import gzip_csv
+from mytracker_nb.request.dictionaries import selectors
+from mytracker_nb.tables import raw_data
+from mytracker_nb.tables.clickhouse_arrays import parse_array
+from mytracker_nb.tables.raw_data import ColumnTypeWarning, open_files
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_the_schema_comes_from_the_dictionary_and_tells_what_columns_are(file):
 
 
 def test_no_column_of_the_dictionary_is_without_a_type():
-    schema = frames.schema(selectors())
+    schema = raw_data.schema(selectors())
     assert len(schema) == len(selectors())
     assert not any(pa.types.is_null(kind) for kind in schema.types)
 
@@ -275,8 +276,8 @@ def test_a_relation_lives_on_a_connection_of_ones_own(world):
 @pytest.mark.parametrize("size", [1, 4096])
 def test_the_size_of_pieces_changes_nothing(world, monkeypatch, size):
     paths, texts = world
-    monkeypatch.setattr(csvgz, "_BLOCK", 999)
-    monkeypatch.setitem(frames.RawData._tables.__kwdefaults__, "size", size)
+    monkeypatch.setattr(gzip_csv, "_BLOCK", 999)
+    monkeypatch.setitem(raw_data.RawData._tables.__kwdefaults__, "size", size)
     some = paths[:1]
     table = open_files(some).to_arrow()
     compare(table.to_pydict(), {name: texts[name][: table.num_rows] for name in texts})
@@ -340,7 +341,7 @@ def test_rows_and_columns_keep_their_order(file):
 
 def test_an_export_without_files_or_rows_is_an_empty_frame_of_the_right_types(file):
     for rows in (
-        frames.RawData([], ["idApp", "tsEvent", "idAppTitle"]),
+        raw_data.RawData([], ["idApp", "tsEvent", "idAppTitle"]),
         open_files(file("idApp,tsEvent,idAppTitle\n")),
     ):
         frame = rows.to_pandas()
@@ -405,8 +406,8 @@ def test_any_rows_are_read_whatever_the_cuts(rows, size, block, style):
     writer.writerows([("customUserId", "idApp", "nobody"), *rows])
     text = sheet.getvalue().encode()
     blocks = [text[start : start + block] for start in range(0, len(text), block)]
-    header, pieces = csvgz.open_csv(blocks, "x", size)
-    parser = frames.Parser(header)
+    header, pieces = gzip_csv.open_csv(blocks, "x", size)
+    parser = raw_data.Parser(header)
     got, line = [], 2
     for piece in pieces:
         assert piece.line == line
@@ -440,7 +441,7 @@ def test_a_number_that_a_double_does_not_hold_stays_text(file, text, beside):
 
 
 @pytest.mark.parametrize("beside", ["1", "1a"])
-@pytest.mark.filterwarnings("ignore::mytracker_nb.frames.ColumnTypeWarning")
+@pytest.mark.filterwarnings("ignore::mytracker_nb.tables.raw_data.ColumnTypeWarning")
 def test_numbers_are_doubles_whatever_stands_beside_them(file, beside):
     texts = ["1.50", "-2e3", "inf", "-inf", "", "401.5"]
     rows = "".join(f"{text},{beside}\n" for text in [*texts, "nan"])
@@ -598,11 +599,13 @@ def test_no_path_and_a_path_without_a_file(tmp_path):
         open_files(tmp_path / "none.csv.gz").to_arrow()
 
 
-@pytest.mark.parametrize("limits", [csvgz.Limits(size=50_000), csvgz.Limits(ratio=3, floor=1000)])
+@pytest.mark.parametrize(
+    "limits", [gzip_csv.Limits(size=50_000), gzip_csv.Limits(ratio=3, floor=1000)]
+)
 def test_a_file_that_grows_too_far_is_given_up(tmp_path, limits):
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"idApp\n" + b"1\n" * 1_000_000))
-    rows = frames.RawData(open_files(path).files, limits=limits)
+    rows = raw_data.RawData(open_files(path).files, limits=limits)
     with pytest.raises(mt.FileError, match="if the file is to be trusted"):
         rows.to_arrow()
     assert open_files(path).to_arrow().num_rows == 1_000_000

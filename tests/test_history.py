@@ -27,10 +27,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb import credentials, history, storage
-from mytracker_nb.credentials import Credentials
-from mytracker_nb.history import ASKED, UNCONFIRMED, Journal, canonical, final_from
 from mytracker_nb.sandbox.server import Sandbox
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.storage import directories, journal
+from mytracker_nb.storage.journal import ASKED, UNCONFIRMED, Journal, canonical, final_from
 
 ACCOUNT = Credentials(77658, "a-very-secret-key")
 
@@ -49,7 +50,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "_told", False)
+    monkeypatch.setattr(journal, "_told", False)
 
 
 def client_of(sandbox: Sandbox, patience: float = 5.0) -> mt.Client:
@@ -299,7 +300,7 @@ def assert_exports_go_on(client: mt.Client, sandbox: Sandbox, message: str) -> N
 @pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\0" * 1000])
 def test_a_corrupt_file_is_set_aside(start_sandbox: Callable[..., Sandbox], content: bytes) -> None:
     sandbox = start_sandbox()
-    path = storage.data_directory(sandbox.base_url) / "journal.sqlite3"
+    path = directories.data_directory(sandbox.base_url) / "journal.sqlite3"
     path.write_bytes(content)
     client = client_of(sandbox)
     assert_exports_go_on(client, sandbox, "was corrupt")
@@ -311,7 +312,7 @@ def test_a_corrupt_file_is_set_aside(start_sandbox: Callable[..., Sandbox], cont
 def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox)
-    path = storage.data_directory(sandbox.base_url) / "journal.sqlite3"
+    path = directories.data_directory(sandbox.base_url) / "journal.sqlite3"
     for number in range(1, 40):
         client.journal.ask(request(idApp=list(range(number, number + 900))))
     content = path.read_bytes()
@@ -342,7 +343,7 @@ def test_a_damaged_entry_is_passed_over(
     client = client_of(sandbox)
     kept = client.export(request(idApp=5))
     client.export(request())
-    with sql(storage.data_directory(sandbox.base_url)) as connection:
+    with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute(f"UPDATE creates SET {damage} WHERE number = 2")
 
     with pytest.warns(RuntimeWarning, match="passed over") as told:
@@ -359,7 +360,7 @@ def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox, patience=0.01)
     client.journal.earlier(request())
-    with sql(storage.data_directory(sandbox.base_url)) as connection:
+    with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert_exports_go_on(client, sandbox, "locked")
 
@@ -370,7 +371,7 @@ def test_what_was_made_without_a_journal_is_written_once_it_is_heard_of(
     sandbox = start_sandbox()
     client = client_of(sandbox, patience=0.01)
     client.journal.earlier(request())
-    with sql(storage.data_directory(sandbox.base_url)) as connection:
+    with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.warns(RuntimeWarning, match="locked"):
             made = client.export(request())
@@ -380,7 +381,7 @@ def test_what_was_made_without_a_journal_is_written_once_it_is_heard_of(
 
 def test_warnings_that_are_errors_end_no_create(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
-    (storage.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
+    (directories.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert client_of(sandbox).export(request()).id_raw_export == 1
@@ -388,13 +389,13 @@ def test_warnings_that_are_errors_end_no_create(start_sandbox: Callable[..., San
 
 def test_something_else_in_its_place(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
-    (storage.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
+    (directories.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
     assert_exports_go_on(client_of(sandbox), sandbox, "can't be used")
 
 
 def test_a_later_version(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
-    with sql(storage.data_directory(sandbox.base_url)) as connection:
+    with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("PRAGMA user_version = 99")
     assert_exports_go_on(client_of(sandbox), sandbox, "later version")
 
@@ -552,13 +553,13 @@ def test_what_is_kept_of_a_sandbox_ends_with_it(how: signal.Signals) -> None:
         mt.Client.of(account).export(request())
         code = f"""
 import mytracker_nb as mt
-from mytracker_nb.credentials import Credentials
+from mytracker_nb.service.credentials import Credentials
 client = mt.Client({account.api_user_id}, "k", {account.base_url!r})
 print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
 """
         kernel = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert kernel.stdout.startswith("adopted"), kernel.stderr
-        kept = storage.data_directory(account.base_url)
+        kept = directories.data_directory(account.base_url)
         assert (kept / "journal.sqlite3").exists()
         process.send_signal(how)
         process.wait()
@@ -569,7 +570,7 @@ print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
         assert Journal(again).earlier(request()) == []
         export = mt.Client.of(again).export(request())
         assert export.notes == ()
-        assert storage.data_directory(again.base_url) != kept
+        assert directories.data_directory(again.base_url) != kept
 
 
 def test_what_a_sandbox_left_is_swept_by_the_next(
@@ -601,11 +602,11 @@ def test_a_service_of_this_machine_that_is_no_sandbox_has_a_place_of_its_own() -
 
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
-        kept = storage.data_directory(f"http://127.0.0.1:{port}")
+        kept = directories.data_directory(f"http://127.0.0.1:{port}")
         (kept / "something").touch()
-        assert storage.data_directory(f"http://127.0.0.1:{port}") == kept
+        assert directories.data_directory(f"http://127.0.0.1:{port}") == kept
     with closing(socket.create_server(("127.0.0.1", port))):
-        other = storage.data_directory(f"http://127.0.0.1:{port}")
+        other = directories.data_directory(f"http://127.0.0.1:{port}")
         assert other == kept or not (other / "something").exists()
         assert sys.platform != "linux" or not kept.exists()
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb import fetching
-from mytracker_nb.pace import Pace
+from mytracker_nb.download import http_stream
 from mytracker_nb.sandbox.faults import HTML_PAGE
+from mytracker_nb.service.rate_limit import Pace
 
 REQUEST = {
     "event": "customEvents",
@@ -48,9 +48,15 @@ class Desk:
         self.client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
         self.client.api.pace = Pace({1.0: 10_000})
         clock = SimpleNamespace(sleep=self.sleep, monotonic=self.monotonic)
-        for name in ("api", "client", "exports", "fetching", "pace"):
+        for name in (
+            "service.api",
+            "client.client",
+            "client.export",
+            "download.http_stream",
+            "service.rate_limit",
+        ):
             monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-        monkeypatch.setattr(fetching, "rest", self.sleep)
+        monkeypatch.setattr(http_stream, "rest", self.sleep)
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -242,7 +248,7 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, wh
 
     monkeypatch.setattr(here, "sleep", sleep)
     clock = SimpleNamespace(sleep=sleep, monotonic=here.monotonic)
-    for name in ("api", "client"):
+    for name in ("service.api", "client.client"):
         monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
     request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
     with pytest.raises(mt.WaitInterrupted, match="no export was made"):

@@ -21,11 +21,12 @@ def account(sandbox):
     """Code that makes a kernel use `sandbox`, without delays of our own."""
     return f"""
 import mytracker_nb as mt
-from mytracker_nb import credentials, pace
-from mytracker_nb.client import default_client
+from mytracker_nb.service import credentials
+from mytracker_nb.service import rate_limit
+from mytracker_nb.client.client import default_client
 credentials.use(credentials.Credentials(
     {sandbox.api_user_id}, {sandbox.secret_key!r}, {sandbox.base_url!r}))
-default_client().api.pace = pace.Pace({{1.0: 1000}})
+default_client().api.pace = rate_limit.Pace({{1.0: 1000}})
 """
 
 

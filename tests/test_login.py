@@ -12,7 +12,8 @@ import pytest
 from IPython.core.error import StdinNotImplementedError, UsageError
 
 import mytracker_nb as mt
-from mytracker_nb import credentials, magics
+from mytracker_nb.magics import magics
+from mytracker_nb.service import credentials
 
 if TYPE_CHECKING:
     from conftest import MemoryKeyring

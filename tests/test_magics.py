@@ -16,10 +16,11 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import mytracker_nb as mt
-from mytracker_nb import credentials, magics
-from mytracker_nb.credentials import Credentials
-from mytracker_nb.dictionaries import dictionary
-from mytracker_nb.parameters import PARAMETERS
+from mytracker_nb.magics import magics
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import PARAMETERS
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import Credentials
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

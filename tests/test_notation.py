@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wishes import ANYTHING, DAYS, NAMES, PLAIN, TEXTS, TIMES, right
+from strategies import ANYTHING, DAYS, NAMES, PLAIN, TEXTS, TIMES, right
 
 import mytracker_nb as mt
-from mytracker_nb.notation import parse_cell, parse_magic, parse_url
-from mytracker_nb.values import Unreadable
+from mytracker_nb.request.coercion import Unreadable
+from mytracker_nb.request.syntax import parse_cell, parse_magic, parse_url
 
 APPS = [1, 2]
 SPACE = {"apps": APPS, "names": ["a, b", "c"], "none": None, "frame": types.SimpleNamespace(x=APPS)}

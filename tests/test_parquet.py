@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb import parquet
-from mytracker_nb.frames import ColumnTypeWarning, RawData, open_files
+from mytracker_nb.tables import parquet_writer
+from mytracker_nb.tables.raw_data import ColumnTypeWarning, RawData, open_files
 
 HEADER = "idDevice,SDKKey,idCountry,idAppTitle,tsEvent,dtEvent,params.name\n"
 ROWS = [
@@ -57,8 +57,8 @@ def test_a_dataset_holds_all_rows_in_order_and_is_read_by_everyone(rows, tmp_pat
 
 
 def test_more_partitions_than_files_may_be_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_MOST_OPEN", 3)
-    monkeypatch.setattr(parquet, "_ROWS_TO_PART", 10)
+    monkeypatch.setattr(parquet_writer, "_MOST_OPEN", 3)
+    monkeypatch.setattr(parquet_writer, "_ROWS_TO_PART", 10)
     path = tmp_path / "1.csv.gz"
     rows = [f"2026-01-{1 + n * 7 % 20:02d},{n}\n" for n in range(1000)]
     path.write_bytes(gzip.compress(("dtEvent,idDevice\n" + "".join(rows)).encode()))
@@ -120,7 +120,7 @@ def test_partitions_by_day(rows, tmp_path):
 
 
 def test_rows_are_grouped(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "_ROW_GROUP", 4)
+    monkeypatch.setattr(parquet_writer, "_ROW_GROUP", 4)
     monkeypatch.setitem(RawData._tables.__kwdefaults__, "size", 1)
     directory = rows.to_parquet(tmp_path / "data")
     assert pq.read_table(directory).equals(rows.to_arrow().combine_chunks())
@@ -175,14 +175,14 @@ def test_a_place_that_is_no_directory_is_told(rows, tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(rows, tmp_path, monkeypatch):
-    real = parquet._writer
+    real = parquet_writer._writer
 
     def full(path, schema):
         if path.name == "part-00001.parquet":
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, schema)
 
-    monkeypatch.setattr(parquet, "_writer", full)
+    monkeypatch.setattr(parquet_writer, "_writer", full)
     with pytest.raises(mt.FileError, match="No space left on device"):
         rows.to_parquet(tmp_path / "data")
     assert not (tmp_path / "data").exists()

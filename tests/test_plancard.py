@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb.plancard import PieceState, PlanCard, Window
+from mytracker_nb.display.plan_card import PieceState, PlanCard, Window
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 

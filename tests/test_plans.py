@@ -25,13 +25,14 @@ from hypothesis import strategies as st
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
-from mytracker_nb import credentials, storage
-from mytracker_nb.credentials import Credentials
-from mytracker_nb.manifest import FILE
-from mytracker_nb.pace import Pace
-from mytracker_nb.plans import Plan
+from mytracker_nb.plans.manifest import FILE
+from mytracker_nb.plans.plan import Plan
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.storage import directories
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -66,7 +67,7 @@ class Desk:
 
     @property
     def journal(self) -> Path:
-        return storage.data_directory(self.sandbox.base_url) / "journal.sqlite3"
+        return directories.data_directory(self.sandbox.base_url) / "journal.sqlite3"
 
     def wishes(self) -> list[tuple[str, str]]:
         """The days of all exports that were made, in order."""
@@ -507,7 +508,7 @@ def test_the_card_tells_what_files_are_held_up_by(
     plan = desk.plan()
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
-    monkeypatch.setattr("mytracker_nb.plans._LONGEST_REST", 0.05)
+    monkeypatch.setattr("mytracker_nb.plans.plan._LONGEST_REST", 0.05)
     plan.run()
     assert any("trying again in 1 s" in text and "HTTP 429" in text for text in shown)
     assert "trying again" not in shown[-1]
@@ -589,8 +590,8 @@ def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., Desk]) ->
 CELL_OF_A_SCRIPT = """
 import sys
 import mytracker_nb as mt
-from mytracker_nb import credentials
-from mytracker_nb.credentials import Credentials
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import Credentials
 
 credentials.use(Credentials(int(sys.argv[1]), sys.argv[2], sys.argv[3]))
 mt.plan(event="installs", selectors="idDevice,tsEvent,countryTitle",

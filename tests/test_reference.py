@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mytracker_nb.dictionaries import dictionary
 from mytracker_nb.errors import CODES
-from mytracker_nb.parameters import PARAMETERS
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import PARAMETERS
 
 ROOT = Path(__file__).parents[1]
 

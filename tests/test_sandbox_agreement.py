@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.dictionaries import dictionary, events, selectors
+from mytracker_nb.request.dictionaries import dictionary, events, selectors
 from mytracker_nb.sandbox.judge import Refused, judge
 
 NOW = datetime(2025, 11, 23, 21, 30, tzinfo=timezone.utc)  # the 24th in Moscow

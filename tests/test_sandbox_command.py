@@ -86,7 +86,12 @@ def test_it_knows_the_dictionaries_and_nothing_else_of_the_package():
     )
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     others = {name for name in result.stdout.split() if not name.startswith("mytracker_nb.sandbox")}
-    assert others == {"mytracker_nb.dictionaries"}
+    assert others == {
+        "mytracker_nb.request",
+        "mytracker_nb.request.dictionaries",
+        "mytracker_nb.storage",
+        "mytracker_nb.storage.sandbox_dirs",
+    }
 
 
 def test_stopping_twice_is_fine_and_takes_the_files_along(start_sandbox):

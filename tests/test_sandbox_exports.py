@@ -11,9 +11,9 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from bare import INSTALLS, RAW, cancel, create, created, data, detail, get, links, send
+from raw_client import INSTALLS, RAW, cancel, create, created, data, detail, get, links, send
 
-from mytracker_nb.signing import AuthHMAC
+from mytracker_nb.service.signing import AuthHMAC
 
 NOT_FOUND = {
     "code": 404,

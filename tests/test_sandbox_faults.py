@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 import requests
-from bare import RAW, create, created, data, get, links, send
+from raw_client import RAW, create, created, data, get, links, send
 
 from mytracker_nb.sandbox.faults import HTML_PAGE
 

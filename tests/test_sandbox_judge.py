@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from bare import RAW, create, created, detail, send
+from raw_client import RAW, create, created, detail, send
 
-from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.sandbox.judge import Refused, judge
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc).timestamp()  # the 24th in Moscow

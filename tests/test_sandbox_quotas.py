@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import requests
-from bare import QUOTAS, RAW, create, get, send
+from raw_client import QUOTAS, RAW, create, get, send
 
 # half a minute past a whole hour
 NOW = 1_795_003_230.0

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import requests
-from bare import INSTALLS, RAW, Signed, create, created, data, get, links, send
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_client import INSTALLS, RAW, Signed, create, created, data, get, links, send
 
 from mytracker_nb.sandbox.signature import is_signed
 

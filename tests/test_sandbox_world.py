@@ -8,11 +8,11 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from bare import table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raw_client import table
 
-from mytracker_nb.dictionaries import dictionary, events, selectors
+from mytracker_nb.request.dictionaries import dictionary, events, selectors
 from mytracker_nb.sandbox.stories import array_text
 from mytracker_nb.sandbox.world import APPS, COUNTRIES, LINKS, PARTNERS
 
@@ -47,7 +47,7 @@ def custom_events(sandbox):
 
 def test_it_is_the_same_in_another_process(sandbox):
     check = (
-        "import hashlib; from bare import table; import mytracker_nb as mt\n"
+        "import hashlib; from raw_client import table; import mytracker_nb as mt\n"
         "with mt.sandbox.start() as s:\n"
         f"    print(hashlib.sha256(repr(table(s, selectors={ALL!r})).encode()).hexdigest())"
     )

@@ -14,9 +14,9 @@ import pytest
 from nbclient import NotebookClient
 
 import mytracker_nb as mt
-from mytracker_nb import fetching
-from mytracker_nb.api import Patience
-from mytracker_nb.pace import Pace
+from mytracker_nb.download import http_stream
+from mytracker_nb.service.api import Patience
+from mytracker_nb.service.rate_limit import Pace
 
 EVIL = (
     "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -39,8 +39,8 @@ http.client.HTTPConnection.debuglevel = 2
 %load_ext mytracker_nb
 %xmode Verbose
 import mytracker_nb as mt
-from mytracker_nb.client import default_client
-from mytracker_nb.api import Patience
+from mytracker_nb.client.client import default_client
+from mytracker_nb.service.api import Patience
 default_client().api.patience = Patience(faults=0)""",
     f"%mytracker_export {LINE} --wait --out export --frame frame",
     "%mytracker_exports",
@@ -51,9 +51,9 @@ default_client().api.patience = Patience(faults=0)""",
     "mt.Client(), mt.Client().credentials, vars(mt.Client().credentials), vars(mt.Client().api)",
     "mt.Client().attach(77)",
     # lost, refused and odd answers
-    "mt.client.default_client().create(export.request)",
-    "mt.client.default_client().quotas()",
-    "mt.client.default_client().quotas()",
+    "mt.client.client.default_client().create(export.request)",
+    "mt.client.client.default_client().quotas()",
+    "mt.client.client.default_client().quotas()",
     # an error that is not ours, below all that holds the key
     """\
 def fail(client):
@@ -153,7 +153,7 @@ def evil(start_sandbox, monkeypatch):
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
     client.api.pace = Pace({1.0: 10_000})
     client.api.patience = Patience(faults=0, quota_seconds=0)
-    monkeypatch.setattr(fetching, "rest", lambda seconds: None)
+    monkeypatch.setattr(http_stream, "rest", lambda seconds: None)
     export = client.create(mt.ExportRequest(**REQUEST))
     yield sandbox, client, export
     client.api.session.close()
@@ -225,7 +225,7 @@ def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
     sandbox.faults.add(path="/create.json", status=400, body=f"<html>{EVIL}</html>")
     with pytest.raises(mt.ApiError, match="HTTP 400"):
         client.create(mt.ExportRequest(**REQUEST))
-    monkeypatch.setattr("mytracker_nb.credentials._in_use", client.credentials)
+    monkeypatch.setattr("mytracker_nb.service.credentials._in_use", client.credentials)
     assert not CONTROL.search(mt.journal().to_string())
     assert "<img" not in mt.journal()._repr_html_()
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import requests
-from bare import Signed
 from hypothesis import given
 from hypothesis import strategies as st
+from raw_client import Signed
 
-from mytracker_nb.signing import AuthHMAC, SecretKey, signature
+from mytracker_nb.service.signing import AuthHMAC, SecretKey, signature
 
 USER, KEY = 77658, "72d2erEtbynf6f7ZYTsYKnb7"
 URL = "https://tracker.my.com/api/raw/v1/export/get.json?idReport=4"

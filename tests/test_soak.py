@@ -19,8 +19,8 @@ import pytest
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
-from mytracker_nb import fetching
-from mytracker_nb.pace import Pace
+from mytracker_nb.download import http_stream
+from mytracker_nb.service.rate_limit import Pace
 
 EVENTS = ["installs", "payments", "sessions"]
 
@@ -31,9 +31,9 @@ def hurry(monkeypatch):
     clock = SimpleNamespace(
         sleep=lambda seconds: time.sleep(min(seconds, 0.02)), monotonic=time.monotonic
     )
-    for name in ("api", "client", "exports"):
+    for name in ("service.api", "client.client", "client.export"):
         monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-    monkeypatch.setattr(fetching, "rest", lambda seconds: time.sleep(0.01))
+    monkeypatch.setattr(http_stream, "rest", lambda seconds: time.sleep(0.01))
 
 
 @pytest.fixture
@@ -126,13 +126,15 @@ PLAN = """
 import time
 from types import SimpleNamespace
 import mytracker_nb as mt
-from mytracker_nb import pace
-pace.growing = lambda: iter(lambda: 0.05, None)
-from mytracker_nb import api, client, fetching
+from mytracker_nb.service import rate_limit
+rate_limit.growing = lambda: iter(lambda: 0.05, None)
+from mytracker_nb.service import api
+from mytracker_nb.client import client
+from mytracker_nb.download import http_stream
 hurry = lambda seconds: time.sleep(min(seconds, 0.02))
 api.time = client.time = SimpleNamespace(sleep=hurry, monotonic=time.monotonic)
-fetching.rest = hurry
-client.default_client().api.pace = pace.Pace({1.0: 10_000}, errors={1.0: 10_000})
+http_stream.rest = hurry
+client.default_client().api.pace = rate_limit.Pace({1.0: 10_000}, errors={1.0: 10_000})
 print("ready", flush=True)
 plan = mt.plan(event="installs", selectors=["idDevice"], dateFrom="2026-01-01",
                dateTo="2026-01-20")

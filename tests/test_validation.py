@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.dictionaries import dictionary
 from mytracker_nb.errors import CODES
-from mytracker_nb.parameters import INTERVALS, PARAMETERS, find_parameter
-from mytracker_nb.values import Moment, read
+from mytracker_nb.request.coercion import Moment, read
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, find_parameter
 
 NOW = datetime(2024, 11, 10, 12, 30, 15, 700_000, tzinfo=timezone.utc)
 SECONDS = int(NOW.timestamp())

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wishes import ANYTHING, NAMES, PLAIN, right
+from strategies import ANYTHING, NAMES, PLAIN, right
 
 import mytracker_nb as mt
-from mytracker_nb.parameters import PARAMETERS, Holds
-from mytracker_nb.values import Moment, Unreadable, read
+from mytracker_nb.request.coercion import Moment, Unreadable, read
+from mytracker_nb.request.parameters import PARAMETERS, Holds
 
 DAYS = {"dateFrom": "2024-11-01", "dateTo": "2024-11-07"}
 GOOD = {"event": "customEvents", "selectors": "idDevice", **DAYS}

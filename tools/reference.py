@@ -10,12 +10,12 @@ from pathlib import Path
 from IPython.core.magic_arguments import argument
 
 from mytracker_nb import errors
-from mytracker_nb.dictionaries import dictionary, selectors
 from mytracker_nb.errors import CODES
-from mytracker_nb.magics import MyTrackerMagics
-from mytracker_nb.manual import VALUES
-from mytracker_nb.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
-from mytracker_nb.schema import field
+from mytracker_nb.magics.help_page import VALUES
+from mytracker_nb.magics.magics import MyTrackerMagics
+from mytracker_nb.request.dictionaries import dictionary, selectors
+from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
+from mytracker_nb.tables.schema import field
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 

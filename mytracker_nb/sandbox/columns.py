@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.sandbox.csvtext import from_choices, from_numbers
 from mytracker_nb.sandbox.draws import Array, draw, pick, uniform
 from mytracker_nb.sandbox.events import ALL_STORIES, Rows

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.request.dictionaries import dictionary
 
 __all__ = ["Refused", "Wish", "judge"]
 

@@ -18,7 +18,7 @@ from mytracker_nb.sandbox.config import Config
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
 from mytracker_nb.sandbox.service import application
-from mytracker_nb.sandbox_directory import Directory
+from mytracker_nb.storage.sandbox_dirs import Directory
 
 __all__ = ["Sandbox"]
 

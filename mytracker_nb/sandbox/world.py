@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mytracker_nb.dictionaries import dictionary
+from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.sandbox.draws import Array, draw, pick, series, uniform
 
 __all__ = ["APPS", "COUNTRIES", "LINKS", "PARTNERS", "App", "Country", "Devices", "Link", "Partner"]

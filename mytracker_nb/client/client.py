@@ -1,0 +1,504 @@
+"""`Client`: makes exports and finds them again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from mytracker_nb.client.export import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.errors import (
+    CreateUnconfirmed,
+    InvalidRequest,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    WaitInterrupted,
+)
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.service import credentials as sources
+from mytracker_nb.service.api import LOOK_FIRST, ONE_TRY, Api, OnWait, Patience
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.rate_limit import growing
+from mytracker_nb.storage.journal import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mytracker_nb.download.gzip_csv import Limits
+
+__all__ = ["BeingSent", "Client", "default_client", "export"]
+
+_HELD = timedelta(hours=1)
+"""How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
+of a plan: if the service did make an export of it, that has left the queue by then."""
+
+_NOT_SENT = "interrupted before the request was sent: no export was made. Run it again to ask anew"
+_MAY_BE_MADE = (
+    "interrupted while the request was on its way: the export may have been made. Look at "
+    "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up"
+)
+
+_QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
+_POLL = 0.2  # seconds between two looks at a create that another kernel is sending
+
+
+class BeingSent(MyTrackerError):
+    """Another kernel or thread is sending the same request at this moment."""
+
+
+class Client:
+    """An account at the service.
+
+    Parameters
+    ----------
+    api_user_id : int, optional
+        The *API User ID* of the account's profile.
+    secret_key : str, optional
+        The *Secret key* beside it.
+    base_url : str, optional
+        The service's address. What is None comes from a login in this notebook, the environment
+        (``MYTRACKER_API_USER_ID``, ``MYTRACKER_SECRET_KEY``, ``MYTRACKER_BASE_URL``) or the
+        system's keyring.
+    session : requests.Session, optional
+        For proxies, certificates and adapters of one's own.
+
+    Attributes
+    ----------
+    limits : mytracker_nb.Limits or None
+        How far a file of its exports may grow when it is decompressed. It may be changed at any
+        time.
+
+    Raises
+    ------
+    CredentialsMissing
+        If no place has the keys.
+    """
+
+    def __init__(
+        self,
+        api_user_id: int | None = None,
+        secret_key: str | None = None,
+        base_url: str | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        # this frame may be shown with its values
+        api_user_id, secret_key = sources.masked(api_user_id), sources.masked(secret_key)
+        self._open(sources.find(api_user_id, secret_key, base_url), session)
+
+    @classmethod
+    def of(cls, credentials: Credentials) -> Client:
+        """A client for credentials that are at hand."""
+        client = cls.__new__(cls)
+        client._open(credentials, None)
+        return client
+
+    def _open(self, credentials: Credentials, session: requests.Session | None) -> None:
+        self.credentials = credentials
+        self.api = Api(credentials, session)
+        self.journal = Journal(credentials)
+        self.limits: Limits | None = None
+
+    def create(self, request: ExportRequest) -> Export:
+        """Make a new export.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            What to export.
+
+        Returns
+        -------
+        Export
+            As it was made; it has not been looked at since.
+
+        Raises
+        ------
+        InvalidRequest
+            If the request has errors; nothing was sent.
+        QueueFull
+            If the account has as many exports in progress as the service allows.
+        CreateUnconfirmed
+            If the answer was lost; nothing is sent again.
+        ApiError, ConnectionFailed
+            If the service refused, or was not reached.
+        """
+        _judge(request)
+        return self._send(request, self.journal.ask(request))
+
+    def attach(self, id_raw_export: int) -> Export:
+        """Find an export that was made earlier, here or elsewhere.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            The service's id of it.
+
+        Returns
+        -------
+        Export
+            As the service now says it stands.
+
+        Raises
+        ------
+        NotFound
+            If the service knows no such export for this account.
+        """
+        number = _checked_id(id_raw_export)
+        entry = self.journal.find(number)
+        if entry is None:
+            return self._export(number).refresh()
+        return self._export(number, entry.request, entry.asked_at).refresh()
+
+    def export(
+        self,
+        request: ExportRequest,
+        *,
+        fresh: bool = False,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> Export:
+        """Make an export, or adopt an earlier one where that is right.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            What to export.
+        fresh : bool
+            Whether to make a new one in any case.
+        on_wait : callable, optional
+            Told of each wait before it begins: its seconds, and the error that it is for. With it
+            a full queue is waited for too, as long as it takes; what it raises ends the wait.
+        patience : Patience, optional
+            Of each call, in place of that of the client.
+
+        Returns
+        -------
+        Export
+            Running or finished; its notes say so if it is an earlier one (`adopt`).
+
+        Raises
+        ------
+        CreateUnconfirmed
+            If the answer was lost, now or less than an hour ago; nothing is sent again by itself.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt), before an answer came.
+        InvalidRequest, QueueFull, ApiError, ConnectionFailed
+            As `create`.
+        """
+        _judge(request)
+        for pause in growing():
+            try:
+                if fresh:
+                    return self._send(request, self.journal.ask(request), on_wait, patience)
+                return self._find_or_make(request, on_wait, patience)
+            except QueueFull as error:
+                if on_wait is None:
+                    raise
+                on_wait(pause, error)
+            try:
+                time.sleep(pause)
+            except KeyboardInterrupt:
+                raise WaitInterrupted(_NOT_SENT) from None
+        raise AssertionError("the pauses have no end")
+
+    def export_piece(self, request: ExportRequest, *, fresh: bool = False) -> Export:
+        """Make an export for a plan, or adopt an earlier one: `export`, which waits for nothing.
+
+        Parameters
+        ----------
+        request, fresh
+            As for `export`.
+
+        Returns
+        -------
+        Export
+            Running or finished; too large as well, where that is known.
+
+        Raises
+        ------
+        BeingSent
+            If another kernel or thread is about to make it: it can be adopted soon.
+        CreateUnconfirmed
+            If the answer was lost, now or however long ago; nothing is sent again by itself.
+        InvalidRequest, QueueFull, ApiError, ConnectionFailed
+            As `create`.
+        """
+        _judge(request)
+        if fresh:
+            return self._send(request, self.journal.ask(request), None, ONE_TRY)
+        return self._find_or_make(request, None, ONE_TRY, is_piece=True)
+
+    def _find_or_make(
+        self,
+        request: ExportRequest,
+        on_wait: OnWait | None,
+        patience: Patience | None,
+        *,
+        is_piece: bool = False,
+    ) -> Export:
+        seen = -1
+        while True:
+            earlier = self.journal.earlier(request)
+            if any(entry.status == ASKED for entry in earlier):
+                if is_piece:
+                    raise BeingSent("another kernel or thread is sending the same request")
+                try:
+                    time.sleep(_POLL)
+                except KeyboardInterrupt:
+                    raise WaitInterrupted(_NOT_SENT) from None
+                continue
+            adopted = self._adopt(earlier, too_large=is_piece, patience=patience)
+            if adopted is not None:
+                return adopted
+            doubt = _in_doubt(earlier)
+            if doubt and (is_piece or _age(doubt) < _HELD):
+                raise _held(doubt)
+            newest = earlier[0].number if earlier else 0
+            create = self.journal.claim(request, after=newest)
+            if create is None and newest == seen:
+                # what is newer was not written since: it can't be read
+                create = self.journal.ask(request)
+            seen = newest
+            if create is not None:
+                notes = [_two(doubt)] if doubt else []
+                return self._send(request, create, on_wait, patience, *notes)
+
+    def adopt(
+        self,
+        request: ExportRequest,
+        *,
+        too_large: bool = False,
+        patience: Patience | None = None,
+    ) -> Export | None:
+        """Find an earlier export of the same request that is as good as a new one.
+
+        That is one which is still in progress; or one which succeeded, was asked for when no row
+        could come any more, and has its files.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            One without errors.
+        too_large : bool
+            Whether one counts that was given up as too large, as a new one would be.
+        patience : Patience, optional
+            Of each call, in place of that of the client.
+
+        Returns
+        -------
+        Export or None
+            As the service now says it stands.
+        """
+        return self._adopt(self.journal.earlier(request), too_large, patience)
+
+    def _adopt(
+        self, earlier: Iterable[Entry], too_large: bool, patience: Patience | None
+    ) -> Export | None:
+        for entry in earlier:
+            if entry.id_raw_export is None or not _is_good(entry, entry.status, too_large):
+                continue
+            note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
+            export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
+            try:
+                export.refresh(patience)
+            except KeyboardInterrupt:
+                raise _interrupted(export) from None
+            except NotFound:
+                self.journal.hear(entry.id_raw_export, GONE)
+                continue
+            if _is_good(entry, export.status, too_large) and export.has_files:
+                return export
+        return None
+
+    def _send(
+        self,
+        request: ExportRequest,
+        create: Create,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+        *notes: str,
+    ) -> Export:
+        def wait(seconds: float, error: MyTrackerError) -> None:
+            create.wait(seconds, error)
+            if on_wait:
+                on_wait(seconds, error)
+
+        export: Export | None = None
+        try:
+            with create:
+                number = self.api.create(request.wire(), wait, patience)
+                export = self._export(number, request, datetime.now(timezone.utc), *notes)
+                create.answer(number)
+        except CreateUnconfirmed as error:
+            error.request = request
+            raise
+        except KeyboardInterrupt:
+            if export is not None:
+                raise _interrupted(export) from None
+            raise WaitInterrupted(_NOT_SENT if create.is_held_back else _MAY_BE_MADE) from None
+        return export
+
+    def _export(
+        self,
+        id_raw_export: int,
+        request: ExportRequest | None = None,
+        created_at: datetime | None = None,
+        *notes: str,
+    ) -> Export:
+        return Export(
+            self.api,
+            id_raw_export,
+            request,
+            created_at=created_at,
+            notes=notes,
+            make=self.create,
+            on_change=self._hear,
+            limits=lambda: self.limits,
+        )
+
+    def _hear(self, export: Export) -> None:
+        self.journal.hear(export.id_raw_export, export.status, export.request, export.created_at)
+
+    def quotas(self) -> pd.DataFrame:
+        """How much of the service's quotas is used.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a quota, as the service lists them: ``name``, ``count``, ``limit``,
+            ``resetTime`` (Unix seconds), ``resetInSecond``, ``exceeded``.
+        """
+        import pandas as pd
+
+        quotas = self.api.quotas()
+        return pd.DataFrame(quotas, columns=None if quotas else _QUOTA)
+
+    def __repr__(self) -> str:
+        # a client that found no keys may be shown by the traceback that says so
+        found = getattr(self, "credentials", None)
+        of = f" of account {found.api_user_id} at {found.base_url}" if found else ""
+        return f"<Client{of}>"
+
+
+def _checked_id(given: int | str) -> int:
+    number = int(given) if str(given).isdecimal() else 0
+    if not 0 < number < 2**63:
+        raise MyTrackerError(
+            f"{given!r} is not an idRawExport: that is a whole number such as 4, as its card and "
+            "%mytracker_exports show it"
+        )
+    return number
+
+
+def _judge(request: ExportRequest) -> None:
+    if not isinstance(request, ExportRequest):
+        raise TypeError(
+            f"create takes an ExportRequest, not {type(request).__name__}: "
+            "client.create(mt.ExportRequest(event=...)), or mt.export(event=...)"
+        )
+    problems = request.check(datetime.now(timezone.utc))
+    if any(problem.severity == "error" for problem in problems):
+        raise InvalidRequest(problems)
+
+
+def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
+    """Whether an export in `status` is as good as a new one, as far as the journal can tell."""
+    if status == SUCCESS:
+        return entry.is_final
+    if status == REFUSED:
+        return too_large
+    return status not in (FAILED, CANCELED, GONE)
+
+
+def _interrupted(export: Export) -> WaitInterrupted:
+    number = export.id_raw_export
+    return WaitInterrupted(
+        f"interrupted; export {number} is made and goes on. "
+        f"Come back to it with mt.Client().attach({number})",
+        export=export,
+    )
+
+
+def _in_doubt(earlier: Iterable[Entry]) -> Entry | None:
+    """The last create of a request, if it may have made an export that nobody knows the id of."""
+    for entry in earlier:
+        if entry.id_raw_export is not None:
+            return None
+        if entry.status == UNCONFIRMED:
+            return entry
+    return None
+
+
+def _held(doubt: Entry) -> CreateUnconfirmed:
+    return CreateUnconfirmed(
+        f"this request was sent {_ago(doubt.asked_at)}, and its answer was lost: the export may "
+        f"have been made, so nothing is sent again by itself. {LOOK_FIRST}",
+        request=doubt.request,
+    )
+
+
+def _two(doubt: Entry) -> str:
+    return (
+        f"the same request was sent {_ago(doubt.asked_at)}, and its answer was lost: "
+        "MyTracker's list of exports may show two"
+    )
+
+
+def _age(entry: Entry) -> timedelta:
+    return datetime.now(timezone.utc) - entry.asked_at
+
+
+def _ago(moment: datetime) -> str:
+    """``12 minutes ago``."""
+    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    lengths = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+    unit = next((unit for unit, length in lengths.items() if seconds >= length), "second")
+    count = seconds // lengths[unit]
+    return f"{count} {unit}{'' if count == 1 else 's'} ago"
+
+
+_default: Client | None = None
+
+
+def default_client() -> Client:
+    """The client for the credentials that are in use now.
+
+    Raises
+    ------
+    CredentialsMissing
+        If no place has any.
+    """
+    global _default
+    found = sources.find()
+    if _default is None or _default.credentials != found:
+        _default = Client.of(found)
+    return _default
+
+
+def export(*, fresh: bool = False, **parameters: Any) -> Export:
+    """Make an export with the account in use, or adopt an earlier one where that is right.
+
+    Parameters
+    ----------
+    fresh : bool
+        Whether to make a new one in any case.
+    **parameters
+        Those of `ExportRequest`.
+
+    Returns
+    -------
+    Export
+        Running or finished.
+
+    Raises
+    ------
+    InvalidRequest
+        If the request has errors; nothing was sent.
+    MyTrackerError
+        As `Client.create`.
+    """
+    return default_client().export(ExportRequest(**parameters), fresh=fresh)

@@ -1,0 +1,609 @@
+"""`Export`: the status object.
+
+Source: pages ``export-api/raw/get``, ``cancel`` and ``download`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mytracker_nb.display.export_card import Card, Download
+from mytracker_nb.display.live_output import CardDisplay, follow
+from mytracker_nb.download.http_stream import Fetcher
+from mytracker_nb.download.sources import Progress, RemoteFile, download, remote_files
+from mytracker_nb.errors import (
+    BadRequest,
+    ExportCanceled,
+    ExportFailed,
+    ExportTimeout,
+    ExportTooLarge,
+    MyTrackerError,
+    QuotaExceeded,
+    WaitInterrupted,
+)
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.service.api import LASTING, ONE_TRY, Api, Link, Patience, State, passes
+from mytracker_nb.service.credentials import is_local
+from mytracker_nb.service.rate_limit import growing
+from mytracker_nb.storage import directories
+from mytracker_nb.storage.file_cache import FileCache
+from mytracker_nb.tables.conversions import Targets
+
+if TYPE_CHECKING:
+    from mytracker_nb.download.gzip_csv import Limits
+    from mytracker_nb.tables.raw_data import RawData
+
+__all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
+
+IN_PROGRESS = "In progress"
+SUCCESS = "Success!"
+FAILED = "Error occurred"
+REFUSED = "User error occurred"
+CANCELED = "Canceled by user"
+
+_ENDS: Mapping[str, type[ExportFailed] | None] = {
+    SUCCESS: None,
+    FAILED: ExportFailed,
+    REFUSED: ExportTooLarge,
+    CANCELED: ExportCanceled,
+}
+_SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
+_ASIDE = 5.0  # seconds after which a card sees whether its export is still waited for
+_SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
+
+
+class Export(Targets, Mapping[str, Any]):
+    """An export of raw events, running or finished.
+
+    As a mapping it holds its facts: ``idRawExport``, ``status``, ``progress``, then the parameters
+    of the request, so that ``pandas.Series(export)`` and ``pandas.DataFrame([one, other])`` work.
+    Only `refresh`, `wait`, `cancel` and what hands out data talk to the service. Made by
+    `Client.create` and `Client.attach`.
+
+    Attributes
+    ----------
+    id_raw_export : int
+        The service's id of the export.
+    request : ExportRequest or None
+        What was asked for; None where that is not known.
+    created_at, updated_at : datetime.datetime or None
+        When it was made, and last heard of (UTC); None where that is not known.
+    notes : tuple of str
+        What else there is to say of it, for the card.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        id_raw_export: int,
+        request: ExportRequest | None = None,
+        *,
+        created_at: datetime | None = None,
+        notes: tuple[str, ...] = (),
+        make: Callable[[ExportRequest], Export] | None = None,
+        on_change: Callable[[Export], None] | None = None,
+        limits: Callable[[], Limits | None] | None = None,
+    ) -> None:
+        self._api: Api | None = api
+        self._make = make
+        self._on_change = on_change
+        self._limits = limits or (lambda: None)
+        self._service = api.credentials.base_url
+        self._account = api.credentials.api_user_id
+        self._state = State(IN_PROGRESS)
+        self._waiting = ""
+        self._living: Iterator[float] | None = None
+        self._waits = 0
+        self._heard: str | None = None
+        self._download: Download | None = None
+        self._download_began = 0.0
+        self._held_up_until, self._held_up_by = 0.0, ""
+        self._display = CardDisplay(self.card)
+        self.id_raw_export = id_raw_export
+        self.request = request
+        self.created_at = created_at
+        self.updated_at: datetime | None = None
+        self.notes = notes
+
+    @property
+    def status(self) -> str:
+        """The service's own word, as last heard.
+
+        ``In progress``, ``Success!``, ``Error occurred``, ``User error occurred``,
+        ``Canceled by user``, or one that is not documented.
+        """
+        return self._state.status
+
+    @property
+    def progress(self) -> float | None:
+        """How much is done, from 0.0 to 1.0; None where the service did not say so."""
+        return 1.0 if self._state.status == SUCCESS else self._state.progress
+
+    @property
+    def is_cancellable(self) -> bool | None:
+        """Whether it can be cancelled; None where the service did not say so."""
+        return self._state.is_cancellable
+
+    @property
+    def error_message(self) -> str:
+        """Why it failed, in the service's words; ``""`` where it did not say so."""
+        return self._state.error_message
+
+    @property
+    def files(self) -> tuple[Link, ...]:
+        """The files, once the service has made them."""
+        return self._state.links
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the service is done with it, well or not; an unknown status does not end it."""
+        return self._state.status in _ENDS
+
+    @property
+    def waiting_for(self) -> str:
+        """What it waits for at the moment, and for how long; ``""`` if for nothing but its end."""
+        held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
+        return self._waiting or held_up
+
+    def refresh(self, patience: Patience | None = None) -> Export:
+        """Ask the service how the export stands.
+
+        Parameters
+        ----------
+        patience : Patience, optional
+            In place of that of the client.
+
+        Returns
+        -------
+        Export
+            Itself.
+
+        Raises
+        ------
+        ApiError, ConnectionFailed
+            If the service refused, or faults outlasted the patience.
+        """
+        try:
+            self._look(patience or self.api.patience)
+        finally:
+            self._waiting = ""
+            self._display.update()
+        return self
+
+    def wait(self, timeout: float | None = None) -> Export:
+        """Follow the export until the service is done with it.
+
+        In a notebook a card shows how it goes. Faults on the way are survived; a quota is waited
+        for. Interrupting it leaves the export running.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds to wait; None waits as long as it takes.
+
+        Returns
+        -------
+        Export
+            Itself, finished well.
+
+        Raises
+        ------
+        ExportFailed
+            If the service gave it up; `ExportTooLarge` and `ExportCanceled` say why.
+        ExportTimeout
+            If it was still running after `timeout`.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt).
+        ApiError, ConnectionFailed
+            If the service refused, or faults outlasted a long patience.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._waited_for():
+            if not self.is_finished:
+                self._follow(deadline)
+        self._raise_for_status()
+        return self
+
+    def __await__(self) -> Generator[Any, None, Export]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Export:
+        """`wait`, whose thread does other things meanwhile; to be cancelled at any time."""
+        looks = self._looks()
+        with self._waited_for():
+            while (pause := await asyncio.to_thread(next, looks, None)) is not None:
+                await asyncio.sleep(pause)
+        self._raise_for_status()
+        return self
+
+    @contextmanager
+    def _waited_for(self) -> Iterator[None]:
+        """Show the export while it is waited for; whoever ends that is told how to come back."""
+        if not self.is_finished:
+            self._display.show()
+        self._waits += 1
+        goes_on = (
+            f"the wait was interrupted; export {self.id_raw_export} goes on. "
+            f"Come back to it with {self._come_back}.wait()"
+        )
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise WaitInterrupted(goes_on, export=self) from None
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(goes_on) from None
+        finally:
+            self._waits -= 1
+            self._waiting = ""
+            self._display.update()
+
+    def _follow(self, deadline: float | None) -> None:
+        pauses = self.pauses()
+        while True:
+            left = math.inf if deadline is None else deadline - time.monotonic()
+            try:
+                self._look(LASTING.within(max(0.0, left)))
+            except MyTrackerError as error:
+                # a fault that would have passed, had there been more time
+                if left >= LASTING.seconds or not passes(error):
+                    raise
+                raise self._timeout(f"; the last try failed: {error}") from error
+            self._display.update()
+            if self.is_finished:
+                return
+            pause = next(pauses)
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._timeout()
+                pause = min(pause, left)
+            time.sleep(pause)
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds to leave after each of one's looks at the export, for those who follow it.
+
+        They grow, and are longer the more exports are followed at once.
+        """
+        for wanted in growing():
+            # an unknown status: it may mean anything
+            wanted = wanted if self.status == IN_PROGRESS else max(wanted, _SLOWLY)
+            yield self.api.pace.interval(wanted)
+
+    def _looks(self) -> Iterator[float]:
+        """Look once at a time, until the service is done; gives the seconds to leave after each.
+
+        Raises
+        ------
+        MyTrackerError
+            After a refusal, or more faults in a row than pass.
+        """
+        pauses, faults = self.pauses(), 0
+        while not self.is_finished:
+            pause = next(pauses)
+            try:
+                self._look(ONE_TRY)
+                faults = 0
+            except MyTrackerError as error:
+                faults += not isinstance(error, QuotaExceeded)
+                if faults > LASTING.faults or not passes(error):
+                    raise
+                pause = max(pause, LASTING.delay(error, 5))
+                self._waiting = f"trying again in {pause:.0f} s: {error}"
+            self._display.update()
+            if not self.is_finished:
+                yield pause
+
+    def _look(self, patience: Patience) -> None:
+        """Hear of the export once."""
+
+        def on_wait(delay: float, error: MyTrackerError) -> None:
+            self._waiting = f"trying again in {delay:.0f} s: {error}"
+            self._display.update()
+
+        self._state = self.api.get(self.id_raw_export, on_wait, patience)
+        self._waiting = ""
+        self.updated_at = datetime.now(timezone.utc)
+        if self.is_finished:
+            self.api.pace.leave(self._identity)
+        else:
+            self.api.pace.follow(self._identity)
+        if self._on_change and self.status != self._heard:
+            self._on_change(self)
+            self._heard = self.status
+
+    def _timeout(self, more: str = "") -> ExportTimeout:
+        return ExportTimeout(
+            f"export {self.id_raw_export} is still {self._progress_words()}{more}. "
+            f"It goes on: wait again, or come back to it with {self._come_back}",
+            export=self,
+        )
+
+    def _progress_words(self) -> str:
+        share = "" if self.progress is None else f", {self.progress:.0%}"
+        return f"{self.status!r}{share}"
+
+    @property
+    def _come_back(self) -> str:
+        return f"mt.Client().attach({self.id_raw_export})"
+
+    def _raise_for_status(self) -> None:
+        error = _ENDS.get(self.status)
+        if error is None:
+            return
+        reason = f"{self.status}: {self.error_message}" if self.error_message else self.status
+        step = {
+            ExportFailed: "The request can be made again: export.retry()",
+            ExportTooLarge: "It will never complete as it is: ask for less at once, or let "
+            "mt.plan(...) or --every auto cut it into smaller exports",
+            ExportCanceled: "export.retry() makes it anew",
+        }[error]
+        raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
+
+    def cancel(self) -> str:
+        """Ask the service to cancel the export.
+
+        Returns
+        -------
+        str
+            The service's answer.
+
+        Raises
+        ------
+        BadRequest
+            If it can't be cancelled, in the service's words.
+        """
+        was_canceled = self.status == CANCELED
+        try:
+            answer = self.api.cancel(self.id_raw_export)
+        except BadRequest:
+            self._hear_verdict()
+            if was_canceled or self.status != CANCELED:
+                raise
+            # asked for twice, as the first answer was lost
+            return self.status
+        self._hear_verdict()
+        return answer
+
+    def _hear_verdict(self) -> None:
+        # whatever comes of this look, the service's answer to the cancel stands
+        with suppress(MyTrackerError):
+            self.refresh()
+
+    def retry(self) -> Export:
+        """Make the same request once more, as a new export.
+
+        Raises
+        ------
+        MyTrackerError
+            If it is not known what was asked for.
+        """
+        if self.request is None or self._make is None:
+            raise MyTrackerError(
+                f"what export {self.id_raw_export} asked for is not known here; "
+                "make the request again with mt.export(...)"
+            )
+        return self._make(self.request)
+
+    def data(self) -> RawData:
+        """The rows, to be handed on to whatever the analysis needs; waits for the export.
+
+        Returns
+        -------
+        RawData
+            Nothing is fetched before rows are asked for. Files are kept in the user's cache and
+            not fetched twice. In a notebook the card shows how far they are.
+
+        Raises
+        ------
+        ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
+            As `wait`.
+        """
+        from mytracker_nb.tables.raw_data import RawData
+
+        self.wait()
+        progress = Progress(len(self.files), self._fetched)
+        files = self._remote_files(progress)
+        if not files and self.request is None:
+            raise MyTrackerError(
+                f"export {self.id_raw_export} has no files, and its columns are not known here; "
+                "make the request again with mt.export(...)"
+            )
+        return RawData(files, self._selectors, limits=self._limits(), progress=progress)
+
+    def download(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Fetch the files as the service wrote them; waits for the export.
+
+        Parameters
+        ----------
+        directory : path
+            Where to; it is made if there is none. A file of the same name is replaced.
+
+        Returns
+        -------
+        list of Path
+            The files, in order; each was checked.
+
+        Raises
+        ------
+        LinkExpired, AccessDenied, FileError
+            If one cannot be fetched or written; the others are fetched and stay.
+        ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
+            As `wait`.
+        """
+        self.wait()
+        return download(
+            self._remote_files(),
+            directory,
+            selectors=self._selectors,
+            on_progress=self._fetched,
+            limits=self._limits(),
+        )
+
+    @property
+    def _selectors(self) -> Sequence[str] | None:
+        """The columns, where the request is known."""
+        return self.request.parameters["selectors"] if self.request else None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether every file is in the cache, or still to be had from the service."""
+        now = datetime.now(timezone.utc)
+        return all(
+            file.link.expires is None or file.link.expires > now or file.is_kept
+            for file in self._remote_files()
+        )
+
+    def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
+        api = self.api
+        fetcher = Fetcher(api.session, api.auth.header, api.turn, on_wait=self._held_up)
+        try:
+            cache = FileCache(directories.cache_directory(self._service))
+        except OSError:  # a disk that can't be written to: fetched each time
+            return remote_files(self.files, fetcher, progress=progress)
+        folder = cache.folder(*self._identity)
+        return remote_files(self.files, fetcher, cache=cache, folder=folder, progress=progress)
+
+    def _fetched(
+        self, bytes_done: int, bytes_total: int | None, files_done: int, files_total: int
+    ) -> None:
+        """Show how far the files are."""
+        now = time.monotonic()
+        if self._download is None:
+            self._download_began = now
+        self._download = Download(files_done, files_total, bytes_done, bytes_total)
+        if files_done == files_total:
+            self._download = None
+        elif now - self._download_began > _SHOW_AFTER and _is_main_thread():
+            self._display.show()
+            return
+        self._display.update()
+
+    def _held_up(self, seconds: float, why: str) -> None:
+        """Show that files are waited for; told by threads."""
+        self._held_up_until = time.monotonic() + seconds
+        self._held_up_by = f"trying again in {seconds:.0f} s: {why}"
+        self._display.update()
+
+    @property
+    def api(self) -> Api:
+        """What it talks to the service with.
+
+        Raises
+        ------
+        MyTrackerError
+            If it was pickled: keys do not travel, so what comes out of a pickle only shows facts.
+        """
+        if self._api is None:
+            raise MyTrackerError(
+                f"this copy of export {self.id_raw_export} came without the keys; "
+                f"{self._come_back} gives one that can talk to the service"
+            )
+        return self._api
+
+    def card(self) -> Card:
+        """The export as a card."""
+        waiting = (self.waiting_for,) if self.waiting_for else ()
+        return Card(
+            request=self.request,
+            id_raw_export=self.id_raw_export,
+            status=self.status,
+            progress=self.progress,
+            is_cancellable=self.is_cancellable,
+            service=self._service,
+            api_user_id=self._account,
+            is_sandbox=is_local(self._service),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            files=tuple((file.name, file.expires, None) for file in self.files),
+            error_message=self.error_message,
+            notes=(*self.notes, *waiting),
+            download=self._download,
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        parameters = self.request.parameters if self.request else {}
+        return {
+            "idRawExport": self.id_raw_export,
+            "status": self.status,
+            "progress": self.progress,
+            **{
+                name: list(value) if isinstance(value, tuple) else value
+                for name, value in parameters.items()
+            },
+        }
+
+    def __getitem__(self, name: str) -> Any:
+        return self._facts()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts())
+
+    def __len__(self) -> int:
+        return len(self._facts())
+
+    @property
+    def _identity(self) -> tuple[str, int, int]:
+        return self._service, self._account, self.id_raw_export
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Export):
+            return self._identity == other._identity
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def take_place(self, display: CardDisplay) -> None:
+        """Show the export where `display` has shown that it was waited for."""
+        display.draw = self.card
+        self._display = display
+
+    def __getstate__(self) -> dict[str, Any]:
+        # keys do not travel; neither does what makes exports, nor a place in a notebook
+        stays = dict.fromkeys(("_api", "_make", "_on_change", "_limits", "_display", "_living"))
+        return self.__dict__ | stays | {"_waits": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _display=CardDisplay(self.card))
+
+    def __repr__(self) -> str:
+        return f"<Export {self.id_raw_export}: {self._progress_words()}>"
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _ipython_display_(self) -> None:
+        if not self._display.show():
+            raise NotImplementedError  # no place that could change: IPython shows a repr
+        if not self.is_finished and self._api is not None:
+            self._living = None
+            follow(self._display, self._step)
+
+    def _step(self) -> float | None:
+        """Look once for the living card; the seconds until the next look, None if it is over."""
+        if self._waits and not self.is_finished:
+            return _ASIDE  # whoever waits for it looks, and brings the card up to date
+        self._living = self._living or self._looks()
+        try:
+            return next(self._living, None)
+        except MyTrackerError as error:
+            self._waiting = f"no longer followed: {error}"
+            self._display.update()
+            return None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else self.card().text())
+
+
+def _is_main_thread() -> bool:
+    """Whether this is the thread of the notebook's cells: what it shows has a place."""
+    return threading.current_thread() is threading.main_thread()

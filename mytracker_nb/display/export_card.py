@@ -1,0 +1,451 @@
+"""How the facts of an export look: as HTML and as plain text.
+
+A card is drawn from facts alone and asks nobody for more. Its HTML is a document of its own that
+survives in a saved notebook: no scripts, nothing fetched, everything escaped, and in an order and
+with elements that read well even where a page drops the styles (as GitHub and untrusted notebooks
+in JupyterLab do).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone, tzinfo
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from mytracker_nb.errors import printable
+from mytracker_nb.request.coercion import Unreadable
+from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Holds, Parameter
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from mytracker_nb.request.request import ExportRequest
+
+__all__ = ["SHOWN", "Card", "Download", "Drawing", "Row", "bar"]
+
+SHOWN = 12
+"""How many values of a list are shown before the rest is folded away."""
+
+_SHOWN_IN_TEXT = 6
+_LONGEST = 200  # characters of one value
+_WIDTH = 100
+_BAR = 24
+
+# The service's documented words; every other word is shown without a colour.
+_TONES = {
+    "In progress": "running",
+    "Success!": "good",
+    "Error occurred": "bad",
+    "User error occurred": "bad",
+    "Canceled by user": "ended",
+}
+_SEVERITIES = ("error", "warning", "note")
+_STARTS = {interval.end: interval.start for interval in INTERVALS}
+
+
+class Download(NamedTuple):
+    """How far the files of an export have been fetched.
+
+    Attributes
+    ----------
+    files_done, files_total : int
+        Files, whole ones and all.
+    bytes_done : int
+        Bytes fetched so far, of all files together.
+    bytes_total : int or None
+        Bytes to fetch; None where the service has not said.
+    """
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the card's table; values are made ready only as far as they are shown."""
+
+    label: str
+    help: str
+    values: Sequence[Any]
+    title: Callable[[Any], str] | None = None
+    is_lines: bool = False  # a line for each value
+
+    def first(self, count: int) -> list[tuple[str, str]]:
+        """The first values, each with what it stands for (``""``: it says so itself)."""
+        title = self.title or (lambda value: "")
+        return [(_word(value), title(value)) for value in self.values[:count]]
+
+    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
+        """The values from `start` up to `stop`, as they stand in a text."""
+        values = self.values[start:stop]
+        words = [repr(word) if "," in word else word for word in map(_word, values)]
+        if self.title is None:
+            return words
+        titles = map(self.title, values)
+        return [
+            f"{word} ({title})" if title else word
+            for word, title in zip(words, titles, strict=True)
+        ]
+
+    def shortened(self) -> list[str]:
+        """The first values, as they stand in a text, and how many more there are."""
+        more = len(self.values) - _SHOWN_IN_TEXT
+        texts = self.texts(stop=_SHOWN_IN_TEXT)
+        return [*texts, f"and {more} more"] if more > 0 else texts
+
+
+class Drawing(ABC):
+    """What shows itself as HTML and as plain text.
+
+    Attributes
+    ----------
+    template : str
+        The package's template for the HTML, which is given it as ``card``.
+    """
+
+    template: ClassVar[str]
+
+    @abstractmethod
+    def lines(self) -> Iterator[str]:
+        """The lines of the plain text."""
+
+    def html(self) -> str:
+        """The card as HTML, with its styles."""
+        return _template(self.template).render(card=self, shown=SHOWN)
+
+    def text(self) -> str:
+        """The card as plain text for a terminal."""
+        return "\n".join(self.lines())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        # IPython's protocol for objects that draw themselves.
+        return {"text/plain": self.text(), "text/html": self.html()}
+
+
+@cache
+def _template(name: str) -> Template:
+    """One of the package's templates, which escapes what is put into it."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("mytracker_nb.display"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["printable"] = printable
+    return environment.get_template(name)
+
+
+@dataclass(frozen=True)
+class Card(Drawing):
+    """What is to be shown of an export, or of a request that was not sent.
+
+    Attributes
+    ----------
+    request : ExportRequest or None
+        What was asked for; None where it is not known.
+    id_raw_export : int or None
+        The export's idRawExport; None for a dry run, of which nothing was sent.
+    status : str or None
+        The service's own word; of a request that has not been sent, how it stands, where it is no
+        dry run.
+    progress : float or None
+        From 0 to 1.
+    is_cancellable : bool or None
+        Whether the service would cancel it.
+    service : str
+        The service's address.
+    api_user_id : int or None
+        The *API User ID* of the account.
+    is_sandbox : bool
+        Whether the data is made up.
+    created_at, updated_at : datetime.datetime or None
+        When it was created and when the service last told of it, with their zones.
+    files : tuple of (str, datetime.datetime or None, int or None)
+        Name, moment of deletion and size in bytes of each file.
+    error_message : str
+        The service's explanation of a failure.
+    notes : tuple of str
+        Plain lines to show.
+    download : Download or None
+        How far the files have been fetched, while they are.
+    code : str
+        Code to show, such as the curl command of a dry run.
+    """
+
+    request: ExportRequest | None = None
+    id_raw_export: int | None = None
+    status: str | None = None
+    progress: float | None = None
+    is_cancellable: bool | None = None
+    service: str = ""
+    api_user_id: int | None = None
+    is_sandbox: bool = False
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    files: tuple[tuple[str, datetime | None, int | None], ...] = ()
+    error_message: str = ""
+    notes: tuple[str, ...] = ()
+    download: Download | None = None
+    code: str = ""
+
+    template = "card.html"
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the card as plain text."""
+        return _lines(self)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing was sent."""
+        return self.id_raw_export is None
+
+    @property
+    def title(self) -> str:
+        """The export's idRawExport with its name; ``""`` where there is none."""
+        return "" if self.is_dry else f"idRawExport {self.id_raw_export}"
+
+    @property
+    def state(self) -> str:
+        """The status in a few words, with the progress where the service told it."""
+        if self.is_dry:
+            errors = sum(severity == "error" for severity, _ in self.alerts)
+            if self.status:
+                return _word(self.status)
+            verdict = f"{errors} error{'s' * (errors != 1)}" if errors else "valid"
+            return f"dry run: {verdict}, nothing was sent"
+        status = _word(str(self.status or "status not known yet"))
+        if self.tone == "running" and self.fraction is not None:
+            return f"{status}, {int(self.fraction * 100)} %"
+        return status
+
+    @property
+    def tone(self) -> str:
+        """The class of the status: ``running``, ``good``, ``bad``, ``ended`` or ``""``."""
+        if self.is_dry:
+            return "bad" if any(severity == "error" for severity, _ in self.alerts) else ""
+        return _TONES.get(str(self.status), "")
+
+    @property
+    def fraction(self) -> float | None:
+        """The progress from 0 to 1; a finished export has all of it."""
+        if self.tone == "good":
+            return 1.0
+        return _fraction(self.progress, 1)
+
+    @property
+    def fetched(self) -> tuple[str, float | None] | None:
+        """The progress of the download, in words and from 0 to 1."""
+        if self.download is None:
+            return None
+        files_done, files_total, bytes_done, bytes_total = self.download
+        size = _size(bytes_done) + (f" of {_size(bytes_total)}" if bytes_total else "")
+        words = f"downloaded {files_done} of {files_total} files, {size}"
+        return words, _fraction(bytes_done, bytes_total) or _fraction(files_done, files_total)
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Where the export lives and when it was seen, each with its name."""
+        account = f"API user {_word(self.api_user_id)}" if self.api_user_id is not None else ""
+        facts = [
+            ("service", ", ".join(filter(None, [_word(self.service), account]))),
+            ("created", _moment(self.created_at, self._zone) if self.created_at else ""),
+            ("as of", _moment(self.updated_at, self._zone) if self.updated_at else ""),
+        ]
+        return tuple((name, fact) for name, fact in facts if fact)
+
+    @property
+    def alerts(self) -> tuple[tuple[str, str], ...]:
+        """What went wrong or is worth knowing, each with its severity (``""``: a plain line)."""
+        alerts = [("", _line(str(note))) for note in self.notes]
+        if self.error_message:
+            alerts.insert(0, ("error", f"the service says: {_word(self.error_message)}"))
+        problems = self.request.problems if self.request is not None else ()
+        for severity in _SEVERITIES:
+            # what the service has taken is no error of ours any more
+            if severity != "error" or self.is_dry:
+                alerts += [
+                    (severity, _line(str(problem)))
+                    for problem in problems
+                    if problem.severity == severity
+                ]
+        return tuple(alerts)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The request's parameters in the order of the documentation, then the files."""
+        rows = [] if self.request is None else list(_parameter_rows(self.request))
+        if self.files:
+            titles = {name: self._about_file(expires, size) for name, expires, size in self.files}
+            about = "gzip-compressed CSV"
+            rows.append(Row("files", about, tuple(titles), titles.__getitem__, is_lines=True))
+        return tuple(rows)
+
+    @property
+    def codes(self) -> tuple[tuple[str, str], ...]:
+        """The code that comes back to the export later and that cancels it, each with its name."""
+        if self.is_dry:
+            return ()
+        attach = f"mt.Client().attach({self.id_raw_export})"
+        can_cancel = self.is_cancellable and self.tone == "running"
+        return (("later", attach), *([("cancel", f"{attach}.cancel()")] if can_cancel else []))
+
+    @property
+    def builder(self) -> str:
+        """The magic that opens the request as a form; ``""`` where it is not known."""
+        if self.request is None:
+            return ""
+        try:
+            return printable(self.request.to_magic("mytracker_builder", line=True))
+        except Exception:  # of a value's repr
+            return ""
+
+    @property
+    def _zone(self) -> tzinfo:
+        return self.request.zone if self.request is not None else timezone.utc
+
+    def _about_file(self, expires: datetime | None, size: int | None) -> str:
+        about = [
+            _size(size) if size is not None else "",
+            f"until {_moment(expires, self._zone)}" if expires is not None else "",
+        ]
+        return ", ".join(filter(None, about))
+
+
+def _text(value: object) -> str:
+    """`value` as text; ``""`` where its own code fails, as that of any object may."""
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except Exception:
+        return ""
+
+
+def _line(text: str) -> str:
+    """`text` on one line."""
+    if text.isprintable():
+        return text
+    return printable(text.replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def _word(value: object) -> str:
+    """A value as a short text on one line."""
+    text = _text(value.text if isinstance(value, Unreadable) else value)
+    return _line(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+
+
+def _fraction(done: float | None, total: float | None) -> float | None:
+    try:
+        part = done / total  # type: ignore[operator]
+        return min(part, 1.0) if part >= 0 else None  # false for what is no number too
+    except (TypeError, ZeroDivisionError):
+        return None
+
+
+def _moment(moment: datetime, zone: tzinfo) -> str:
+    try:
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone}"
+    except (AttributeError, OverflowError, ValueError):  # at the ends of the calendar
+        return _word(str(moment))
+
+
+def _unix_moment(seconds: Any, zone: tzinfo) -> str:
+    try:
+        return _moment(datetime.fromtimestamp(seconds, zone), zone)
+    except (TypeError, ValueError, OverflowError, OSError):  # what the request refuses
+        return ""
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _parameter_rows(request: ExportRequest) -> Iterator[Row]:
+    for name, value in request.parameters.items():
+        parameter = PARAMETERS.get(name)
+        values = value if isinstance(value, (list, tuple)) else (value,)
+        if parameter is None:
+            yield Row(_word(name), "", values)
+        else:
+            yield Row(name, parameter.help, values, _title(parameter, request))
+
+
+def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str] | None:
+    """What tells what a value of `parameter` stands for; None where the values say so."""
+    if parameter.holds is Holds.DATE:
+        return lambda value: ", ".join([str(request.zone), *_days(parameter, request)])
+    if parameter.holds is Holds.TIME:
+        return lambda value: _unix_moment(value, request.zone)
+    names = parameter.dictionary
+    if names is None or (parameter.many and not names.numeric):
+        return None
+    titles = {
+        value: entry.title
+        for value, entry in names.items()
+        if entry.title.casefold() != value.casefold()
+    }
+    return lambda value: titles.get(str(value), "")
+
+
+def _days(parameter: Parameter, request: ExportRequest) -> Iterator[str]:
+    """How many days an interval has, at its end."""
+    start = _STARTS.get(parameter.name, "")
+    try:
+        first, last = (
+            date.fromisoformat(request.parameters[name]) for name in (start, parameter.name)
+        )
+    except (KeyError, TypeError, ValueError):
+        return
+    days = (last - first).days + 1
+    yield f"{days} day{'s' * (days != 1)}"
+
+
+def _lines(card: Card) -> Iterator[str]:
+    progress = "" if card.fraction is None else f"  {bar(card.fraction)}"
+    pairs = [("status", f"{card.state}{progress}")]
+    if card.fetched is not None:
+        words, fraction = card.fetched
+        pairs.append(("download", f"{words}  {bar(fraction)}"))
+    pairs += card.facts
+    pairs += card.alerts
+    for row in card.rows:
+        texts = row.shortened()
+        lines = texts if row.is_lines else [", ".join(texts)]
+        pairs += zip([row.label] + [""] * len(lines), lines, strict=False)
+    pairs += card.codes
+    builder = card.builder
+    if builder and len(builder) <= _LONGEST:
+        pairs.append(("as a form", builder))
+
+    badge = "SANDBOX" if card.is_sandbox else ""
+    yield "  ".join(filter(None, ["MyTracker export", card.title, badge]))
+    width = max(len(label) for label, _ in pairs)
+    for label, value in pairs:
+        start = f"  {label:{width}}  "
+        yield textwrap.fill(
+            value,
+            _WIDTH,
+            initial_indent=start,
+            subsequent_indent=" " * len(start),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    if card.code:
+        yield ""
+        yield textwrap.indent(printable(card.code), "  ")
+
+
+def bar(fraction: float | None) -> str:
+    """A bar of progress from 0 to 1, in text."""
+    full = int((fraction or 0) * _BAR)
+    return f"[{'#' * full}{'.' * (_BAR - full)}]"

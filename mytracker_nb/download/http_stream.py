@@ -1,0 +1,383 @@
+"""Fetching one file over HTTP: signed, and through faults from where it broke.
+
+Source: page ``download`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from mytracker_nb.download.gzip_csv import CorruptFile
+from mytracker_nb.download.workers import rest
+from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
+from mytracker_nb.service.api import LASTING, USER_AGENT, Link, Patience, asked_pause, refusal, soon
+from mytracker_nb.service.credentials import is_local
+from mytracker_nb.service.rate_limit import jitter
+
+__all__ = ["Fetcher", "as_sent", "pause"]
+
+_BLOCK = 256 << 10
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
+_REDIRECTS = 5
+_LONGEST_REFUSAL = 64 << 10  # bytes of what a server says when it refuses
+_FIRST_WORDS = 200  # of it that are shown
+_LONGEST_PAUSE, _LONGEST_ASKED_PAUSE = 15.0, 120.0
+_PAGES = 6  # refusals in a row by an HTML page, which may be a proxy's, until they are believed
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_AGAIN = "Run it again; what is complete is kept"
+
+
+class _Fault(Exception):
+    """Something that may pass; told in the words that an error would have.
+
+    Attributes
+    ----------
+    delay : float or None
+        Seconds that the server asks to wait.
+    is_quota : bool
+        Whether it refuses for now as too much was asked of it, which is no fault.
+    verdict : MyTrackerError or None
+        What it means if it does not pass soon.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        delay: float | None = None,
+        *,
+        is_quota: bool = False,
+        verdict: MyTrackerError | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.delay = delay
+        self.is_quota = is_quota
+        self.verdict = verdict
+
+
+def _failed(error: requests.RequestException, link: Link, name: str) -> _Fault:
+    """What to make of a request that got no answer."""
+    from urllib3.exceptions import NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if not (isinstance(reason, NewConnectionError) and is_local(as_sent(link.url))):
+        return _Fault(type(error).__name__)
+    # what does not listen on this machine is not on its way back either
+    verdict = FileError(
+        f"{name}: nothing listens at {_host(link.url)} any more. A sandbox takes its exports "
+        "with it when it stops: start one and make the export again",
+        file=name,
+    )
+    return _Fault(type(error).__name__, verdict=verdict)
+
+
+class _OneHeader(AuthBase):
+    """Sends exactly this Authorization, or none: not that of a session or a .netrc file."""
+
+    def __init__(self, sign: Callable[[str], Mapping[str, str]] | None) -> None:
+        self._sign = sign
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.pop("Authorization", None)
+        if self._sign:
+            request.headers.update(self._sign(request.url or ""))
+        return request
+
+
+@dataclass
+class Fetcher:
+    """Fetches files over HTTP.
+
+    Attributes
+    ----------
+    session : requests.Session
+        For proxies, certificates and adapters.
+    sign : callable
+        Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
+    turn : callable, optional
+        Takes a URL as it will be sent, gives the seconds until it may be asked for (`Api.turn`).
+    patience : Patience
+        How many faults in a row, without one byte of progress, are survived, and for how long.
+    on_wait : callable, optional
+        Told of each wait before it begins, by the thread that waits: its seconds, and why.
+    """
+
+    session: requests.Session
+    sign: Callable[[str], Mapping[str, str]] = field(repr=False)
+    turn: Callable[[str], float] | None = None
+    patience: Patience = LASTING
+    on_wait: Callable[[float, str], None] | None = None
+
+    def stream(
+        self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
+    ) -> Generator[bytes, None, None]:
+        """The bytes of a file from the start, through faults.
+
+        After a fault it goes on from where it broke; where the server cannot do that, what was
+        had before is passed over.
+
+        Parameters
+        ----------
+        link : Link
+            The file as the service named it.
+        name : str
+            What it is called in errors.
+        on_bytes : callable, optional
+            Takes bytes done and bytes in all (None while not known).
+
+        Raises
+        ------
+        LinkExpired
+            If the service has deleted the file.
+        AccessDenied
+            If it refuses the signature.
+        CorruptFile
+            If the file changed on the way.
+        FileError
+            If faults do not pass.
+        """
+        place = _Place(name)
+        tries = faults = 0  # that failed in a row; to be held off by a quota is no fault
+        since = 0.0
+        while True:
+            before = place.done
+            try:
+                with closing(self._answer(link, place)) as response:
+                    for block in place.blocks(response):
+                        if on_bytes:
+                            on_bytes(place.done, place.size)
+                        yield block
+                return
+            except ValueError:  # those of requests too
+                raise FileError(
+                    f"{name}: its link is not an address that can be fetched "
+                    f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
+                    file=name,
+                ) from None
+            except (_Fault, requests.RequestException) as error:
+                # the text of a requests error holds the URL, and with it what may be secret in it
+                fault = error if isinstance(error, _Fault) else _failed(error, link, name)
+            if not tries or place.done > before:
+                tries = faults = 0
+                since = time.monotonic()
+            tries += 1
+            faults += not fault.is_quota
+            if fault.verdict and faults >= _PAGES:
+                raise fault.verdict
+            delay = _delay(tries, fault)
+            longest = self.patience.quota_seconds if fault.is_quota else self.patience.seconds
+            if faults > self.patience.faults or time.monotonic() + delay > since + longest:
+                raise FileError(
+                    f"{name}: could not be fetched, {tries} tries in a row failed at byte "
+                    f"{place.done:,} ({printable(fault)}). {_AGAIN}",
+                    file=name,
+                )
+            self._wait(delay, f"{name}: {printable(fault)}")
+
+    def _wait(self, seconds: float, why: str) -> None:
+        if self.on_wait:
+            self.on_wait(seconds, why)
+        rest(seconds)
+
+    def _answer(self, link: Link, place: _Place) -> requests.Response:
+        """An answer with the bytes from `place` on, or from the start."""
+        url = as_sent(link.url)
+        origin = _origin(url)
+        sign: Callable[[str], Mapping[str, str]] | None = self.sign
+        for _ in range(_REDIRECTS + 1):
+            if urlsplit(url).scheme != "https" and not is_local(url):
+                raise FileError(
+                    f"{place.name}: its link is not https ({_host(url)}); nothing was sent. "
+                    "Ask MyTracker's support about it",
+                    file=place.name,
+                )
+            while self.turn and (delay := self.turn(url)) > 0:
+                self._wait(delay, "files wait for their turn, to stay under the service's quotas")
+            response = self.session.get(
+                url,
+                auth=_OneHeader(sign),
+                headers={"User-Agent": USER_AGENT, **place.headers()},
+                stream=True,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            )
+            if not response.is_redirect:
+                break
+            response.close()
+            url = as_sent(urljoin(url, response.headers["Location"]))
+            if _origin(url) != origin:
+                # A signature is for the host that the service named, and for none it points to.
+                sign = None
+        else:
+            raise FileError(
+                f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
+            )
+        try:
+            _check_status(response, link, place.name)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+class _Place:
+    """How far a file has come, and what is known of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.done = 0
+        self.size: int | None = None
+        self._version = ""
+
+    def headers(self) -> dict[str, str]:
+        # the bytes as they are: a .gz file packed once more would have another length
+        headers = {"Accept-Encoding": "identity"}
+        if self.done:
+            headers["Range"] = f"bytes={self.done}-"
+            if self._version:
+                headers["If-Range"] = self._version
+        return headers
+
+    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
+        """What is new in an answer."""
+        from urllib3.exceptions import HTTPError
+
+        skip = self._skip(response)
+        try:
+            # decode_content=False: not unpacked, whatever Content-Encoding says
+            for block in response.raw.stream(_BLOCK, decode_content=False):
+                new = block[skip:]
+                skip = max(0, skip - len(block))
+                self.done += len(new)
+                if new:
+                    yield new
+        except (HTTPError, OSError):
+            raise self._cut() from None
+        if self.size is not None and self.done < self.size:
+            raise self._cut()
+
+    def _cut(self) -> _Fault:
+        size = f" of {self.size:,}" if self.size is not None else ""
+        return _Fault(f"the connection broke after {self.done:,}{size} bytes")
+
+    def _skip(self, response: requests.Response) -> int:
+        """How many bytes of an answer are had already."""
+        size = _integer(response.headers.get("Content-Length"))
+        skip = self.done
+        if response.status_code == HTTPStatus.PARTIAL_CONTENT:
+            match = re.fullmatch(
+                r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
+            )
+            if not match or int(match[1]) > self.done:
+                raise _Fault("the server sent another part of the file than was asked for")
+            skip = self.done - int(match[1])
+            size = _integer(match[2])
+        version = response.headers.get("ETag", "")
+        if version.startswith("W/"):
+            version = response.headers.get("Last-Modified", "")
+        if self.done and (
+            (self._version and version and version != self._version)
+            or (self.size is not None and size is not None and size != self.size)
+        ):
+            raise CorruptFile(f"{self.name}: the file changed on the way. {_AGAIN}", file=self.name)
+        self._version = version or self._version
+        self.size = size if size is not None else self.size
+        return skip
+
+
+def _check_status(response: requests.Response, link: Link, name: str) -> None:
+    status = response.status_code
+    if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        return
+    body = _refusal_of(response)
+    words = printable(body[:_FIRST_WORDS].decode("utf-8", "replace"))
+    told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
+    is_past = link.expires is not None and link.expires <= datetime.now(timezone.utc)
+    verdict: MyTrackerError | None = None
+    if status in _GONE or (status in _REFUSED and is_past):
+        when = f" (its link was good until {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
+        verdict = LinkExpired(
+            f"{name}: the service has deleted the file{when}; HTTP {status}. "
+            "Make the export once more",
+            file=name,
+        )
+    elif status in _REFUSED:
+        verdict = AccessDenied(
+            f"{name}: the service refuses to hand out the file ({told}). "
+            "Check the API User ID, the secret key and the export permission",
+            status=status,
+            detail=words,
+        )
+    if verdict:
+        is_page = "html" in response.headers.get("Content-Type", "").lower()
+        raise _Fault(told, verdict=verdict) if is_page and not is_past else verdict
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        error = refusal(response, body)
+        raise _Fault(told, getattr(error, "retry_after", None), is_quota=True)
+    if soon(status):
+        raise _Fault(told, asked_pause([], response.headers.get("Retry-After")))
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)
+    raise FileError(f"{name}: could not be fetched ({told}). {_AGAIN}", file=name)
+
+
+def _refusal_of(response: requests.Response) -> bytes:
+    """What a server says when it refuses."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        page: bytes = response.raw.read(_LONGEST_REFUSAL, decode_content=False)
+    except (HTTPError, OSError):  # one whose body breaks off is a refusal all the same
+        return b""
+    return page
+
+
+def pause(faults: int) -> None:
+    """Wait after the `faults`-th fault in a row, longer each time."""
+    rest(_delay(faults))
+
+
+def _delay(faults: int, fault: _Fault | None = None) -> float:
+    """Seconds to wait after the `faults`-th in a row: growing, and at least what is asked for."""
+    growing: float = min(_LONGEST_PAUSE, 0.1 * 2.0**faults) * jitter(0.5, 1.0)
+    if fault is None or fault.delay is None:
+        return growing
+    return max(growing, fault.delay if fault.is_quota else min(_LONGEST_ASKED_PAUSE, fault.delay))
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def as_sent(url: str) -> str:
+    """`url` in the form that requests sends it in.
+
+    Only that may be judged: where a backslash stands before an ``@``, requests and `urlsplit` each
+    see another host.
+
+    Raises
+    ------
+    ValueError
+        If it is no address that can be fetched.
+    """
+    return requests.Request("GET", url).prepare().url or url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.hostname}")

@@ -1,0 +1,163 @@
+"""Ready-made answers for the form: intervals that end about today, columns to start with.
+
+And the way back: what an interval means, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mytracker_nb.request.dictionaries import Entry, dictionary, selectors
+from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Holds, Interval
+
+__all__ = ["PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
+
+_MANY_EVENTS = 3  # a column seen with so many events is taken to suit them all
+_FEW_COLUMNS = 30  # more are no set to start with
+# what most requests need comes first
+_GROUPS = ("ids", "times", "event", "geography", "attribution", "device")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An interval of days that people ask for by name.
+
+    Attributes
+    ----------
+    title : str
+        Its name.
+    days : callable
+        Gives the first and the last day for a given today.
+    """
+
+    title: str
+    days: Callable[[date], tuple[date, date]]
+
+
+def _ago(first: int, last: int) -> Callable[[date], tuple[date, date]]:
+    return lambda today: (today - timedelta(days=first), today - timedelta(days=last))
+
+
+def _last_month(today: date) -> tuple[date, date]:
+    last = today.replace(day=1) - timedelta(days=1)
+    return last.replace(day=1), last
+
+
+PRESETS = (
+    Preset("Yesterday", _ago(1, 1)),
+    Preset("Last 7 days", _ago(7, 1)),
+    Preset("Last 28 days", _ago(28, 1)),
+    Preset("This month", lambda today: (today.replace(day=1), today)),
+    Preset("Last month", _last_month),
+)
+
+
+def preset_of(first: str, last: str, today: date) -> Preset | None:
+    """The first preset that means the days from `first` to `last` (``YYYY-MM-DD``)."""
+    for preset in PRESETS:
+        if tuple(day.isoformat() for day in preset.days(today)) == (first, last):
+            return preset
+    return None
+
+
+def in_words(parameters: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """What the intervals of a request mean; ``""`` where none has both of its ends.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Those of an `ExportRequest`.
+    zone : zoneinfo.ZoneInfo
+        The zone whose days count.
+    """
+    spans = (_span(interval, parameters, zone) for interval in INTERVALS)
+    words = "; ".join(span for span in spans if span)
+    return f"{words} ({zone})" if words else ""
+
+
+def _span(interval: Interval, parameters: Mapping[str, Any], zone: ZoneInfo) -> str:
+    start, end = (parameters.get(name) for name in interval.names)
+    parameter = PARAMETERS[interval.start]
+    try:
+        if parameter.holds is Holds.DATE:
+            words = _days(date.fromisoformat(start or ""), date.fromisoformat(end or ""))
+        elif isinstance(start, int) and isinstance(end, int):
+            words = _times(datetime.fromtimestamp(start, zone), datetime.fromtimestamp(end, zone))
+        else:
+            return ""
+    except (ValueError, TypeError, OverflowError, OSError):
+        return ""  # what could not be read is told as a problem
+    return words if interval.selects else f"{parameter.title.lower()} {words}"
+
+
+def _days(first: date, last: date) -> str:
+    count = (last - first).days + 1
+    if count < 1:
+        return ""
+    if count == 1:
+        return f"1 day: {_day(first)}"
+    return f"{count} days: {_day(first)} to {_day(last)}"
+
+
+def _times(start: datetime, end: datetime) -> str:
+    # in absolute seconds: the clock may be put forward or back in between
+    seconds = int(end.timestamp() - start.timestamp()) + 1
+    if seconds < 1:
+        return ""
+    return f"{_duration(seconds)}: {_day(start)} {start:%H:%M:%S} to {_day(end)} {end:%H:%M:%S}"
+
+
+def _day(day: date) -> str:
+    return f"{day:%a} {day.day} {day:%b %Y}"
+
+
+def _duration(seconds: int) -> str:
+    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for name, length in units:
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]).replace("1 days", "1 day")
+
+
+@cache
+def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
+    """Columns to start an export of `event` with, by a title.
+
+    They are drawn from what real requests are known to have used; columns that slow an export are
+    left out. What suits an event of devices suits the same event of users.
+    """
+    events = {event, _of_devices(event)}
+    known = [selector for selector in selectors().values() if not selector.slows_export]
+    common = [selector for selector in known if len(selector.seen_with) >= _MANY_EVENTS]
+    seen = [selector for selector in known if events & selector.seen_with]
+    of_event = [*common, *(selector for selector in seen if selector.group == "event")]
+    sets = {"Who and when": common, "The event itself": of_event, "Usual with this event": seen}
+    result: dict[str, tuple[str, ...]] = {}
+    for title, columns in sets.items():
+        groups = by_group(dict.fromkeys(columns)).values()
+        names = tuple(entry.value for group in groups for entry in group)
+        if 0 < len(names) <= _FEW_COLUMNS and names not in result.values():
+            result[title] = names
+    return result
+
+
+def _of_devices(event: str | None) -> str | None:
+    """The event of devices that an event of users counts by user, if `event` is one."""
+    folded = {name.casefold(): name for name in dictionary("event")}
+    return folded.get((event or "").casefold().removeprefix("user"))
+
+
+def by_group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Entries under the headings that they stand under in a list."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.group, []).append(entry)
+    places = {group: place for place, group in enumerate(_GROUPS)}
+    return dict(sorted(groups.items(), key=lambda item: places.get(item[0], len(places))))

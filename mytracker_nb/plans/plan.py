@@ -1,0 +1,714 @@
+"""`Plan`: one large wish as many exports, made, followed and fetched side by side.
+
+`mytracker_nb.plans.splitting` splits the request; `mytracker_nb.plans.manifest` records what a
+directory of Parquet files holds of it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from mytracker_nb.client.client import BeingSent, Client, default_client
+from mytracker_nb.client.export import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.display.live_output import CardDisplay
+from mytracker_nb.display.plan_card import PieceState, PlanCard, Window
+from mytracker_nb.errors import (
+    AccessDenied,
+    ApiError,
+    BadRequest,
+    ConnectionFailed,
+    CreateUnconfirmed,
+    ExportFailed,
+    ExportTimeout,
+    ExportTooLarge,
+    InvalidRequest,
+    LinkExpired,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    QuotaExceeded,
+    WaitInterrupted,
+)
+from mytracker_nb.plans import splitting
+from mytracker_nb.plans.manifest import Manifest, parts_in
+from mytracker_nb.plans.pieces import Queue, Task
+from mytracker_nb.plans.splitting import Piece
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.service.api import ONE_TRY, passes
+from mytracker_nb.tables.conversions import Targets
+from mytracker_nb.tables.event_params import check_params, with_params
+from mytracker_nb.tables.parquet_writer import check_partition
+from mytracker_nb.tables.schema import schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mytracker_nb.tables.raw_data import RawData
+
+__all__ = ["Plan", "plan", "preview"]
+
+_AT_ONCE = 2  # pieces whose files are fetched at the same time
+_LONGEST_REST = 15.0  # seconds in which nothing new is shown
+_FAULTS = 20  # calls in a row that fail: about 12 minutes of them
+_SHOWN = 5  # failures told in a text
+_RETRY = "plan.retry() asks again for what failed or is unconfirmed"
+
+
+# Fetches what the service has made of a piece, on a thread; gives what is then to be done on the
+# plan's own.
+_Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
+_Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], Task]"
+
+
+class Plan(Targets):
+    """One request as exports that share no row and miss none; made by `plan`.
+
+    It asks for nothing before `run`, or before its data is asked for.
+
+    Attributes
+    ----------
+    request : ExportRequest
+        What is asked for in all.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        request: ExportRequest,
+        every: object = None,
+        *,
+        fresh: bool = False,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        problems = splitting.problems(request, datetime.now(timezone.utc))
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidRequest(problems)
+        self.request = request
+        self._client = client
+        self._every = splitting.read_every(every, request)
+        self._fresh = fresh
+        self._on_wait = on_wait  # told again and again why it waits
+        self._known: dict[Piece, Task] = {}
+        self._tasks = self._lay_out(splitting.cut(request, self._every))
+        self._queue = Queue()
+        self._faults = self._tries = 0  # in a row; waiting for a quota is a try, but no fault
+        self._pause_until = 0.0
+        self._waiting_for = ""  # in the queue
+        self._trouble = ""
+        self._started: tuple[float, float] | None = None
+        self._display = CardDisplay(self.card)
+
+    def run(self, timeout: float | None = None) -> Plan:
+        """Make, follow and fetch the exports, as many at once as the queue takes.
+
+        Exports of the same pieces that were made before are adopted, after a restart too. What
+        proves too large is cut in half. A piece that fails is passed over and told (`status`, the
+        card); `retry` makes it anew. Interrupting leaves the exports running.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            The most seconds to go on; None goes on as long as it takes.
+
+        Returns
+        -------
+        Plan
+            Itself; nothing is left to do but what failed or is unconfirmed.
+
+        Raises
+        ------
+        ExportTimeout
+            If something was left after `timeout`.
+        WaitInterrupted
+            If the user interrupted (a KeyboardInterrupt).
+        InvalidRequest, ApiError, ConnectionFailed
+            If the service refuses the first piece or the account, or faults do not pass.
+        """
+        self._settle(_fetch, timeout)
+        return self
+
+    def retry(self, timeout: float | None = None) -> Plan:
+        """Make the pieces anew that failed or are unconfirmed, and `run`.
+
+        Of an unconfirmed piece look at MyTracker's list of exports first: a second export of it
+        takes a place in the queue for nothing.
+        """
+        for task in self._retriable():
+            is_there = task.export is not None and task.export.status == SUCCESS
+            if is_there and not isinstance(task.error, LinkExpired):
+                task.state = PieceState.FETCHING
+            else:
+                task.state, task.export, task.fresh = PieceState.WAITING, None, True
+                task.due, task.was_sought = 0.0, False
+            task.error = None
+        return self.run(timeout)
+
+    def _retriable(self) -> list[Task]:
+        """The pieces that are not there, but for those that the service never hands out."""
+        held = [task for task in self._leaves() if task.state.is_held]
+        return [task for task in held if not isinstance(task.error, ExportTooLarge)]
+
+    def cancel(self) -> pd.DataFrame:
+        """Ask the service to cancel the exports that are in progress.
+
+        Those that were made before, as by another kernel, are looked for first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `status`; the message of one that could not be cancelled is the service's.
+        """
+        self._seek()
+        for task in self._leaves():
+            if task.state is PieceState.RUNNING and task.export is not None:
+                try:
+                    task.export.cancel()
+                except MyTrackerError as error:
+                    task.error = error
+                else:
+                    self._judge(task)
+        self._display.update()
+        return self.status
+
+    @property
+    def exports(self) -> tuple[Export, ...]:
+        """The exports made or adopted so far, in the order of their windows."""
+        return tuple(task.export for task in self._leaves() if task.export is not None)
+
+    @property
+    def status(self) -> pd.DataFrame:
+        """A row a piece.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``idRawExport`` (missing where none was made), ``state`` (waiting, in progress,
+            downloading, done, kept, failed, unconfirmed), ``status`` (the service's own word),
+            ``progress``, the first and the last of the window under the names of the parameters,
+            ``filters`` (which part of cut filters), ``message``.
+        """
+        import pandas as pd
+
+        names = splitting.axis_of(self.request).interval.names
+        rows = [
+            (
+                task.export.id_raw_export if task.export else None,
+                task.state.word,
+                task.export.status if task.export else None,
+                task.export.progress if task.export else None,
+                *task.piece.bounds,
+                task.piece.filter_label,
+                str(task.error or ""),
+            )
+            for task in self._leaves()
+        ]
+        columns = ["idRawExport", "state", "status", "progress", *names, "filters", "message"]
+        frame = pd.DataFrame(rows, columns=columns)
+        return frame.astype({"idRawExport": "Int64", "progress": "float64"})
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do but what failed or is unconfirmed."""
+        return all(task.state.is_done or task.state.is_held for task in self._leaves())
+
+    def raise_for_failures(self) -> None:
+        """Raise if a piece failed or is unconfirmed.
+
+        Raises
+        ------
+        ExportFailed
+            If a piece failed; `ExportTooLarge` if one is too large and can't be cut.
+        CreateUnconfirmed
+            If the answers to creates were lost, and nothing else is wrong.
+        """
+        held = [task for task in self._leaves() if task.state.is_held]
+        if not held:
+            return
+        told = [f"  - {_name(task.piece)}: {task.error}" for task in held[:_SHOWN]]
+        more = [f"  - and {len(held) - _SHOWN} more (plan.status)"] * (len(held) > _SHOWN)
+        lines = [
+            f"{len(held)} of {len(list(self._leaves()))} pieces are not there; the others are",
+            *told,
+            *more,
+            *([_RETRY] if self._retriable() else []),
+        ]
+        text = "\n".join(lines)
+        if all(task.state is PieceState.UNCONFIRMED for task in held):
+            raise CreateUnconfirmed(text, request=held[0].piece.request)
+        too_large = any(isinstance(task.error, ExportTooLarge) for task in held)
+        export = next((task.export for task in held if task.export), None)
+        raise (ExportTooLarge if too_large else ExportFailed)(text, export=export)
+
+    def data(self) -> RawData:
+        """The rows of all pieces, in the order of their windows; `run` first where needed.
+
+        Raises
+        ------
+        ExportFailed, CreateUnconfirmed
+            If a piece is missing.
+        MyTrackerError
+            As `run`.
+        """
+        from mytracker_nb.tables.raw_data import RawData
+
+        self._tasks = self._lay_out(splitting.cut(self.request, self._every))
+        if not self.is_finished:
+            self.run()
+        self.raise_for_failures()
+        files = [file for export in self.exports for file in export.data().files]
+        return RawData(files, self.request.parameters["selectors"], limits=self._client.limits)
+
+    def to_parquet(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        partition_by: str | None = None,
+        params: str | Sequence[str] | None = None,
+    ) -> Path:
+        """Keep the rows as a Parquet dataset, and fetch only what is missing in it.
+
+        A directory of an earlier plan for the same request is gone on with, also where the interval
+        is another one: it holds what any of them asked for. A piece that was fetched before all of
+        its rows were there (3 hours after its window) is fetched anew. What is there is told in
+        ``_manifest.json``.
+
+        Parameters
+        ----------
+        directory : path
+            Where to: a new or empty directory, or that of an earlier plan.
+        partition_by, params
+            As for `RawData.to_parquet`.
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        FileError
+            If the directory holds anything else, or can't be written.
+        ExportFailed, CreateUnconfirmed
+            If a piece is missing; the others are there.
+        MyTrackerError
+            If there is no column `partition_by`, before anything is asked for; else as `run`.
+        """
+        self._check_columns(partition_by, params)
+        credentials = self._client.credentials
+        source: dict[str, str | int | list[str] | None] = {
+            "service": credentials.base_url,
+            "account": credentials.api_user_id,
+            "partition_by": partition_by,
+            "params": params if params is None or isinstance(params, str) else list(params),
+        }
+        manifest = Manifest(directory, self.request, source)
+
+        def write(task: Task) -> Callable[[], None]:
+            assert task.export is not None
+            workplace = manifest.workplace()
+            try:
+                task.export.data().to_parquet(workplace, partition_by=partition_by, params=params)
+                parts = parts_in(workplace, task.piece, task.export)
+            except BaseException:
+                shutil.rmtree(workplace, ignore_errors=True)
+                raise
+            return lambda: manifest.add(parts, workplace)
+
+        self._tasks = self._missing_in(manifest)
+        self._settle(write)
+        self.raise_for_failures()
+        return manifest.directory
+
+    def _check_columns(self, partition_by: str | None, params: str | Sequence[str] | None) -> None:
+        """Raise if the rows will not have what these want."""
+        selectors = self.request.parameters["selectors"]
+        check_params(params, selectors)
+        check_partition(partition_by, with_params(schema(selectors).empty_table(), params).schema)
+
+    def _missing_in(self, manifest: Manifest) -> list[Task]:
+        """The tasks that bring a directory to what the plan asks for, and what it has of it."""
+        there = manifest.intact()
+        window = splitting.whole(self.request)
+        tasks = self._lay_out(splitting.cut(self.request, self._every, covered=there))
+        for piece, parts in there.items():
+            if not piece.window.overlaps(window):
+                continue
+            if all(part.is_final for part in parts):
+                tasks.append(Task(piece, PieceState.KEPT))
+                continue
+            known = self._known.get(piece)
+            if known and known.export and known.export.id_raw_export == parts[0].id_raw_export:
+                del self._known[piece]
+            tasks += self._lay_out([piece])
+        for task in tasks:
+            for leaf in task.leaves():
+                if leaf.state is PieceState.DONE:
+                    leaf.state = PieceState.FETCHING
+        return sorted(tasks, key=lambda task: (task.piece.window, task.piece.filter_label))
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self.card().state}>"
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
+
+    def _ipython_display_(self) -> None:
+        if not self._display.show():
+            raise NotImplementedError  # no place that could change: IPython shows a repr
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else self.card().text())
+
+    def card(self) -> PlanCard:
+        """The plan as a card."""
+        tasks = list(self._leaves())
+        share, left = self._shares()
+        alerts = [
+            ("error", f"{_name(task.piece)}: {task.error}") for task in tasks if task.state.is_held
+        ]
+        del alerts[_SHOWN:]
+        if self._retriable():
+            alerts.append(("note", _RETRY))
+        adopted = sum(task.is_adopted for task in tasks)
+        if adopted:
+            new = "fresh=True makes new ones (in a magic: --fresh)"
+            alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
+        alerts += [("note", reason) for reason in self._reasons()]
+        seconds_left = None
+        if self._started is not None:
+            since, share_then = self._started
+            if share > share_then:
+                seconds_left = (time.monotonic() - since) * left / (share - share_then)
+        credentials = self._client.credentials
+        return PlanCard(
+            request=self.request,
+            windows=tuple(
+                Window(*task.piece.moments, task.state, _name(task.piece, task.export))
+                for task in tasks
+            ),
+            share=share,
+            seconds_left=seconds_left,
+            service=credentials.base_url,
+            api_user_id=credentials.api_user_id,
+            is_sandbox=credentials.is_sandbox,
+            alerts=tuple(alerts),
+        )
+
+    def _lay_out(self, pieces: Iterable[Piece]) -> list[Task]:
+        """The tasks for `pieces`, with what has become of them before."""
+        return [self._known.setdefault(piece, Task(piece)) for piece in pieces]
+
+    def _leaves(self) -> Iterator[Task]:
+        for task in self._tasks:
+            yield from task.leaves()
+
+    def _in(self, state: PieceState) -> list[Task]:
+        return [task for task in self._leaves() if task.state is state]
+
+    def _shares(self) -> tuple[float, float]:
+        """How much of the plan is done, and is left to do, by the length of its windows."""
+        lengths = [(task.state, max(1, task.piece.window.length)) for task in self._leaves()]
+        total = sum(length for _, length in lengths)
+        done = sum(length for state, length in lengths if state.is_done)
+        held = sum(length for state, length in lengths if state.is_held)
+        return done / total, 1 - (done + held) / total
+
+    def _settle(self, fetch: _Fetch, timeout: float | None = None) -> None:
+        """Bring every piece as far as it goes, `fetch` what the service has made of it."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self._started = time.monotonic(), self._shares()[0]
+        if not self.is_finished:
+            self._display.show()
+        pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
+        downloads: _Downloads = {}
+        try:
+            while True:
+                self._collect(downloads)
+                self._ask()
+                self._look(deadline)
+                for task in self._in(PieceState.FETCHING):
+                    if task not in downloads.values():
+                        downloads[pool.submit(fetch, task)] = task
+                self._display.update()
+                for reason in self._reasons():
+                    if self._on_wait:
+                        self._on_wait(reason)
+                if self.is_finished:
+                    break
+                if time.monotonic() >= deadline:
+                    raise ExportTimeout(self._unfinished("the plan is not finished"))
+                self._rest(downloads, deadline)
+        except KeyboardInterrupt:
+            self._collect(downloads)
+            raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._collect(downloads)
+            self._waiting_for, self._trouble, self._started = "", "", None
+            for task in self._in(PieceState.WAITING):
+                task.error = None
+            self._display.update()
+
+    def _collect(self, downloads: _Downloads) -> None:
+        """Take note of what was fetched."""
+        for future in [future for future in downloads if future.done()]:
+            task = downloads.pop(future)
+            if future.cancelled():
+                continue
+            try:
+                finish = future.result()
+                if finish:
+                    finish()
+            except MyTrackerError as error:
+                task.hold(PieceState.FAILED, error)
+            else:
+                task.state = PieceState.DONE
+
+    def _rest(self, downloads: _Downloads, deadline: float) -> None:
+        """Sleep until there may be something to do."""
+        now = time.monotonic()
+        running = self._in(PieceState.RUNNING)
+        dues = [max(task.due, self._pause_until) for task in running]
+        waiting = self._in(PieceState.WAITING)
+        if waiting:
+            place = now if self._queue.has_place(len(running)) else self._queue.retry_at
+            dues.append(max(place, self._pause_until, min(task.due for task in waiting)))
+        pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
+        if downloads:
+            wait(downloads, pause, FIRST_COMPLETED)
+        else:
+            time.sleep(pause)
+
+    def _ask(self) -> None:
+        """Adopt exports, and make those that are missing while there is a place for them."""
+        # first what needs no place
+        if not self._seek():
+            return
+        for task in self._in(PieceState.WAITING):
+            if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
+                return
+            if task.due <= time.monotonic() and not self._obtain(task, self._make):
+                return
+
+    def _seek(self) -> bool:
+        """Adopt exports that were made before; whether all were looked for."""
+        # one that is known to be too large has halves to be looked for
+        while unsought := [task for task in self._in(PieceState.WAITING) if not task.was_sought]:
+            if not all(self._obtain(task, self._adopt) for task in unsought):
+                return False
+        return True
+
+    def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
+        """Get the export of a piece, if there is one; whether to go on with the next piece."""
+        if time.monotonic() < self._pause_until:
+            return False
+        try:
+            export = how(task)
+        except BeingSent as error:
+            # whoever sends it may wait for long
+            task.error = error
+            task.due, task.was_sought = time.monotonic() + next(task.pauses), False
+            return True
+        except QueueFull as error:
+            running = self._in(PieceState.RUNNING)
+            numbers = [other.export.id_raw_export for other in running if other.export]
+            self._queue.full(numbers, error.exports)
+            self._waiting_for = f"waiting for a place in the queue: {error}"
+            return False
+        except CreateUnconfirmed as error:
+            task.hold(PieceState.UNCONFIRMED, error)
+            return True
+        except (AccessDenied, NotFound):
+            raise
+        except BadRequest as error:
+            # what is refused from the start is the request; later it is this piece
+            if not self.exports:
+                raise
+            task.hold(PieceState.FAILED, error)
+            return True
+        except (ApiError, ConnectionFailed) as error:
+            self._survive(error)
+            return False
+        if export is not None:
+            self._recover()
+            task.export, task.pauses, task.error = export, export.pauses(), None
+            self._judge(task)
+        return True
+
+    def _adopt(self, task: Task) -> Export | None:
+        earlier = None
+        if not (task.fresh or self._fresh):
+            earlier = self._client.adopt(task.piece.request, too_large=True, patience=ONE_TRY)
+        task.is_adopted, task.was_sought = earlier is not None, True
+        return earlier
+
+    def _make(self, task: Task) -> Export:
+        export = self._client.export_piece(task.piece.request, fresh=task.fresh or self._fresh)
+        self._waiting_for = ""
+        # with it this many are in progress
+        self._queue.taken(len(self._in(PieceState.RUNNING)) + (not export.is_finished))
+        return export
+
+    def _look(self, deadline: float) -> None:
+        """Look at the exports in progress whose time has come."""
+        for task in self._in(PieceState.RUNNING):
+            now = time.monotonic()
+            if task.export is None or now < max(task.due, self._pause_until):
+                continue
+            try:
+                task.export.refresh(ONE_TRY.within(max(0.0, deadline - now)))
+            except AccessDenied:
+                raise
+            except NotFound as error:
+                task.hold(PieceState.FAILED, error)
+            except (ApiError, ConnectionFailed) as error:
+                self._survive(error)
+                return
+            else:
+                self._recover()
+                self._judge(task)
+            task.due = time.monotonic() + next(task.pauses)
+
+    def _survive(self, error: ApiError | ConnectionFailed) -> None:
+        """Pause after a fault that may pass; raise it if too many came in a row."""
+        self._tries += 1
+        self._faults += not isinstance(error, QuotaExceeded)
+        if self._faults > _FAULTS or not passes(error):
+            raise error
+        delay = ONE_TRY.delay(error, self._tries)
+        self._pause_until = time.monotonic() + delay
+        self._trouble = f"trying again in {delay:.0f} s: {error}"
+
+    def _reasons(self) -> list[str]:
+        """What a running plan waits for."""
+        waiting = self._in(PieceState.WAITING)
+        sent = next((f"{_name(task.piece)}: {task.error}" for task in waiting if task.error), "")
+        fetched = (task.export for task in self._in(PieceState.FETCHING) if task.export)
+        files = next(filter(None, (export.waiting_for for export in fetched)), "")
+        reasons = (self._waiting_for, sent, self._trouble or self._pacing() or files)
+        return [reason for reason in reasons if reason]
+
+    def _pacing(self) -> str:
+        """Why files are not on their way, where it is our own pace; where they count as requests.
+
+        They do at a service that hands them out itself.
+        """
+        delay = self._client.api.pace.delay() if self._in(PieceState.FETCHING) else 0.0
+        if self._started is None or delay <= ONE_TRY.quota_seconds:
+            return ""
+        return f"the next request goes in {delay:.0f} s, to stay under the service's quotas"
+
+    def _recover(self) -> None:
+        """Take note that the service answers."""
+        self._faults = self._tries = 0
+        self._trouble = ""
+
+    def _judge(self, task: Task) -> None:
+        """Go on as the service's word on a piece says."""
+        export = task.export
+        assert export is not None
+        reason = f"export {export.id_raw_export}: {export.status}"
+        reason += f": {export.error_message}" if export.error_message else ""
+        if export.status == SUCCESS:
+            task.state = PieceState.FETCHING
+        elif export.status == REFUSED:
+            halves = splitting.halves(task.piece)
+            if halves:
+                task.halves = tuple(self._lay_out(halves))
+            else:
+                step = "It can't be cut further: ask for fewer columns, or set a filter"
+                error = ExportTooLarge(f"{reason}. {step}", export=export)
+                task.hold(PieceState.FAILED, error)
+        elif export.status in (FAILED, CANCELED):
+            task.hold(PieceState.FAILED, ExportFailed(reason, export=export))
+        else:
+            task.state = PieceState.RUNNING
+
+    def _unfinished(self, what: str) -> str:
+        running = len(self._in(PieceState.RUNNING))
+        goes_on = f" {running} at the service go on by themselves." if running else ""
+        why = "".join(f" {reason}." for reason in self._reasons())
+        return (
+            f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(): "
+            "it takes up where it was"
+        )
+
+
+def preview(request: ExportRequest, every: object, *, service: str, **account: Any) -> PlanCard:
+    """The card of a plan that is not run; it needs no account.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What is asked for in all; it has no errors.
+    every : None, str or datetime.timedelta
+        As for `plan`.
+    service : str
+        The service's address.
+    **account
+        ``api_user_id`` and ``is_sandbox`` of the `PlanCard`.
+    """
+    pieces = splitting.cut(request, splitting.read_every(every, request))
+    said = splitting.problems(request, datetime.now(timezone.utc))
+    alerts = [(problem.severity, str(problem)) for problem in said]
+    alerts.append(("note", "dry run: nothing was sent; the curl command is for the first export"))
+    return PlanCard(
+        request=request,
+        windows=tuple(Window(*piece.moments, PieceState.WAITING, _name(piece)) for piece in pieces),
+        share=0.0,
+        seconds_left=None,
+        service=service,
+        alerts=tuple(alerts),
+        code=pieces[0].request.to_curl(service),
+        **account,
+    )
+
+
+def _name(piece: Piece, export: Export | None = None) -> str:
+    """A piece in a few words."""
+    first, last = piece.bounds
+    window = str(first) if first == last else f"{first} to {last}"
+    number = f"export {export.id_raw_export}" if export else ""
+    return ", ".join(filter(None, [window, piece.filter_label, number]))
+
+
+def _fetch(task: Task) -> None:
+    """Fetch the files of a piece into the cache."""
+    assert task.export is not None
+    task.export.data().fetch()
+
+
+def plan(*, every: object = None, fresh: bool = False, **parameters: Any) -> Plan:
+    """Plan one large wish as many exports with the account in use.
+
+    Parameters
+    ----------
+    every : str or datetime.timedelta, optional
+        The length of a window: ``"1d"``, ``"7d"``; where `tsFrom` and `tsTo` are given also
+        ``"6h"``. None and ``"auto"`` start with one export and cut only what proves too large.
+    fresh : bool
+        Whether to make new exports in any case, rather than adopt earlier ones.
+    **parameters
+        Those of `ExportRequest`; filters may have more than 1000 values.
+
+    Returns
+    -------
+    Plan
+        Nothing is asked for before its `run`, or before its data is asked for.
+
+    Raises
+    ------
+    InvalidRequest
+        If the request has errors, or a cut would change the answer.
+    CredentialsMissing
+        If no account is known.
+    """
+    return Plan(default_client(), ExportRequest(**parameters), every, fresh=fresh)

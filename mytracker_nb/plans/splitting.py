@@ -1,0 +1,371 @@
+"""How one request is cut into pieces that share no row and miss none.
+
+A request is cut along its interval, by days of its zone or by seconds of event time, and where a
+filter has more values than the service takes in one. Nothing here talks to the service; the limits
+are those of page ``export-api/raw/create`` of its documentation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
+
+from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Interval
+from mytracker_nb.request.request import ExportRequest
+
+__all__ = [
+    "Axis",
+    "FilterParts",
+    "Piece",
+    "Window",
+    "axis_of",
+    "cut",
+    "filter_groups",
+    "gaps",
+    "halves",
+    "problems",
+    "read_every",
+    "whole",
+]
+
+MAX_PIECES = 10_000
+"""More exports than this in one plan are taken for a slip: they would take days."""
+
+_DAY = 86_400  # seconds, but for the days on which clocks change
+_EVERY = re.compile(r"(\d{1,6})\s*([mhdw])", re.ASCII)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+FilterParts: TypeAlias = "tuple[tuple[str, int, tuple[Any, ...]], ...]"
+
+
+class Window(NamedTuple):
+    """An interval from `first` to `last`, both included, in the units of an axis."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """How many units it has."""
+        return self.last - self.first + 1
+
+    def overlaps(self, other: Window) -> bool:
+        """Whether the two have a unit in common."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a request is cut along.
+
+    Attributes
+    ----------
+    interval : Interval
+        The two parameters that bound it.
+    unit : datetime.timedelta
+        What one step along it is: a day or a second.
+    smallest : int
+        The units of the smallest window that halving makes.
+    read : callable
+        Gives the place of a parameter's value: the ordinal of a day, or Unix seconds.
+    write : callable
+        Gives the value of a place.
+    """
+
+    interval: Interval
+    unit: timedelta
+    smallest: int
+    read: Callable[[Any], int]
+    write: Callable[[int], str | int]
+
+    def moments(self, window: Window, request: ExportRequest) -> tuple[datetime, datetime]:
+        """When a window begins, and when the next one would, in the zone of `request`."""
+        bounds = window.first, window.last + 1
+        if self is _DAYS:
+            return _midnight(bounds[0], request), _midnight(bounds[1], request)
+        return (
+            datetime.fromtimestamp(bounds[0], request.zone),
+            datetime.fromtimestamp(bounds[1], request.zone),
+        )
+
+
+_DAYS = Axis(
+    INTERVALS[0],
+    timedelta(days=1),
+    1,
+    lambda day: date.fromisoformat(day).toordinal(),
+    lambda day: date.fromordinal(day).isoformat(),
+)
+_SECONDS = Axis(INTERVALS[1], timedelta(seconds=1), 900, int, int)
+
+
+def _midnight(day: int, request: ExportRequest) -> datetime:
+    return datetime.fromordinal(day).replace(tzinfo=request.zone)
+
+
+def axis_of(request: ExportRequest) -> Axis:
+    """What a valid request is cut along.
+
+    By event time where it is given: it can be cut finer. Days beside it stay as they are, since
+    rows have to meet both.
+    """
+    return _SECONDS if _SECONDS.interval.start in request.parameters else _DAYS
+
+
+def whole(request: ExportRequest) -> Window:
+    """The window of a valid request; empty if its days and its times have no second in common."""
+    axis = axis_of(request)
+    window = Window(*(axis.read(request.parameters[name]) for name in axis.interval.names))
+    if axis is _SECONDS and _DAYS.interval.start in request.parameters:
+        # what lies outside of the days has no rows to export
+        days = [_DAYS.read(request.parameters[name]) for name in _DAYS.interval.names]
+        start, end = _midnight(days[0], request), _midnight(days[1] + 1, request)
+        return Window(
+            max(window.first, int(start.timestamp())), min(window.last, int(end.timestamp()) - 1)
+        )
+    return window
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a request that is exported by itself.
+
+    Attributes
+    ----------
+    of : ExportRequest
+        The request.
+    window : Window
+        The part of its interval.
+    filters : tuple of (str, int, tuple)
+        Of each filter that was cut: its name, the number of this part and its values.
+    """
+
+    of: ExportRequest
+    window: Window
+    filters: FilterParts = ()
+
+    @cached_property
+    def request(self) -> ExportRequest:
+        """What is asked of the service; the request itself where it was not cut."""
+        changes: dict[str, Any] = {name: values for name, _, values in self.filters}
+        if self.window != whole(self.of):
+            axis = axis_of(self.of)
+            changes |= zip(axis.interval.names, map(axis.write, self.window), strict=True)
+        return ExportRequest(**{**self.of.parameters, **changes}) if changes else self.of
+
+    @property
+    def bounds(self) -> tuple[str | int, str | int]:
+        """The values of the window's two parameters."""
+        write = axis_of(self.of).write
+        return write(self.window.first), write(self.window.last)
+
+    @property
+    def moments(self) -> tuple[datetime, datetime]:
+        """When the window begins, and when the next one would, in the zone of the request."""
+        return axis_of(self.of).moments(self.window, self.of)
+
+    @property
+    def filter_label(self) -> str:
+        """Which parts of cut filters it holds (``idApp 2``); ``""`` if none was cut."""
+        return ", ".join(f"{name} {number}" for name, number, _ in self.filters)
+
+
+def read_every(every: object, request: ExportRequest) -> int | None:
+    """The length of a plan's windows, in units of the request's axis.
+
+    Parameters
+    ----------
+    every : None, str or datetime.timedelta
+        ``"1d"``, ``"2w"``; for event time also ``"6h"`` and ``"90m"``. None and ``"auto"`` cut only
+        what proves too large.
+    request : ExportRequest
+        The valid request that is cut.
+
+    Returns
+    -------
+    int or None
+        Days or seconds; None for no cut in advance.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is no such length, or the request has only days and it is none of whole days.
+    """
+    axis = axis_of(request)
+    if every is None or every == "auto":
+        return None
+    length = every
+    if isinstance(every, str) and (match := _EVERY.fullmatch(every.strip())):
+        length = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if not isinstance(length, timedelta) or length <= timedelta(0):
+        raise _refused("every", "bad_value", f"{every!r} is no length of time", _EVERY_HINT)
+    units, rest = divmod(length, axis.unit)
+    if rest:
+        whole_units = "whole days, as the request has days" if axis is _DAYS else "whole seconds"
+        raise _refused(
+            "every",
+            "bad_value",
+            f"{every!r} is not a number of {whole_units}",
+            "give tsFrom and tsTo for windows by the hour" if axis is _DAYS else _EVERY_HINT,
+        )
+    return units
+
+
+_EVERY_HINT = "1d, 7d or 2w; for tsFrom and tsTo also 6h or 90m; auto cuts what proves too large"
+
+
+def problems(request: ExportRequest, now: datetime) -> tuple[Problem, ...]:
+    """All that is to be said of a request that may be cut.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What is cut.
+    now : datetime.datetime
+        The moment, with its zone.
+
+    Returns
+    -------
+    tuple of Problem
+        Those of the request; of filters with too many values only where a cut would change the
+        answer.
+    """
+    judged = (
+        problem if problem.code != "too_many" else _uncuttable(request, problem)
+        for problem in request.check(now)
+    )
+    return tuple(problem for problem in judged if problem is not None)
+
+
+def _uncuttable(request: ExportRequest, problem: Problem) -> Problem | None:
+    """The problem of a filter with too many values as a plan has it; None if a cut solves it."""
+    parameters = request.parameters
+    if problem.parameter in _EITHER and all(name in parameters for name in _EITHER):
+        return replace(
+            problem,
+            message=f"{problem.message}, and cut into pieces beside "
+            f"{' and '.join(name for name in _EITHER if name != problem.parameter)} "
+            "rows that meet both would come more than once",
+            hint="name the apps either by idApp or by SDKKey",
+        )
+    if problem.parameter == "eventName" and parameters.get("eventNameInvert") == 1:
+        return replace(
+            problem,
+            message=f"{problem.message}, and with eventNameInvert=1 each piece would hold the "
+            "events that the others exclude",
+            hint=f"exclude at most {MAX_VALUES} names, or name the events to include",
+        )
+    return None
+
+
+_EITHER = ("idApp", "SDKKey")  # rows that meet one of the two are exported
+
+
+def cut(
+    request: ExportRequest, every: int | None = None, covered: Iterable[Piece] = ()
+) -> list[Piece]:
+    """Cut a request that has no `problems`.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What is cut.
+    every : int or None
+        The length of the windows, as `read_every` gives it.
+    covered : iterable of Piece
+        What is not wanted, as it is there already.
+
+    Returns
+    -------
+    list of Piece
+        In the order of their windows. Filters with too many values are cut in parts of 1000, each
+        with each.
+
+    Raises
+    ------
+    InvalidRequest
+        If it would be an absurd number of pieces.
+    """
+    there: dict[FilterParts, list[Window]] = {}
+    for piece in covered:
+        there.setdefault(piece.filters, []).append(piece.window)
+    wanted = [
+        (window, filters)
+        for filters in filter_groups(request)
+        for window in gaps(whole(request), there.get(filters, ()))
+    ]
+    count = sum(-(-window.length // (every or window.length or 1)) for window, _ in wanted)
+    if count > MAX_PIECES:
+        message = f"{count} exports would be needed; a plan has at most {MAX_PIECES}"
+        raise _refused("every", "too_many", message, "longer windows, or a shorter interval")
+    pieces = [
+        Piece(request, part, filters)
+        for window, filters in wanted
+        for part in _windows(window, every)
+    ]
+    return sorted(pieces, key=lambda piece: piece.window)
+
+
+def filter_groups(request: ExportRequest) -> list[FilterParts]:
+    """The parts that filters with too many values are cut in, each with each; one if none is."""
+    cut_filters = []
+    for name, values in request.parameters.items():
+        if PARAMETERS[name].filters and isinstance(values, tuple) and len(values) > MAX_VALUES:
+            # in one order, so that the parts are the same however the values were given
+            values = sorted(values)
+            starts = range(0, len(values), MAX_VALUES)
+            cut_filters.append(
+                [
+                    (name, number, tuple(values[start : start + MAX_VALUES]))
+                    for number, start in enumerate(starts, 1)
+                ]
+            )
+    return list(itertools.product(*cut_filters))
+
+
+def _windows(window: Window, every: int | None) -> Iterator[Window]:
+    if every is None or window.length <= every:
+        yield window
+        return
+    for first in range(window.first, window.last + 1, every):
+        yield Window(first, min(first + every - 1, window.last))
+
+
+def halves(piece: Piece) -> tuple[Piece, Piece] | None:
+    """Cut a piece that proved too large in two; None if its window is the smallest already.
+
+    The smallest window is a day, or a quarter of an hour of event time.
+    """
+    window = piece.window
+    smallest = axis_of(piece.of).smallest
+    if window.length <= smallest:
+        return None
+    # a whole number of the smallest windows, so that these come out in the end
+    middle = window.first + -(-window.length // (2 * smallest)) * smallest
+    return (
+        replace(piece, window=Window(window.first, middle - 1)),
+        replace(piece, window=Window(middle, window.last)),
+    )
+
+
+def gaps(window: Window, covered: Iterable[Window]) -> list[Window]:
+    """What of `window` no one of `covered` covers, in order."""
+    missing: list[Window] = []
+    first = window.first
+    for other in sorted(covered):
+        if other.first > first:
+            missing.append(Window(first, min(other.first - 1, window.last)))
+        first = max(first, other.last + 1)
+        if first > window.last:
+            return missing
+    return [*missing, Window(first, window.last)]
+
+
+def _refused(parameter: str, code: str, message: str, hint: str) -> InvalidRequest:
+    return InvalidRequest([Problem(parameter, code, "error", message, hint)])

@@ -1,0 +1,468 @@
+"""Reading one parameter's value, as people have it, into the form that is judged and sent.
+
+A normal value is a plain, immutable one: a name or a date (``YYYY-MM-DD``) as str, an id or a Unix
+time as int, a list as a tuple of these.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+import zoneinfo
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+from mytracker_nb.errors import Problem
+from mytracker_nb.request.dictionaries import Dictionary, Entry, dictionary
+from mytracker_nb.request.parameters import MAX_VALUES, Holds, Parameter
+
+__all__ = [
+    "Item",
+    "Moment",
+    "Reading",
+    "Unreadable",
+    "Value",
+    "foreign_letters",
+    "items",
+    "parts",
+    "presentable",
+    "read",
+]
+
+Item: TypeAlias = "str | int"
+Value: TypeAlias = "Item | tuple[Item, ...]"
+
+_MAX_ID = 2**64 - 1
+_MAX_TIME = 2**63 - 1  # nanoseconds fit in
+_SHOWN = 5  # values named in one message, suggestions in one hint
+_SELECTOR = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
+_SDK_KEY = re.compile(r"\d{20}", re.ASCII)
+_BRACKET = re.compile(r"^[\[(]|\]$")  # names of countries end in a round one
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_RELATIVE_DAY = re.compile(r"(today|yesterday)(?:\s*([+-])\s*(\d{1,6})\s*([dw]))?", re.ASCII)
+_RELATIVE_TIME = re.compile(r"now(?:\s*([+-])\s*(\d{1,9})\s*([smhdw]))?", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in the place of a value that could not be read.
+
+    Attributes
+    ----------
+    text : str
+        What was written.
+    why : str
+        Why it could not be read.
+    """
+
+    text: str
+    why: str
+
+
+class Moment(NamedTuple):
+    """Now, and the zone whose days count."""
+
+    now: datetime
+    zone: zoneinfo.ZoneInfo
+
+    @property
+    def today(self) -> date:
+        """The day that it now is in the zone."""
+        try:
+            return self.now.astimezone(self.zone).date()
+        except OverflowError:  # at the ends of the calendar
+            return self.now.date()
+
+
+class Reading(NamedTuple):
+    """What was made of a given value: its normal form (None where it has none) and the problems."""
+
+    value: Value | None
+    problems: tuple[Problem, ...]
+
+
+class _Flawed(Exception):
+    """One item is not as it should be."""
+
+    def __init__(
+        self, code: str = "bad_value", hint: str = "", *, keep: Item | None = None
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.hint = hint
+        self.keep = keep  # the normal item where the flaw is only a warning
+
+
+def _plain(item: Any) -> Any:
+    """`item` as Python's own type where it is a scalar of numpy or Arrow."""
+    if type(item).__module__ == "numpy" and item.ndim == 0 and item.dtype.kind != "m":
+        # datetime64 in nanoseconds would come out as a bare integer, as timedelta64 does
+        return (item.astype("datetime64[us]") if item.dtype.kind == "M" else item).item()
+    return item.as_py() if hasattr(item, "as_py") else item
+
+
+def presentable(item: Any) -> Any:
+    """`item`, or what stands in its place where not even its repr is to be had."""
+    try:
+        repr(item)
+    except Exception as error:
+        return Unreadable(type(item).__name__, f"can't be shown ({type(error).__name__})")
+    return item
+
+
+def items(given: Any) -> list[Any]:
+    """The single values that a collection, or a value alone, stands for.
+
+    Nothing raises: what can't be read gives an `Unreadable`.
+    """
+    try:
+        return [presentable(item) for item in _items(given)]
+    except Exception as error:  # whatever a foreign collection raises
+        return [Unreadable(type(given).__name__, f"can't be read ({type(error).__name__})")]
+
+
+def _items(given: Any) -> Iterator[Any]:
+    shape = getattr(given, "shape", None)
+    dimensions = len(shape) if isinstance(shape, tuple) else 1
+    single = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
+    if dimensions > 1:
+        yield Unreadable(type(given).__name__, "is a table; hand over one of its columns")
+    elif single or dimensions == 0:
+        yield _plain(given)
+    elif isinstance(given, (set, frozenset)):
+        yield from sorted((_plain(item) for item in given), key=str)  # sets have no order
+    else:
+        yield from map(_plain, given)
+
+
+def parts(parameter: Parameter, given: Any) -> list[Any]:
+    """`given` as the list of its single values, text cut at its commas; [] where it is empty.
+
+    None, blank text and a collection of nothing are empty. A text inside a list of names is one
+    name, commas and all.
+    """
+    if given is None:
+        return []
+    whole = parameter.array and not isinstance(given, str)
+    result: list[Any] = []
+    for item in items(given):
+        if isinstance(item, str) and not whole:
+            result.extend(part.strip() for part in item.split(","))
+        else:
+            result.append(item)
+    return [] if len(result) == 1 and _is_blank(result[0]) else result
+
+
+def _is_blank(item: Any) -> bool:
+    return isinstance(item, str) and not item.strip()
+
+
+def _timestamp(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(seconds=1)
+
+
+def _offset(sign: str | None, count: str | None, unit: str | None) -> timedelta:
+    if count is None or unit is None:
+        return timedelta(0)
+    return timedelta(**{_UNITS[unit]: int(f"{sign}{count}")})
+
+
+def _iso_datetime(text: str) -> datetime | None:
+    if not _ISO_DAY.match(text):
+        return None  # newer Pythons read week dates and digits without dashes as well
+    try:
+        # Python 3.10 knows neither the Z nor every fraction of a second; no fraction counts
+        text = re.sub(r"(:\d\d)\.\d+", r"\1", text)
+        return datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
+    except ValueError:
+        return None
+
+
+def _read_date(parameter: Parameter, item: Any, moment: Moment) -> str:
+    if isinstance(item, str):
+        relative = _RELATIVE_DAY.fullmatch(item)
+        if relative:
+            day, *offset = relative.groups()
+            start = moment.today - timedelta(days=day == "yesterday")
+            return (start + _offset(*offset)).isoformat()
+        item = _iso_datetime(item)
+    if isinstance(item, datetime) and item == item:  # pandas' NaT does not equal itself
+        item = (item.astimezone(moment.zone) if item.tzinfo else item).date()
+    if isinstance(item, date) and not isinstance(item, datetime):
+        return item.isoformat()
+    hint = "YYYY-MM-DD, today, yesterday or today-7d"
+    raise _Flawed(hint=f"{hint}; Unix times go to tsFrom and tsTo" if _is_number(item) else hint)
+
+
+def _read_time(parameter: Parameter, item: Any, moment: Moment) -> int:
+    if isinstance(item, str):
+        if _INTEGER.fullmatch(item):
+            return _checked_time(int(item))
+        relative = _RELATIVE_TIME.fullmatch(item)
+        if relative:
+            return _timestamp(moment.now + _offset(*relative.groups()))
+        item = None if _ISO_DAY.fullmatch(item) else _iso_datetime(item)
+    if isinstance(item, datetime) and item == item:
+        return _timestamp(item if item.tzinfo else item.replace(tzinfo=moment.zone))
+    if _is_number(item) and math.isfinite(item):
+        return _checked_time(math.floor(item))
+    raise _Flawed(
+        hint="seconds since 1970, an ISO date with a time such as 2026-11-01T10:00, now or now-6h; "
+        "days go to dateFrom and dateTo"
+    )
+
+
+def _checked_time(seconds: int) -> int:
+    if abs(seconds) > _MAX_TIME:
+        raise _Flawed(hint="seconds since 1970")
+    return seconds
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, (int, float)) and not isinstance(item, bool)
+
+
+def _an_id(names: Dictionary | None) -> str:
+    """What would be right."""
+    if names is None:
+        return "a whole number from 0 up"
+    example = max(names.values(), key=lambda entry: len(entry.aliases))
+    return f"an id or a name, such as {example.label}"
+
+
+def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
+    names = parameter.dictionary
+    if isinstance(item, str) and item.isascii() and item.isdigit():
+        item = int(item) if len(item) <= 20 else -1
+    if isinstance(item, float) and item.is_integer() and abs(item) < 2**53:
+        item = int(item)  # a column of ids that has a gap holds floats
+    if isinstance(item, int) and not isinstance(item, bool):
+        if not 0 <= item <= _MAX_ID:
+            raise _Flawed(hint=_an_id(names))
+        if names is None or str(item) in names:
+            return item
+        raise _Flawed("not_in_dictionary", keep=None if names.complete else item)
+    if isinstance(item, str) and names is not None:
+        entry = names.find(item)
+        if entry is None:
+            raise _Flawed("not_in_dictionary")
+        return int(entry.value)
+    if isinstance(item, bool):
+        raise _Flawed(hint="a truth value is not an id; write the number")
+    raise _Flawed(hint=_an_id(names))
+
+
+@cache
+def _all_timezones() -> set[str]:
+    return zoneinfo.available_timezones() - {"localtime"}  # a file of some systems, not a zone
+
+
+@cache
+def _listed_zones_like(zone: str, year: int) -> list[str]:
+    """The zones in the dictionary whose clocks show the same time as those of `zone` all year."""
+    days = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
+    offsets = {
+        name: [zoneinfo.ZoneInfo(name).utcoffset(day) for day in days]
+        for name in (zone, *dictionary("timezone"))
+    }
+    return [name for name in offsets if name != zone and offsets[name] == offsets[zone]]
+
+
+def _read_word(parameter: Parameter, item: Any, moment: Moment) -> str:
+    names = parameter.dictionary
+    assert names is not None
+    if isinstance(item, tzinfo):
+        item = getattr(item, "key", None) or str(item)
+    if not isinstance(item, str):
+        raise _Flawed(hint="write its name as text")
+    if item in names:
+        return item
+    if parameter.dictionary_name == "timezone":
+        if item not in _all_timezones():
+            raise _Flawed("not_in_dictionary")
+        alike = ", ".join(_listed_zones_like(item, moment.now.year)[:_SHOWN])
+        raise _Flawed("not_in_dictionary", f"the same time in {alike}" if alike else "", keep=item)
+    if parameter.dictionary_name == "selector":
+        if not _SELECTOR.fullmatch(item):
+            raise _Flawed(hint="a column's name has letters, digits and dots; commas separate")
+        raise _Flawed("not_in_dictionary", keep=item)
+    raise _Flawed("not_in_dictionary")
+
+
+def _read_sdk_key(parameter: Parameter, item: Any, moment: Moment) -> str:
+    if isinstance(item, str):
+        if _SDK_KEY.fullmatch(item):
+            return item
+        if not (item.isascii() and item.isdigit()) or len(item) > 20:
+            raise _Flawed
+    raise _Flawed(
+        hint="a number or a shorter text has lost the key's leading zeros; "
+        "read the keys as text (dtype=str)"
+    )
+
+
+def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
+    if isinstance(item, str):
+        item.encode()  # half of a surrogate pair raises: it can't be sent
+        return item
+    raise _Flawed(hint="text, in quotes")
+
+
+_READERS: Mapping[Holds, Callable[[Parameter, Any, Moment], Item]] = {
+    Holds.WORD: _read_word,
+    Holds.ID: _read_id,
+    Holds.SDK_KEY: _read_sdk_key,
+    Holds.TEXT: _read_text,
+    Holds.DATE: _read_date,
+    Holds.TIME: _read_time,
+}
+
+
+def _some(texts: list[str]) -> str:
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _show(item: Any) -> str:
+    if _is_blank(item):
+        return "an empty part"
+    return repr(_short(item)) if isinstance(item, str) else _short(" ".join(repr(item).split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def foreign_letters(text: str) -> str:
+    """What a reader can't see: letters of other alphabets, and marks, among Latin ones in `text`.
+
+    ``""`` where there are none. Pasted text often holds them.
+    """
+    if not re.search("[A-Za-z0-9]", text):
+        return ""
+    names = {letter: unicodedata.name(letter, "") for letter in text if not letter.isascii()}
+    told = [f"{letter!r} is {name}" for letter, name in names.items() if name[:5] != "LATIN"]
+    return f"in it {_some(told)}" if told else ""
+
+
+def _suggestion(names: Dictionary, items: list[Any]) -> str:
+    if len(names) <= 6:
+        return f"one of {', '.join(entry.label for entry in names.values())}"
+    near: list[Entry] = []
+    for item in items[:_SHOWN]:
+        near += names.nearest(str(item))
+    labels = [entry.label if names.numeric else entry.value for entry in near]
+    return f"the nearest known: {', '.join(dict.fromkeys(labels))}"
+
+
+def _not(what: str, items: list[Any]) -> str:
+    shown = list(dict.fromkeys(map(_show, items)))
+    return f"{shown[0]} is not {what}" if len(shown) == 1 else f"none of {_some(shown)} is {what}"
+
+
+class _Flaws:
+    """The flaws of one parameter's items, told together: one problem a code, not one an item."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.items: dict[tuple[str, str], list[Any]] = {}
+        self.hints: dict[tuple[str, str], dict[str, None]] = {}
+
+    def add(self, item: Any, flaw: _Flawed) -> None:
+        key = flaw.code, "error" if flaw.keep is None else "warning"
+        self.items.setdefault(key, []).append(item)
+        if flaw.hint:
+            self.hints.setdefault(key, {})[flaw.hint] = None
+
+    def problems(self) -> Iterator[Problem]:
+        names = self.parameter.dictionary
+        for (code, severity), items in self.items.items():
+            hints = list(self.hints.get((code, severity), ()))
+            if code == "not_in_dictionary" and names is not None:
+                sent = "" if severity == "error" else "; sent as it is"
+                message = _not(f"a known {names.name}", items) + sent
+                hints = [_suggestion(names, items), *hints]
+            else:
+                what = self.parameter.holds.value if names is None else f"a valid {names.name}"
+                message = _not(what, items)
+            texts = [item for item in items if isinstance(item, str)]
+            if any(map(_BRACKET.search, texts)):
+                hints.append("leave out the brackets: a list is made by its commas")
+            if self.parameter.holds is not Holds.TEXT:
+                hints.append(foreign_letters("".join(texts)))
+            yield Problem(
+                self.parameter.name, code, severity, message, "; ".join(filter(None, hints))
+            )
+
+
+def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Problem:
+    return Problem(parameter.name, code, "error", message, hint)
+
+
+def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
+    """Read the `pieces` of what was given as the value of `parameter`.
+
+    Parameters
+    ----------
+    parameter : Parameter
+        Whose value it is.
+    pieces : list
+        What `parts` made of the given value; not empty.
+    moment : Moment
+        When and where ``today`` and times without a zone are.
+
+    Returns
+    -------
+    Reading
+        With the problems ``bad_value``, ``not_in_dictionary``, ``duplicate`` and ``too_many`` that
+        the value alone shows; no value raises.
+    """
+    unreadable = [piece for piece in pieces if isinstance(piece, Unreadable)]
+    if unreadable:
+        told = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
+        return Reading(None, (_error(parameter, "bad_value", _some(list(told))),))
+    if len(pieces) != 1 and not parameter.many:
+        message = f"holds one value, not {len(pieces)}"
+        hint = "one value, without a comma"
+        return Reading(None, (_error(parameter, "bad_value", message, hint),))
+
+    reader = _READERS[parameter.holds]
+    flaws = _Flaws(parameter)
+    values: list[Item] = []
+    for piece in pieces:
+        try:
+            if _is_blank(piece):
+                raise _Flawed(hint="one comma between two values, none at the end")
+            values.append(reader(parameter, piece, moment))
+        except _Flawed as flaw:
+            flaws.add(piece, flaw)
+            if flaw.keep is not None:
+                values.append(flaw.keep)
+        except Exception:  # a year past 9999, a text that can't be sent, an object of any kind
+            flaws.add(piece, _Flawed())
+
+    problems = list(flaws.problems())
+    counts = Counter(values)
+    distinct = tuple(counts)
+    if len(distinct) < len(values):
+        twice = [_show(value) for value, count in counts.items() if count > 1]
+        message = f"{_some(twice)}: given more than once"
+        problems.append(
+            Problem(parameter.name, "duplicate", "warning", message, "each value is sent once")
+        )
+    if parameter.filters and len(distinct) > MAX_VALUES:
+        message = f"{len(distinct)} different values; the service takes {MAX_VALUES} in one filter"
+        hint = f"several exports of at most {MAX_VALUES} values each, as mt.plan makes them"
+        problems.append(_error(parameter, "too_many", message, hint))
+
+    if len(values) < len(pieces):
+        return Reading(None, tuple(problems))
+    return Reading(distinct if parameter.many else distinct[0], tuple(problems))

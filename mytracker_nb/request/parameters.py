@@ -1,0 +1,283 @@
+"""The parameters of the create call, described once.
+
+Every face (validation, the magic and its completion, the form, generated code, the reference)
+reads `PARAMETERS` and `INTERVALS`; a new parameter of the service is a new row here.
+Source: page ``export-api/raw/create`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from types import MappingProxyType
+
+from mytracker_nb.request.dictionaries import Dictionary, dictionary
+
+__all__ = [
+    "DEFAULT_TIMEZONE",
+    "INTERVALS",
+    "MAX_VALUES",
+    "PARAMETERS",
+    "Holds",
+    "Interval",
+    "Parameter",
+    "find_parameter",
+]
+
+DEFAULT_TIMEZONE = "Europe/Moscow"
+"""The zone whose days ``dateFrom`` and ``dateTo`` are, where none is given."""
+
+MAX_VALUES = 1000
+"""The most values in one filter. The documentation says both "a maximum of 1000" and "below 1000";
+1000 is sent, and the service has the last word."""
+
+
+class Holds(Enum):
+    """What one value of a parameter is."""
+
+    WORD = "a name"
+    ID = "an id"
+    SDK_KEY = "an SDK key (20 digits)"
+    TEXT = "text"
+    DATE = "a date"
+    TIME = "a Unix time in seconds"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the create call.
+
+    Attributes
+    ----------
+    name : str
+        The service's own name.
+    title : str
+        A short label for a form.
+    holds : Holds
+        What one value is.
+    help : str
+        One line of help.
+    many : bool
+        Whether it is a list.
+    array : bool
+        Whether a list is sent as repeated ``name[]`` fields (its values can hold commas).
+    dictionary_name : str or None
+        The dictionary that its values are drawn from.
+    events : frozenset of str or None
+        The events it applies to; None for all.
+    required : bool
+        Whether every request has it.
+    filters : bool
+        Whether it narrows the rows (and the limit of 1000 values holds).
+    rare : bool
+        Whether few requests have it; a form folds it away.
+    """
+
+    name: str
+    title: str
+    holds: Holds
+    help: str
+    many: bool = False
+    array: bool = False
+    dictionary_name: str | None = None
+    events: frozenset[str] | None = None
+    required: bool = False
+    filters: bool = False
+    rare: bool = False
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """The dictionary that the values are drawn from."""
+        return dictionary(self.dictionary_name) if self.dictionary_name else None
+
+    def applies_to(self, event: str | None) -> bool:
+        """Whether a request for `event` may have it; an unknown event excludes nothing."""
+        if self.events is None or event is None or event not in dictionary("event"):
+            return True
+        return event in self.events
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two parameters that bound an interval, both ends included.
+
+    Attributes
+    ----------
+    start, end : str
+        The names of the two parameters.
+    selects : bool
+        Whether it can be the interval that every request needs, and then has both ends.
+    earliest : str or None
+        The first day that `start` may name.
+    lag : datetime.timedelta
+        How long before now it must end; zero means that it may reach up to now (or today).
+    """
+
+    start: str
+    end: str
+    selects: bool = True
+    earliest: str | None = None
+    lag: timedelta = timedelta(0)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both names."""
+        return self.start, self.end
+
+
+INTERVALS = (
+    Interval("dateFrom", "dateTo", earliest="1970-01-01"),
+    Interval("tsFrom", "tsTo"),
+    Interval("availabilityTsFrom", "availabilityTsTo", selects=False, lag=timedelta(hours=3)),
+)
+
+_PAYMENTS = frozenset(
+    ["payments", "userPayments", "testPayments", "trialPayments", "userTrialPayments"]
+)
+_CUSTOM_EVENTS = frozenset(["customEvents", "userCustomEvents"])
+_AD_MONETIZATION = frozenset(["adMonetization", "userAdMonetization"])
+_SEGMENTED = frozenset(["hits", "installs"])
+
+
+def _ids(
+    name: str, title: str, about: str, dictionary_name: str | None = None, rare: bool = False
+) -> Parameter:
+    return Parameter(
+        name,
+        title,
+        Holds.ID,
+        about,
+        many=True,
+        dictionary_name=dictionary_name,
+        filters=True,
+        rare=rare,
+    )
+
+
+def _choice(
+    name: str, title: str, about: str, events: frozenset[str] | None = None, rare: bool = False
+) -> Parameter:
+    return Parameter(
+        name,
+        title,
+        Holds.ID,
+        about,
+        dictionary_name=name,
+        events=events,
+        filters=True,
+        rare=rare,
+    )
+
+
+PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        parameter.name: parameter
+        for parameter in (
+            Parameter(
+                "event",
+                "Event",
+                Holds.WORD,
+                "what to export: one kind of event, by device or by user",
+                dictionary_name="event",
+                required=True,
+            ),
+            Parameter(
+                "selectors",
+                "Columns",
+                Holds.WORD,
+                "the columns of the export, in this order",
+                many=True,
+                dictionary_name="selector",
+                required=True,
+            ),
+            Parameter("dateFrom", "From", Holds.DATE, "first day, in the request's time zone"),
+            Parameter("dateTo", "To", Holds.DATE, "last day, included"),
+            Parameter("tsFrom", "From", Holds.TIME, "first second of event time"),
+            Parameter("tsTo", "To", Holds.TIME, "last second of event time, included"),
+            Parameter(
+                "availabilityTsFrom",
+                "Available from",
+                Holds.TIME,
+                "first second in which the event appeared in the system",
+                rare=True,
+            ),
+            Parameter(
+                "availabilityTsTo",
+                "Available to",
+                Holds.TIME,
+                "last second in which the event appeared in the system, 3 hours ago or earlier",
+                rare=True,
+            ),
+            Parameter(
+                "timezone",
+                "Time zone",
+                Holds.WORD,
+                f"the zone of the days and of dtEvent; {DEFAULT_TIMEZONE} where none is given",
+                dictionary_name="timezone",
+            ),
+            _ids("idApp", "Apps", "ids of apps"),
+            _ids("idAccount", "Accounts", "ids of accounts", rare=True),
+            _ids("idAd", "Tracking links", "ids of tracking links", rare=True),
+            _ids("idCampaign", "Campaigns", "ids of campaigns", rare=True),
+            _ids("idCountry", "Countries", "ids, two-letter codes or names", "country"),
+            _ids("idProject", "Projects", "ids of projects", rare=True),
+            _ids("idPartner", "Partners", "ids of traffic partners", rare=True),
+            Parameter(
+                "SDKKey",
+                "SDK keys",
+                Holds.SDK_KEY,
+                "SDK keys of apps, 20 digits each; with idApp, rows that meet either",
+                many=True,
+                filters=True,
+                rare=True,
+            ),
+            _choice(
+                "isVerified", "Verification", "only verified payments, or only others", _PAYMENTS
+            ),
+            _choice("idPurchaseType", "Purchase type", "only payments of this type", _PAYMENTS),
+            Parameter(
+                "eventName",
+                "Event names",
+                Holds.TEXT,
+                "only custom events of these names",
+                many=True,
+                array=True,
+                events=_CUSTOM_EVENTS,
+                filters=True,
+            ),
+            _choice(
+                "eventNameInvert",
+                "Exclude the names",
+                "all custom events but those named",
+                _CUSTOM_EVENTS,
+            ),
+            _choice("rooted", "Root access", "only devices in this state", rare=True),
+            _choice(
+                "idAdMediator", "Ad mediator", "only events of this mediator", _AD_MONETIZATION
+            ),
+            Parameter(
+                "idSegment",
+                "Segment",
+                Holds.ID,
+                "id of a segment",
+                events=_SEGMENTED,
+                filters=True,
+                rare=True,
+            ),
+        )
+    }
+)
+"""The parameters by name, in the order of the documentation."""
+
+_ARRAY_SUFFIX = re.compile(r"\[\d*\]$")
+
+
+def find_parameter(name: str) -> Parameter | None:
+    """The parameter called `name`; lists are known by their array-style name (``idApp[]``) too."""
+    if name in PARAMETERS:
+        return PARAMETERS[name]
+    parameter = PARAMETERS.get(_ARRAY_SUFFIX.sub("", name))
+    return parameter if parameter is not None and parameter.many else None

@@ -1,0 +1,404 @@
+"""What to export: an immutable, normalised request and the judgement of it.
+
+The rules are those of page ``export-api/raw/create`` of the service's documentation; what concerns
+one parameter is read from `mytracker_nb.request.parameters`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, timezone
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.request import syntax
+from mytracker_nb.request.coercion import (
+    Moment,
+    Unreadable,
+    foreign_letters,
+    parts,
+    presentable,
+    read,
+)
+from mytracker_nb.request.dictionaries import Selector, dictionary, nearest
+from mytracker_nb.request.parameters import (
+    DEFAULT_TIMEZONE,
+    INTERVALS,
+    PARAMETERS,
+    Holds,
+    Interval,
+    Parameter,
+    find_parameter,
+)
+
+__all__ = ["ExportRequest"]
+
+_ORDER = {name: position for position, name in enumerate(PARAMETERS)}
+# A Unix time past this one is taken for milliseconds: in seconds it lies after the year 5000.
+_FAR = 10**11
+_FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
+
+
+class ExportRequest:
+    """A request for raw events, judged before it is sent.
+
+    Nothing that a person types makes it raise: what is wrong is told by `problems`, all at once.
+
+    Parameters
+    ----------
+    **parameters
+        The parameters of the create call under the service's own names (``dateFrom``, ``idApp``;
+        ``idApp[]`` is understood). Lists may be comma text, lists, tuples, sets, Series or arrays;
+        dates ``date``, ``datetime``, ISO text, ``today``, ``yesterday`` or ``today-7d``; Unix times
+        also ``datetime`` (without a zone: that of `timezone`), ISO text, ``now`` or ``now-6h``;
+        countries ids, two-letter codes or names; values of closed lists ids or titles. Empty text
+        and empty lists count as not given.
+
+    Examples
+    --------
+    >>> request = ExportRequest(event="installs", selectors="idDevice", dateFrom="2026-11-01")
+    >>> [(problem.parameter, problem.code) for problem in request.problems]
+    [('dateTo', 'interval_half')]
+    """
+
+    def __init__(self, /, **parameters: Any) -> None:
+        given: dict[str, list[Any]] = {}
+        unknown: dict[str, Any] = {}
+        for name, value in parameters.items():
+            parameter = find_parameter(name)
+            if parameter is None:
+                unknown[name] = presentable(value)
+            elif pieces := parts(parameter, value):
+                # a list may come under both of its names
+                given.setdefault(parameter.name, []).extend(pieces)
+
+        self._unknown = unknown
+        moment = Moment(datetime.now(timezone.utc), ZoneInfo(DEFAULT_TIMEZONE))
+        problems: list[Problem] = []
+        normal: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
+        # the zone first: the days and times of the others depend on it
+        for name in sorted(given, key=lambda name: (name != "timezone", _ORDER[name])):
+            reading = read(PARAMETERS[name], given[name], moment)
+            problems.extend(reading.problems)
+            if reading.value is not None:
+                normal[name] = shown[name] = reading.value
+            else:
+                shown[name] = given[name] if len(given[name]) > 1 else given[name][0]
+            if name == "timezone" and reading.value is not None:
+                moment = moment._replace(zone=ZoneInfo(str(reading.value)))
+        self._normal = normal
+        self._parameters = {name: shown[name] for name in PARAMETERS if name in shown} | unknown
+        self._reading_problems = tuple(problems)
+        self._zone = moment.zone
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What was given, by name in the order of the documentation.
+
+        A value is in its normal form (lists as tuples, ids and Unix times as int, days as
+        ``YYYY-MM-DD``) where it has one, and as it was given where it has not.
+        """
+        return MappingProxyType(self._parameters)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone whose days the request counts in."""
+        return self._zone
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is to be said of the request now, in the order of the documentation."""
+        return self.check(datetime.now(timezone.utc))
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the request can be sent: no problem is an error."""
+        return not _has_errors(self.problems)
+
+    def check(self, now: datetime) -> tuple[Problem, ...]:
+        """Judge the request as of another moment.
+
+        Parameters
+        ----------
+        now : datetime.datetime
+            The moment, with its zone.
+
+        Returns
+        -------
+        tuple of Problem
+            As `problems`. Relative dates keep the day that they meant when the request was made.
+
+        Raises
+        ------
+        ValueError
+            If `now` has no zone.
+        """
+        if now.tzinfo is None:
+            raise ValueError("check() needs a moment with a time zone, such as datetime.now(UTC)")
+        problems = [
+            *self._reading_problems,
+            *self._missing(),
+            *self._misplaced(),
+            *self._notes(),
+        ]
+        for interval in INTERVALS:
+            problems.extend(self._bounds(interval, Moment(now, self._zone)))
+        # stable: what a value alone shows comes before what it shows together with others
+        problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
+        unknown = [_unknown_parameter(name, value) for name, value in self._unknown.items()]
+        return (*problems, *unknown)
+
+    def wire(self) -> list[tuple[str, str]]:
+        """The form fields as they are sent.
+
+        Returns
+        -------
+        list of tuple of str
+            Names and values: lists comma-separated in one field, names of events as repeated
+            ``eventName[]``; ids, never titles.
+
+        Raises
+        ------
+        InvalidRequest
+            If the request has errors.
+        """
+        problems = self.problems
+        if _has_errors(problems):
+            raise InvalidRequest(problems)
+        fields: list[tuple[str, str]] = []
+        for name, value in self._parameters.items():
+            if PARAMETERS[name].array:
+                fields.extend((f"{name}[]", str(item)) for item in value)
+            else:
+                fields.append((name, ",".join(map(str, _as_tuple(value)))))
+        return fields
+
+    def to_magic(self, magic: str = "mytracker_export", *, line: bool = False) -> str:
+        """The request as a notebook cell: ``%%mytracker_export`` and a line a parameter.
+
+        Parameters
+        ----------
+        magic : str
+            The magic's name.
+        line : bool
+            Whether to write a line magic.
+        """
+        write = syntax.to_line_magic if line else syntax.to_cell_magic
+        return write(magic, self._parameters)
+
+    def to_python(self) -> str:
+        """The request as Python code that makes the export."""
+        return syntax.to_python(self._parameters)
+
+    def to_curl(self, base_url: str = "https://tracker.my.com") -> str:
+        """The request as a curl command, the signature left out.
+
+        Raises
+        ------
+        InvalidRequest
+            If the request has errors: there is nothing that would be sent.
+        """
+        return syntax.to_curl(self.wire(), base_url)
+
+    @classmethod
+    def from_magic(
+        cls, text: str, evaluate: Callable[[str], Any] = syntax.literal
+    ) -> ExportRequest:
+        """Read the line or cell form of the magic, with or without its first word and options.
+
+        Parameters
+        ----------
+        text : str
+            What stands in the cell. Nothing in it raises; what can't be read is a problem.
+        evaluate : callable
+            Gives the object of an expression in ``{braces}`` or of a ``$name``; without it only
+            literals are understood.
+        """
+        return cls(**syntax.parse_magic(text, evaluate).parameters)
+
+    @classmethod
+    def from_url(cls, text: str) -> ExportRequest:
+        """Read the service's own URL or query string, or a curl command with one."""
+        return cls(**syntax.parse_url(text))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExportRequest):
+            return NotImplemented
+        return self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @cached_property
+    def _identity(self) -> tuple[tuple[str, str], ...]:
+        # values that have no normal form may be of any type, unhashable ones too
+        return tuple((name, repr(value)) for name, value in self._parameters.items())
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items())
+        return f"ExportRequest({values})"
+
+    @property
+    def _event(self) -> str | None:
+        return self._normal.get("event")
+
+    def _missing(self) -> Iterator[Problem]:
+        for parameter in PARAMETERS.values():
+            if parameter.required and parameter.name not in self._parameters:
+                yield _error(parameter.name, "required", "is missing", parameter.help)
+
+        selecting = [interval for interval in INTERVALS if interval.selects]
+        pairs = " or ".join(" and ".join(interval.names) for interval in selecting)
+        if not any(name in self._parameters for pair in selecting for name in pair.names):
+            yield _error(
+                selecting[0].start, "interval_missing", "no interval is given", f"set {pairs}"
+            )
+        for interval in selecting:
+            absent = [name for name in interval.names if name not in self._parameters]
+            if len(absent) == 1:
+                (present,) = set(interval.names) - set(absent)
+                yield _error(
+                    absent[0], "interval_half", f"is missing, as {present} is given", "set both"
+                )
+
+    def _misplaced(self) -> Iterator[Problem]:
+        for name in self._parameters:
+            parameter = PARAMETERS.get(name)
+            if parameter is not None and not parameter.applies_to(self._event):
+                allowed = [event for event in dictionary("event") if parameter.applies_to(event)]
+                yield _error(
+                    name,
+                    "not_for_event",
+                    f"does not apply to {self._event}",
+                    f"only for {', '.join(allowed)}",
+                )
+
+    def _bounds(self, interval: Interval, moment: Moment) -> Iterator[Problem]:
+        values = {name: self._normal[name] for name in interval.names if name in self._normal}
+        start, end = values.get(interval.start), values.get(interval.end)
+        earliest = interval.earliest or 0
+        # of days only the first one has a bound; no Unix time is below 0
+        for name in (interval.start,) if interval.earliest else interval.names:
+            if name in values and values[name] < earliest:
+                yield _error(
+                    name, "too_early", f"{values[name]} is before 1970", f"{earliest} or later"
+                )
+        for name, value in values.items():
+            yield from _too_late(PARAMETERS[name], value, interval, moment)
+        if start is not None and end is not None and start > end:
+            yield _error(
+                interval.start, "order", f"{start} is after {interval.end} {end}", "swap the two"
+            )
+
+    def _notes(self) -> Iterator[Problem]:
+        parameters = self._parameters
+        if "idApp" in parameters and "SDKKey" in parameters:
+            yield Problem(
+                "SDKKey",
+                "or_filter",
+                "note",
+                "with idApp: rows that meet either of the two are exported",
+            )
+        inverts = self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters
+        # of another event it is told that the parameter does not apply
+        if inverts and self._event and PARAMETERS["eventNameInvert"].applies_to(self._event):
+            yield Problem(
+                "eventNameInvert",
+                "no_effect",
+                "warning",
+                "has no effect, as no event is named",
+                "set eventName to the names to exclude",
+            )
+        slow = [name for name in self._normal.get("selectors", ()) if self._is_slow(name)]
+        if slow:
+            yield Problem(
+                "selectors",
+                "slow_selector",
+                "note",
+                f"the service warns that the export is slower with {', '.join(slow)}",
+                "leave out what you do not need",
+            )
+
+    def _is_slow(self, name: str) -> bool:
+        selector = dictionary("selector").get(name)
+        when = selector.slows_export if isinstance(selector, Selector) else ""
+        if not when.startswith("before "):
+            return bool(when)
+        starts = []
+        if "dateFrom" in self._normal:
+            starts.append(self._normal["dateFrom"])
+        if "tsFrom" in self._normal:
+            starts.append(_day(self._normal["tsFrom"], self._zone))
+        # where both are given the later one counts: the rows meet both
+        return bool(starts) and max(starts) < when.removeprefix("before ")
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _has_errors(problems: tuple[Problem, ...]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+def _error(parameter: str, code: str, message: str, hint: str = "") -> Problem:
+    return Problem(parameter, code, "error", message, hint)
+
+
+def _unknown_parameter(name: str, value: Any) -> Problem:
+    if isinstance(value, Unreadable) and value.text == name:
+        return _error(name, "unknown_parameter", value.why)
+    folded = {known.casefold(): known for known in PARAMETERS}
+    near = nearest(name, folded, 3)
+    hint = f"the nearest known: {', '.join(folded[match] for match in near)}"
+    hint = "; ".join(filter(None, [hint, foreign_letters(name)]))
+    return _error(name, "unknown_parameter", "is not a parameter of an export", hint)
+
+
+def _day(seconds: int, zone: ZoneInfo) -> str:
+    try:
+        return date.isoformat(datetime.fromtimestamp(seconds, zone).date())
+    except (OverflowError, ValueError, OSError):
+        return "9999-12-31" if seconds > 0 else "0001-01-01"
+
+
+def _too_late(
+    parameter: Parameter, value: Any, interval: Interval, moment: Moment
+) -> Iterator[Problem]:
+    if parameter.holds is Holds.DATE:
+        today = moment.today.isoformat()
+        if value > today:
+            yield _error(
+                parameter.name,
+                "too_late",
+                f"{value} is after today, {today} in {moment.zone}",
+                f"{today} or earlier",
+            )
+        return
+    limit = math.floor(moment.now.timestamp() - interval.lag.total_seconds())
+    # up to now itself is allowed; a lag must be exceeded
+    if value > limit or (interval.lag and value == limit):
+        hours = interval.lag.total_seconds() / 3600
+        last = f"{hours:g} hours ago" if hours else "now"
+        message = (
+            f"{value} is not before {last}, {limit}" if hours else f"{value} is after now, {limit}"
+        )
+        unit, per_second = _unit(value)
+        if per_second > 1:
+            hint = f"{unit}? in seconds it would be {value // per_second}"
+        else:
+            hint = f"a Unix time in seconds before {last}"
+        yield _error(parameter.name, "too_late", message, hint)
+
+
+def _unit(time: int) -> tuple[str, int]:
+    """What a Unix time seems to count, and how many of it a second has."""
+    for unit, per_second in _FRACTIONS.items():
+        if time > _FAR * per_second // 1000:
+            return unit, per_second
+    return "seconds", 1

@@ -1,0 +1,541 @@
+"""How a request is written: as a magic, as Python, as curl, and read back from text.
+
+The notation of the magic, the same in its line and its cell form::
+
+    name=value          in a line: spaces end a value, unless they follow or precede a comma
+    name = value        in a cell: a line each; comments after #; lists go on after a comma,
+                        an open brace or an indent
+    a, b                a list; only commas separate
+    "a, b"  'a, b'      one text, whatever it holds up to the line's end
+    $name  {expression} the object itself
+    today-{days}d       within a longer text, the text of an expression
+
+It reads and writes values without judging them.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+import shlex
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote_plus, urlencode
+
+from mytracker_nb.request.coercion import Unreadable, items
+
+__all__ = [
+    "Assignment",
+    "Parsed",
+    "literal",
+    "parse_cell",
+    "parse_magic",
+    "parse_url",
+    "to_cell_magic",
+    "to_curl",
+    "to_line_magic",
+    "to_python",
+]
+
+Evaluate = Callable[[str], Any]
+
+_WIDTH = 88  # where a list in a cell is continued on the next line
+# a line magic of ours may be assigned
+_MAGIC = re.compile(r"\s*(?:[^\W\d][^\n=%]*=[ \t]*(?=%mytracker_))?(%{1,2})\s*\w+[ \t]*")
+# wider than any name of the service, so that a misspelt one is told as such
+_ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
+_OPTION = re.compile(r"--?[A-Za-z]")
+_VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
+# what needs no quotes; at a line's end a question mark would ask IPython for help, a semicolon be
+# IPython's own, and a backslash take in the next line
+_PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"'\\]+")
+_FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
+_CURL_WORD = re.compile(r"(-d|--[\w-]+=?)?(.*)", re.DOTALL)  # an option, a value, or both
+_CREATE = "/api/raw/v1/export/create.json"
+
+
+def literal(expression: str) -> Any:
+    """Evaluate an expression that is a Python literal, and no other."""
+    try:
+        return ast.literal_eval(expression)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError("is known in the notebook only") from None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One ``name=value`` as it was read.
+
+    Attributes
+    ----------
+    name : str
+        What stands before the equals sign.
+    value : object
+        Text, an object, or a list of both; `Unreadable` where it made no sense.
+    start, end : int
+        Where the whole of it stands in the text.
+    """
+
+    name: str
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass
+class Parsed:
+    """A magic, taken apart.
+
+    Attributes
+    ----------
+    assignments : list of Assignment
+        The parameters, in the order written.
+    options : list of str
+        The words of the options (``--out``, ``df``), for an option parser.
+    """
+
+    assignments: list[Assignment] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values by name; what is written twice becomes a list."""
+        result: dict[str, Any] = {}
+        for assignment in self.assignments:
+            name, value = assignment.name, assignment.value
+            result[name] = [*items(result[name]), *items(value)] if name in result else value
+        return result
+
+
+def _bare(text: str) -> str:
+    """`text` without what a file or a page puts around it."""
+    return text.lstrip("\ufeff \t\r\n").rstrip(" \t\r\n")
+
+
+def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
+    """Read a whole magic, as it stands in a cell, or only what follows its name.
+
+    Parameters
+    ----------
+    text : str
+        A line or a cell. Never raises.
+    evaluate : callable
+        Gives the object of an expression; what it raises makes the value `Unreadable`.
+    """
+    text = _bare(text)
+    magic = _MAGIC.match(text)
+    if magic is None and "\n" in text:
+        return parse_cell("", text, evaluate)
+    body = text[magic.end() :] if magic else text
+    if magic is None or magic[1] == "%":
+        body = re.sub(r"\\\r?\n", " ", body)  # a backslash continues a line magic
+    line, has_cell, cell = body.partition("\n")
+    parsed = parse_cell(line, cell if has_cell else None, evaluate)
+    if magic is None and not parsed.options and any(map(_is_stray, parsed.assignments)):
+        return parse_cell("", text, evaluate)  # a cell of one line, with spaces or a comment
+    return parsed
+
+
+def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Parsed:
+    """Read the line of a magic and the cell below it, None for a line magic.
+
+    Positions of assignments count through `line`, a line break, and `cell`.
+    """
+    parsed = Parsed()
+    if cell is None:
+        line, cell = line.rstrip().removesuffix(";"), ""  # it tells IPython to show no result
+    text = f"{line}\n{cell}"
+    _read_line(_Scanner(text, evaluate, end=len(line)), parsed)
+    _read_cell(_Scanner(text, evaluate, start=len(line) + 1, in_cell=True), parsed)
+    return parsed
+
+
+def _read_line(scan: _Scanner, parsed: Parsed) -> None:
+    takes_word = False  # whether a bare word may belong to the option before it
+    while scan.skip_space():
+        start = scan.pos
+        if scan.text.startswith("-", start):
+            parsed.options.append(scan.word())
+            takes_word = "=" not in parsed.options[-1]
+        elif assignment := scan.assignment():
+            parsed.assignments.append(assignment)
+            takes_word = False
+        else:
+            word = scan.word()
+            if takes_word:
+                parsed.options.append(word)
+            else:
+                parsed.assignments.append(_stray(word, start, scan.pos))
+            takes_word = False
+
+
+def _read_cell(scan: _Scanner, parsed: Parsed) -> None:
+    while scan.skip_lines():
+        start = scan.pos
+        assignment = scan.assignment()
+        if assignment is None:
+            end = scan.line_end()
+            assignment = _stray(scan.text[start:end].strip(), start, end)
+            scan.pos = end
+        parsed.assignments.append(assignment)
+
+
+def _stray(word: str, start: int, end: int) -> Assignment:
+    why = "is not of the form name=value; " + (
+        "options go on the first line"
+        if _OPTION.match(word)
+        else "a value with spaces needs quotes, a list goes on after a comma"
+    )
+    return Assignment(word, Unreadable(word, why), start, end)
+
+
+def _is_stray(assignment: Assignment) -> bool:
+    return isinstance(assignment.value, Unreadable) and assignment.value.text == assignment.name
+
+
+@dataclass
+class _Scanner:
+    """A position in a text, moved on by what is read."""
+
+    text: str
+    evaluate: Evaluate
+    start: int = 0
+    end: int = -1
+    in_cell: bool = False
+
+    def __post_init__(self) -> None:
+        self.pos = self.start
+        if self.end < 0:
+            self.end = len(self.text)
+
+    def skip_space(self) -> bool:
+        """Skip spaces, a cell's line breaks not among them; whether anything is left."""
+        while self.pos < self.end and self.is_space(self.pos):
+            self.pos += 1
+        return self.pos < self.end
+
+    def is_space(self, position: int) -> bool:
+        """Whether a space is there, of whatever kind: pasted text has no-break spaces."""
+        char = self.text[position]
+        return char.isspace() and not (self.in_cell and char == "\n")
+
+    def skip_lines(self) -> bool:
+        """Skip spaces, line breaks and comments; whether anything is left."""
+        while self.skip_space():
+            if self.text[self.pos] == "#":
+                self.pos = self.line_end()
+            elif self.text[self.pos] == "\n":
+                self.pos += 1
+            else:
+                return True
+        return False
+
+    def line_end(self) -> int:
+        """Where the line ends that the position is in."""
+        end = self.text.find("\n", self.pos, self.end)
+        return self.end if end < 0 else end
+
+    def word(self) -> str:
+        """Read up to the next space."""
+        match = re.compile(r"\S+").match(self.text, self.pos, self.end)
+        assert match is not None
+        self.pos = match.end()
+        return match[0]
+
+    def assignment(self) -> Assignment | None:
+        """Read ``name=value``, if that is what stands here."""
+        match = _ASSIGNMENT.match(self.text, self.pos, self.end)
+        if match is None or (self.in_cell and "\n" in match[0]):
+            return None
+        start, self.pos = self.pos, match.end()
+        value = self.value()
+        if self.in_cell:
+            rest = self.text[self.pos : self.line_end()].strip()
+            if rest and not rest.startswith("#") and not isinstance(value, Unreadable):
+                value = Unreadable(rest, "follows a closing quote or brace; a comma is missing")
+            self.pos = self.line_end()
+        return Assignment(match[1], value, start, self.pos)
+
+    def value(self) -> Any:
+        """Read what stands after an equals sign: one part or several with commas between."""
+        parts: list[Any] = []
+        quoted = False
+        while True:
+            if self.goes_on(first=not parts):
+                part, quoted = self.part()
+            else:
+                part = ""
+            parts.append(part)
+            before = self.pos
+            if self.skip_between() and self.text[self.pos] == ",":
+                self.pos += 1
+                continue
+            self.pos = before
+            break
+        for part in parts:
+            if isinstance(part, Unreadable):
+                return part
+        if len(parts) == 1:
+            # a quoted text is one value, whatever commas it holds
+            return [parts[0]] if quoted and parts[0] else parts[0]
+        return [item for part in parts for item in items(part)]
+
+    def skip_between(self) -> bool:
+        """Skip the space that may stand before a comma; whether anything is left.
+
+        In a cell a deeper line goes on with the list, so its line break is such a space.
+        """
+        left = self.skip_space()
+        if left and self.in_cell and self.text[self.pos] == "#":
+            return False
+        if left and self.in_cell and self.text[self.pos] == "\n":
+            before = self.pos
+            if self.skip_lines() and self.text[self.pos] == ",":
+                return True
+            self.pos = before
+            return False
+        return left
+
+    def goes_on(self, first: bool) -> bool:
+        """Go to the next part of a value; whether there is one."""
+        before = self.pos
+        left = self.skip_space()
+        apart = self.pos > before
+        if self.in_cell:
+            apart = left and self.text[self.pos] in "\n#"
+            if apart:
+                left = self.skip_lines() and (not first or self.is_space(self.pos - 1))
+        # the next parameter or an option: this value ends with nothing
+        if left and apart and (self.starts(_ASSIGNMENT) or self.starts(_OPTION)):
+            left = False
+        if not left:
+            self.pos = before
+        return left
+
+    def starts(self, pattern: re.Pattern[str]) -> bool:
+        """Whether `pattern` stands at the position."""
+        return pattern.match(self.text, self.pos, self.end) is not None
+
+    def part(self) -> tuple[Any, bool]:
+        """Read one part of a value, and whether it was quoted."""
+        char = self.text[self.pos]
+        if char in "\"'":
+            return self.quoted(char), True
+        start = self.pos
+        variable = _VARIABLE.match(self.text, start, self.end)
+        pieces: list[Any] = []
+        while not self.is_delimiter(self.pos):
+            if self.text[self.pos] == "{":
+                pieces.append(self.expression())
+            elif literal_text := self.literal_text():
+                pieces.append(literal_text)
+        text = self.text[start : self.pos].rstrip()
+        if variable and text == variable[0]:
+            return self.evaluated(text, variable[1]), False
+        if variable:
+            return Unreadable(text, "is more than a name; write an expression in {braces}"), False
+        if char in _CURLY_QUOTES:
+            return Unreadable(text, "starts with a typographic quote; write straight ones"), False
+        for piece in pieces:
+            if isinstance(piece, Unreadable):
+                return Unreadable(text, piece.why), False
+        return (pieces[0] if len(pieces) == 1 else self.joined(pieces)), False
+
+    def literal_text(self) -> str:
+        """Read on to a brace or to the part's end, where spaces do not count."""
+        start = self.pos
+        while not self.is_delimiter(self.pos) and self.text[self.pos] != "{":
+            self.pos += 1
+        text = self.text[start : self.pos]
+        return text.rstrip() if self.is_delimiter(self.pos) else text
+
+    def is_delimiter(self, position: int) -> bool:
+        """Whether an unquoted part ends at `position`."""
+        if position >= self.end:
+            return True
+        char = self.text[position]
+        if not self.in_cell:
+            return char == "," or char.isspace()
+        return char in ",\n" or (char == "#" and self.is_space(position - 1))
+
+    def quoted(self, quote: str) -> Any:
+        """Read a text in quotes; there are no escapes in it."""
+        close = self.text.find(quote, self.pos + 1, self.line_end())
+        if close < 0:
+            start, self.pos = self.pos, self.line_end()
+            return Unreadable(self.text[start : self.pos], "has no closing quote")
+        text, self.pos = self.text[self.pos + 1 : close], close + 1
+        return text
+
+    def expression(self) -> Any:
+        """Read ``{expression}``: the shortest text up to a closing brace that is Python."""
+        start = self.pos
+        close = self.text.find("}", start, self.end)
+        while close >= 0:
+            source = self.text[start + 1 : close]
+            if _is_expression(source):
+                self.pos = close + 1
+                return self.evaluated(self.text[start : self.pos], source.strip())
+            close = self.text.find("}", close + 1, self.end)
+        self.pos = self.line_end()
+        return Unreadable(self.text[start : self.pos], "is not a Python expression in braces")
+
+    def evaluated(self, text: str, source: str) -> Any:
+        try:
+            return self.evaluate(source)
+        except Exception as error:  # whatever the notebook's own code raises
+            if self.evaluate is literal:
+                return Unreadable(text, str(error))
+            # an error of any kind has a text here, even one that fails to give it
+            return Unreadable(text, traceback.format_exception_only(error)[-1].strip())
+
+    def joined(self, pieces: list[Any]) -> Any:
+        try:
+            return "".join(map(str, pieces))
+        except Exception as error:
+            return Unreadable("a value in braces", f"has no text ({type(error).__name__})")
+
+
+def _is_expression(source: str) -> bool:
+    try:
+        # in brackets an expression may have several lines
+        ast.parse(f"({source}\n)", mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return bool(source.strip())
+
+
+def _written(value: Any, *, in_list: bool = False) -> str:
+    """One part of a value as it is written in a magic."""
+    if isinstance(value, Unreadable):
+        return value.text
+    if isinstance(value, str):
+        if value.isprintable() and _PLAIN.fullmatch(value):
+            return value
+        for quote in "\"'":
+            if value.isprintable() and value and quote not in value:
+                return f"{quote}{value}{quote}"
+        # in a list it is one text, whatever it holds
+        return "" if not value and in_list else f"{{{[value]!r}}}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return f"{{{value!r}}}"
+
+
+def _parts_written(value: Any) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return [_written(part, in_list=len(value) > 1) for part in value]
+    return [_written(value)]
+
+
+def to_line_magic(magic: str, parameters: Mapping[str, Any]) -> str:
+    """Write `parameters` as a line magic."""
+    words = [f"{name}={','.join(_parts_written(value))}" for name, value in parameters.items()]
+    return " ".join([f"%{magic}", *words])
+
+
+def to_cell_magic(magic: str, parameters: Mapping[str, Any]) -> str:
+    """Write `parameters` as a cell magic, a line each, long lists continued."""
+    width = max(map(len, parameters), default=0)
+    lines = [f"%%{magic}"]
+    for name, value in parameters.items():
+        lines.extend(_wrapped(f"{name:{width}} = ", _parts_written(value)))
+    return "\n".join(lines)
+
+
+def _wrapped(start: str, parts: list[str]) -> Iterator[str]:
+    line = start
+    for position, part in enumerate(parts):
+        last = position == len(parts) - 1
+        text = part if last else f"{part},"
+        if line.strip() and line != start and len(line) + len(text) > _WIDTH:
+            yield line.rstrip()
+            line = " " * len(start)
+        line += text if last else f"{text} "
+    yield line.rstrip()
+
+
+def to_python(parameters: Mapping[str, Any]) -> str:
+    """Write `parameters` as Python code that makes the export.
+
+    A value that no literal can write stands as its text: the code runs, and the text is judged.
+    """
+    lines = []
+    for name, value in parameters.items():
+        plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+        written = f"{name}={_python(value)}" if plain else f"**{{{name!r}: {_python(value)}}}"
+        lines.append(f"    {written},")
+    return "\n".join(["import mytracker_nb as mt", "", "export = mt.export(", *lines, ")"])
+
+
+def _python(value: Any) -> str:
+    if isinstance(value, Unreadable):
+        return repr(value.text)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_python, value))}]"
+    try:
+        literal(repr(value))
+    except ValueError:
+        return repr(repr(value))
+    return repr(value)
+
+
+def to_curl(fields: list[tuple[str, str]], base_url: str) -> str:
+    """Write form fields as a curl command; who runs it puts the signature in."""
+    return " \\\n  ".join(
+        [
+            f"curl -X POST {shlex.quote(base_url + _CREATE)}",
+            "-H 'Authorization: AuthHMAC <API User ID>:<signature>'",
+            f"--data {shlex.quote(urlencode(fields))}",
+        ]
+    )
+
+
+def parse_url(text: str) -> dict[str, Any]:
+    """Read the parameters of the service's own URL, of a query string or of a curl command.
+
+    Array-style names (``idApp[]``, ``idApp[0]``) give lists; what is repeated becomes one too.
+    """
+    text = _bare(text)
+    is_curl = re.match(r"curl(\.exe)?\s", text)
+    pieces = _sent(text) if is_curl else [re.sub(r"""^(['"])(.*)\1$""", r"\2", text)]
+    result: dict[str, Any] = {}
+    for query in map(_query, pieces):
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            base, array = re.subn(r"\[\d*\]$", "", name)
+            if base in result or array:
+                result[base] = [*items(result.get(base, [])), value]
+            else:
+                result[base] = value
+    return result
+
+
+def _sent(command: str) -> Iterator[str]:
+    """The words of a curl command, as far as they may hold what it sends, and as it sends them."""
+    try:
+        words = shlex.split(command.replace("\\\n", " "))
+    except ValueError:  # a quote that is not closed
+        words = command.split()
+    before = ""
+    for word in words:
+        option, value = _CURL_WORD.fullmatch(word).groups("")  # type: ignore[union-attr]
+        if "urlencode" in (option or before):
+            name, equals, content = value.partition("=")
+            value = f"{name}{equals}{quote_plus(content)}"
+        before = "" if value else option
+        yield value
+
+
+def _query(piece: str) -> str:
+    """The query that `piece` is or has."""
+    if _FIELD.match(piece):
+        return piece
+    address, _, query = piece.partition("?")
+    if "://" in address:
+        return query.partition("#")[0]
+    # other words of a curl command are no queries
+    return query if _FIELD.match(query) else ""

@@ -1,0 +1,662 @@
+"""The four calls of the Export API: create, get, cancel, quotas.
+
+Answers become plain facts, refusals the exceptions of `mytracker_nb.errors`. Calls that only read
+are tried again through passing faults; a create is repeated only where the service has refused it
+for sure. Source: pages ``export-api/raw/*`` and ``quotas`` of the service's documentation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from mytracker_nb import __version__
+from mytracker_nb.errors import (
+    AccessDenied,
+    ApiError,
+    BadRequest,
+    ConnectionFailed,
+    CreateUnconfirmed,
+    MyTrackerError,
+    NotFound,
+    QueueFull,
+    QuotaExceeded,
+    printable,
+)
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.rate_limit import Pace, jitter, pace_of
+from mytracker_nb.service.signing import AuthHMAC
+
+__all__ = [
+    "LASTING",
+    "LOOK_FIRST",
+    "ONE_TRY",
+    "Api",
+    "Link",
+    "OnWait",
+    "Patience",
+    "State",
+    "asked_pause",
+    "passes",
+    "refusal",
+    "soon",
+]
+
+USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
+
+_EXPORT = "/api/raw/v1/export/"
+_QUOTAS = "/api/open/user/v1/quotas/get.json"
+_CONNECT = 10.0  # seconds
+_LONGEST = 16 << 20  # bytes of an answer: the files of an export are another matter
+_LONGEST_WORDS = 2_000  # characters of a text of the service
+_FIRST_WORDS = 200  # of an answer that is no JSON
+
+_Answer = TypeVar("_Answer")
+OnWait: TypeAlias = "Callable[[float, MyTrackerError], None]"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file of an export, as the service named it.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    expires : datetime.datetime or None
+        When the service deletes it (UTC), where it said so.
+    """
+
+    url: str
+    expires: datetime | None
+
+    @property
+    def path(self) -> str:
+        """The path in the URL, as it stands there."""
+        try:
+            return urlsplit(self.url).path
+        except ValueError:  # no URL at all: fetching it will tell
+            return ""
+
+    @property
+    def name(self) -> str:
+        """What the file is called: the last part of the path, never a path itself."""
+        return unquote(self.path).rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class State:
+    """What the service says of an export.
+
+    Attributes
+    ----------
+    status : str
+        The service's own word.
+    progress : float or None
+        From 0.0 to 1.0, where it said so.
+    is_cancellable : bool or None
+        Whether it can be cancelled, where the service said so.
+    links : tuple of Link
+        The files, once there are any.
+    error_message : str
+        Why it failed, where the service said so.
+    """
+
+    status: str
+    progress: float | None = None
+    is_cancellable: bool | None = None
+    links: tuple[Link, ...] = ()
+    error_message: str = ""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How many faults in a row a call survives, and for how long.
+
+    Attributes
+    ----------
+    faults : int
+        Failed tries before the error is raised; waiting for a quota is no failed try.
+    seconds : float
+        The longest time that one call may go on failing.
+    quota_seconds : float
+        The longest time that one call may wait for a quota. By default a little longer than the
+        longest interval of a quota is.
+    answer_seconds : float
+        The longest silence of the service within an answer.
+    """
+
+    faults: int = 5
+    seconds: float = 900.0
+    quota_seconds: float = 3700.0
+    answer_seconds: float = 60.0
+
+    def within(self, seconds: float) -> Patience:
+        """The same, but for no longer than `seconds`."""
+        return replace(
+            self,
+            seconds=min(self.seconds, seconds),
+            quota_seconds=min(self.quota_seconds, seconds),
+            answer_seconds=min(self.answer_seconds, max(1.0, seconds)),
+        )
+
+    def delay(self, error: MyTrackerError, tries: int) -> float:
+        """Seconds to wait after so many tries that went wrong in a row.
+
+        At least what the service asks for, if it does; growing, and with jitter, so that not all
+        come back at the same moment.
+        """
+        growing: float = min(60.0, 0.5 * 2.0**tries)
+        delay = growing * jitter(0.5, 1.0)
+        if isinstance(error, QuotaExceeded) and error.retry_after is not None:
+            asked = error.retry_after + jitter(0.1, 0.5)
+            # told once more, it is not told well; our own pace is always right
+            return max(asked, delay) if tries > 1 and error.status else asked
+        return delay
+
+
+ONE_TRY = Patience(faults=0, quota_seconds=1.0)
+"""For one of several that wait for their turn: who follows them all waits, and says so."""
+
+LASTING = Patience(faults=20, seconds=1800.0)
+"""For what takes its time, as to follow an export or to fetch its files."""
+
+LOOK_FIRST = (
+    "Look at MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up; "
+    "if not, --fresh (fresh=True in Python) makes it anew"
+)
+"""What to do after a create whose answer was lost."""
+
+
+class Api:
+    """The calls, for one account at one service.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        The account and the service.
+    session : requests.Session, optional
+        For proxies, certificates and adapters of one's own.
+    patience : Patience, optional
+        How much is survived.
+    pace : Pace, optional
+        By default the one that all of this process share that talk to this service for this
+        account. It may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        session: requests.Session | None = None,
+        patience: Patience | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.credentials = credentials
+        self.session = session or requests.Session()
+        self.auth = AuthHMAC(credentials.api_user_id, credentials.secret_key)
+        self.patience = patience or Patience()
+        self.pace = pace or pace_of(credentials.base_url, credentials.api_user_id)
+
+    def create(
+        self,
+        fields: list[tuple[str, str]],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> int:
+        """Ask for an export.
+
+        Parameters
+        ----------
+        fields : list of tuple of str
+            The form fields, as `ExportRequest.wire` gives them.
+        on_wait : callable, optional
+            Told of each wait before it begins: its seconds, and the error that it is for.
+        patience : Patience, optional
+            In place of that of the calls in general.
+
+        Returns
+        -------
+        int
+            The idRawExport.
+
+        Raises
+        ------
+        ApiError
+            If the service refused. A quota is waited for: after its 429 nothing was made.
+        CreateUnconfirmed
+            If the request was sent and no answer came; it is not sent again.
+        ConnectionFailed
+            If the service was not reached: nothing was sent.
+        """
+
+        def once(patience: Patience) -> Mapping[str, Any]:
+            try:
+                return self._call("POST", f"{_EXPORT}create.json", patience, data=fields)
+            except ConnectionFailed as error:
+                if error.was_sent:
+                    raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+                raise
+            except ApiError as error:
+                if not 400 <= error.status < 500 or error.status == HTTPStatus.REQUEST_TIMEOUT:
+                    raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+                raise
+
+        data = self._patiently(
+            once, lambda error: isinstance(error, QuotaExceeded), on_wait, patience
+        )
+        id_raw_export = _id(data.get("idRawExport"))
+        if id_raw_export is None:
+            raise CreateUnconfirmed(
+                _unconfirmed(f"the answer holds no idRawExport: {_shown(data)}")
+            )
+        return id_raw_export
+
+    def get(
+        self,
+        id_raw_export: int,
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> State:
+        """What the service says of an export.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            The export.
+        on_wait, patience : optional
+            As for `create`.
+
+        Raises
+        ------
+        NotFound
+            If the service knows no such export for this account.
+        ApiError, ConnectionFailed
+            If it refused, or faults outlasted the patience.
+        """
+        params = {"idRawExport": id_raw_export}
+        data = self._read(f"{_EXPORT}get.json", params, on_wait, patience)
+        files = data.get("files")
+        return State(
+            status=_said(data.get("status") or "no status"),
+            progress=_share(data.get("progress")),
+            is_cancellable=_truth(data.get("isCancellable")),
+            links=tuple(map(_link, files)) if isinstance(files, list) else (),
+            error_message=_said(data.get("errorMessage") or ""),
+        )
+
+    def cancel(self, id_raw_export: int) -> str:
+        """Ask to cancel an export.
+
+        Returns
+        -------
+        str
+            The service's answer (``Canceled``).
+
+        Raises
+        ------
+        BadRequest
+            If it can't be cancelled, with the service's reason.
+        NotFound
+            If the service knows no such export for this account.
+        """
+        data = self._read(f"{_EXPORT}cancel.json", {"idRawExport": id_raw_export})
+        return _said(data.get("info", ""))
+
+    def quotas(self) -> list[dict[str, Any]]:
+        """The quotas as the service lists them."""
+        data = self._read(_QUOTAS, {})
+        return _quotas(data)
+
+    def turn(self, url: str) -> float:
+        """Take the place of a request for a file; it counts where it is one of the API's own host.
+
+        Parameters
+        ----------
+        url : str
+            Of the file, as it will be sent.
+
+        Returns
+        -------
+        float
+            0.0, or the seconds until there may be a place.
+        """
+        is_ours = urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc
+        return self.pace.take() if is_ours else 0.0
+
+    def _read(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> Mapping[str, Any]:
+        call = partial(self._call, "GET", path, params=params)
+        return self._patiently(call, passes, on_wait, patience)
+
+    def _patiently(
+        self,
+        call: Callable[[Patience], _Answer],
+        again: Callable[[MyTrackerError], bool],
+        on_wait: OnWait | None = None,
+        patience: Patience | None = None,
+    ) -> _Answer:
+        """Call until it answers, through the faults after which it is tried `again`.
+
+        A loop of our own, as the service says how long to wait, and quotas are none of the faults
+        that are counted.
+        """
+        patience = patience or self.patience
+        start = time.monotonic()
+        faults = tries = 0
+        while True:
+            try:
+                self._take_turn()
+                tries += 1
+                return call(patience)
+            except MyTrackerError as error:
+                if not again(error):
+                    raise
+                is_quota = isinstance(error, QuotaExceeded)
+                faults += not is_quota
+                delay = patience.delay(error, tries)
+                longest = patience.quota_seconds if is_quota else patience.seconds
+                if faults > patience.faults or time.monotonic() + delay > start + longest:
+                    raise
+                if on_wait:
+                    on_wait(delay, error)
+                time.sleep(delay)
+
+    def _take_turn(self) -> None:
+        delay = self.pace.take()
+        if delay > 0:
+            raise QuotaExceeded(
+                "as many requests went out as may, to stay under the service's quotas: "
+                f"the next one goes in {math.ceil(delay)} s",
+                retry_after=delay,
+            )
+
+    def _call(
+        self, method: str, path: str, patience: Patience, **content: Any
+    ) -> Mapping[str, Any]:
+        try:
+            with self.session.request(
+                method,
+                self.credentials.base_url + path,
+                auth=self.auth,
+                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+                timeout=(min(_CONNECT, patience.answer_seconds), patience.answer_seconds),
+                # the API has no redirects, and a signature holds for one URL
+                allow_redirects=False,
+                stream=True,
+                **content,
+            ) as response:
+                body = _body(response)
+        except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
+            raise ConnectionFailed(self._unreached(error)) from None
+        except requests.ConnectionError as error:
+            raise ConnectionFailed(self._unreached(error), was_sent=_was_sent(error)) from None
+        except requests.RequestException as error:
+            raise ConnectionFailed(self._unreached(error), was_sent=True) from None
+        try:
+            return _data(response, body)
+        except QuotaExceeded as error:
+            # nobody else needs to be told the same
+            self.pace.hold(error.retry_after or 0.0)
+            raise
+        except ApiError:
+            self.pace.failed()
+            raise
+
+    def _unreached(self, error: Exception) -> str:
+        reason = error.args[0] if error.args else error
+        reason = getattr(reason, "reason", reason)
+        return (
+            f"no answer from {self.credentials.base_url}: {type(error).__name__}, "
+            f"{printable(reason)[:_FIRST_WORDS]}. Check the network, or a proxy's settings in the "
+            "environment (HTTPS_PROXY), and try again"
+        )
+
+
+def _was_sent(error: requests.ConnectionError) -> bool:
+    """Whether anything may have been sent before the connection broke."""
+    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
+
+    cause: Any = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    if isinstance(error, requests.exceptions.SSLError):
+        # a stream that breaks later is an SSLError as well
+        return not any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(cause))
+    return not isinstance(cause, (NewConnectionError, NameResolutionError))
+
+
+def _causes(error: Any) -> Iterator[BaseException]:
+    """An exception, and those that it was made of."""
+    while isinstance(error, BaseException):
+        yield error
+        error = error.__cause__ or next(
+            (each for each in error.args if isinstance(each, BaseException)), None
+        )
+
+
+def _unconfirmed(reason: str) -> str:
+    return (
+        f"the create was sent, but its answer was lost ({reason}). The export may have been made. "
+        f"Nothing is sent again by itself. {LOOK_FIRST}"
+    )
+
+
+def passes(error: MyTrackerError) -> bool:
+    """Whether a fault of a call that only reads is worth another try."""
+    if isinstance(error, ApiError):
+        # an HTML page in place of an answer comes from something between us and the service
+        return isinstance(error, QuotaExceeded) or error.payload is None or soon(error.status)
+    return isinstance(error, ConnectionFailed)
+
+
+def soon(status: int) -> bool:
+    """Whether an HTTP status says that the same may go well a little later."""
+    return status >= 500 or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
+
+
+def _body(response: requests.Response) -> bytes:
+    """The body of an answer, but no more of it than an answer ever has."""
+    body = bytearray()
+    for block in response.iter_content(1 << 16):
+        body += block
+        if len(body) > _LONGEST:
+            break
+    return bytes(body)
+
+
+def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
+    """The data of a good answer; a refusal raises."""
+    payload = _payload(body)
+    if payload is None:
+        raise _no_json(response, body)
+    status = response.status_code
+    code = _integer(payload.get("code"))
+    if status < 400 and code is not None and code >= 400:
+        status = code  # a refusal in an envelope that says otherwise
+    data = payload.get("data")
+    if status != 200:
+        raise _refusal(status, payload, response.headers.get("Retry-After"))
+    return data if isinstance(data, dict) else {}
+
+
+def refusal(response: requests.Response, body: bytes) -> ApiError:
+    """The exception for an answer of an HTTP status that refuses."""
+    payload = _payload(body)
+    if payload is None:
+        return _no_json(response, body)
+    return _refusal(response.status_code, payload, response.headers.get("Retry-After"))
+
+
+def _payload(body: bytes) -> dict[str, Any] | None:
+    """What a JSON answer holds; None for any other."""
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _no_json(response: requests.Response, body: bytes) -> ApiError:
+    """The exception for an answer that is not the service's own, and so no word on what it knows.
+
+    A proxy's 404 does not say that there is no such export.
+    """
+    status = response.status_code
+    kind = printable(response.headers.get("Content-Type", "no type"))
+    start = body[: 4 * _FIRST_WORDS].decode("utf-8", "replace")
+    words = " ".join(printable(start).split())[:_FIRST_WORDS]
+    text = (
+        f"HTTP {status} {printable(response.reason or '')}: the answer is no JSON but {kind}"
+        f"{f', beginning {words!r}' if words else ', and empty'}. "
+        "Something between here and the service may have answered (a proxy, a login page)"
+    )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        seconds = asked_pause([], response.headers.get("Retry-After"))
+        return QuotaExceeded(text, status=status, retry_after=seconds)
+    return ApiError(text, status=status)
+
+
+_CLASSES: Mapping[int, type[ApiError]] = {400: BadRequest, 403: AccessDenied, 404: NotFound}
+_NEXT_STEP = {
+    403: "Check the API User ID and the secret key (%mytracker_login); "
+    "exporting also needs the export permission on the account",
+    404: "Ids of exports belong to one account: check the id and the account",
+}
+
+
+def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -> ApiError:
+    """The exception for the service's own refusal, in its words."""
+    data = payload.get("data")
+    error = data.get("error") if isinstance(data, dict) else None
+    error = error if isinstance(error, dict) else {"detail": error} if error else {}
+    info = error.get("info")
+    info = info if isinstance(info, dict) else {}
+    detail = _said(error.get("detail") or "")
+    facts: dict[str, Any] = {"status": status, "detail": detail, "payload": payload}
+    said = f"HTTP {status} {_said(payload.get('message') or '')}".rstrip()
+    text = f"{said}: {detail}" if detail else said
+
+    if status == 429:
+        quotas = _quotas(info)
+        seconds = asked_pause(quotas, retry_after)
+        when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
+        over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
+        text += f". Too many requests{f' ({over})' if over else ''}: try again {when}"
+        return QuotaExceeded(text, retry_after=seconds, quotas=quotas, **facts)
+    exports = info.get("exports")
+    if status == 400 and (isinstance(exports, list) or "simultaneous requests" in detail):
+        listed = exports if isinstance(exports, list) else []
+        ids = [_id(_dict(export).get("idRawExport")) for export in listed]
+        filling = [id_raw_export for id_raw_export in ids if id_raw_export is not None]
+        names = f" by {', '.join(map(str, filling))}" if filling else ""
+        text += f" The queue is filled{names}: wait for one of them, or cancel one"
+        return QueueFull(text, exports=filling, **facts)
+    if status in _NEXT_STEP:
+        text += f". {_NEXT_STEP[status]}"
+    return _CLASSES.get(status, ApiError)(text, **facts)
+
+
+def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    quotas = info.get("quotas")
+    return [
+        {
+            _said(name): _said(value) if isinstance(value, str) else value
+            for name, value in quota.items()
+        }
+        for quota in (quotas if isinstance(quotas, list) else [])
+        if isinstance(quota, dict)
+    ]
+
+
+def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | None:
+    """Seconds until the last of the exceeded quotas is reset, else what Retry-After says."""
+    resets = [_number(quota.get("resetInSecond")) for quota in quotas if quota.get("exceeded")]
+    known = [seconds for seconds in resets if seconds is not None]
+    if known:
+        return max(known)
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except ValueError:
+        return _number(header)
+    # HTTP has no zone but GMT, though its name may be missing
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+
+
+def _number(value: Any) -> float | None:
+    """A number of seconds that one can wait."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _integer(value: Any) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _id(value: Any) -> int | None:
+    """An idRawExport, within what a database can hold."""
+    number = _integer(value)
+    return number if number is not None and 0 < number < 1 << 63 else None
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower())
+    return None if value is None else bool(value)
+
+
+def _share(value: Any) -> float | None:
+    """``"64%"`` as 0.64."""
+    try:
+        share = float(str(value).rstrip("% ")) / 100
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
+
+
+def _link(value: Any) -> Link:
+    facts = _dict(value)
+    seconds = _integer(facts.get("timestampExpires"))
+    try:
+        expires = datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
+    except (OverflowError, ValueError, OSError):
+        expires = None
+    return Link(str(facts.get("link", "")), expires)
+
+
+def _said(words: Any) -> str:
+    """What the service says, fit to be shown."""
+    text = printable(words)
+    return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
+
+
+def _shown(value: Any) -> str:
+    return printable(repr(value))[:_FIRST_WORDS]

@@ -1,0 +1,103 @@
+"""Where things are kept.
+
+What is kept of the service lies in the user's own directories, or where the environment says
+(``MYTRACKER_NB_DATA_DIR``, ``MYTRACKER_NB_CACHE_DIR``). What is kept of a service on this machine,
+such as a sandbox, lies apart, in a directory that ends with it: the next one at the same port
+counts its exports from 1 again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from mytracker_nb.service.credentials import is_local
+from mytracker_nb.storage import sandbox_dirs
+
+__all__ = ["cache_directory", "data_directory"]
+
+_APP = "mytracker-nb"
+
+
+def data_directory(base_url: str) -> Path:
+    """The directory for what must not be lost of a service: the journal.
+
+    Parameters
+    ----------
+    base_url : str
+        The service's address.
+
+    Returns
+    -------
+    Path
+        It exists. It is not to be remembered: at a port of this machine another service may listen
+        by now, and it has another directory.
+
+    Raises
+    ------
+    OSError
+        If it can't be made.
+    """
+    return _directory(base_url, "MYTRACKER_NB_DATA_DIR", platformdirs.user_data_path)
+
+
+def cache_directory(base_url: str) -> Path:
+    """The directory for what can be fetched again: the files of exports; as `data_directory`."""
+    return _directory(base_url, "MYTRACKER_NB_CACHE_DIR", platformdirs.user_cache_path)
+
+
+def _directory(base_url: str, variable: str, default: Callable[..., Path]) -> Path:
+    if is_local(base_url):
+        port = urlsplit(base_url).port or 80
+        return sandbox_dirs.find(port) or _of_listener(port) or _of_process(port)
+    given = os.environ.get(variable)
+    path = Path(given).expanduser() if given else default(_APP, appauthor=False)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _of_listener(port: int) -> Path | None:
+    """A directory for the time that the service at `port` listens; None if that can't be told."""
+    socket = _listeners().get(port)
+    if socket is None:
+        return None
+    home = Path(tempfile.gettempdir()) / f"{_APP}-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    if not sandbox_dirs.is_private(home):
+        return None
+    path = home / f"{port}-{socket}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    running = {f"{port}-{socket}" for port, socket in _listeners().items()}
+    for other in home.iterdir():
+        if other.name not in running:
+            shutil.rmtree(other, ignore_errors=True)
+    return path
+
+
+def _listeners() -> dict[int, str]:
+    """The number of the socket that listens at each port, where the system tells it (Linux)."""
+    found: dict[int, str] = {}
+    for table in ("/proc/net/tcp6", "/proc/net/tcp"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A":  # it listens
+                    found[int(fields[1].rpartition(":")[2], 16)] = fields[9]
+    return found
+
+
+@cache
+def _of_process(port: int) -> Path:
+    """A directory that ends with this process."""
+    path = tempfile.mkdtemp(prefix=f"{_APP}-{port}-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)

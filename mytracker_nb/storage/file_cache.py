@@ -1,0 +1,188 @@
+"""The files of exports that are kept, so that none is fetched twice.
+
+They are in the directory of their service (`mytracker_nb.storage.directories`), kept apart by
+service, account and idRawExport; those of a sandbox are removed with it.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mytracker_nb.errors import CredentialsMissing
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import SERVICE_URL
+from mytracker_nb.storage import directories
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FileCache", "KeptExport", "cache"]
+
+_LIMIT = 10 << 30
+_FOLDER = "files"
+_HALF = ".part"
+# A half file that nobody has written to for so long was left by a process that ended.
+_STALE = 86_400.0
+
+
+@dataclass(frozen=True)
+class KeptExport:
+    """The kept files of one export.
+
+    Attributes
+    ----------
+    service : str
+        The service's host, with its port where it has one.
+    account : int
+        The API User ID.
+    id_raw_export : int
+        The service's id of the export.
+    files : int
+        How many files are kept; not always all of the export's.
+    size : int
+        Bytes on disk.
+    last_used : datetime.datetime
+        When one of them was last read (UTC).
+    """
+
+    service: str
+    account: int
+    id_raw_export: int
+    files: int
+    size: int
+    last_used: datetime
+
+
+class FileCache:
+    """Files kept below a directory, the longest unused ones dropped beyond a size.
+
+    Parameters
+    ----------
+    root : Path
+        The directory; what is below ``root/files`` belongs to the cache.
+    limit : int
+        The most bytes to keep; 10 GiB by default.
+    """
+
+    def __init__(self, root: Path, limit: int = _LIMIT) -> None:
+        self.root = root / _FOLDER
+        self.limit = limit
+
+    def folder(self, base_url: str, api_user_id: int, id_raw_export: int) -> Path:
+        """Where the files of an export are kept; it need not exist."""
+        service = re.sub(r"[^a-z0-9.-]|^\.+", "_", urlsplit(base_url).netloc.lower())
+        return self.root / service / str(int(api_user_id)) / str(int(id_raw_export))
+
+    @property
+    def exports(self) -> list[KeptExport]:
+        """What is kept, export by export."""
+        groups: dict[Path, list[tuple[float, int]]] = {}
+        for path, used, size in self._files():
+            groups.setdefault(path.parent, []).append((used, size))
+        return [
+            KeptExport(
+                service=folder.parent.parent.name,
+                account=int(folder.parent.name),
+                id_raw_export=int(folder.name),
+                files=len(files),
+                size=sum(size for _, size in files),
+                last_used=datetime.fromtimestamp(max(used for used, _ in files), timezone.utc),
+            )
+            for folder, files in sorted(groups.items())
+        ]
+
+    @property
+    def size(self) -> int:
+        """Bytes kept."""
+        return sum(size for _, _, size in self._files())
+
+    def clear(self) -> None:
+        """Delete all that is kept; it can be fetched again while the service has it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def trim(self) -> None:
+        """Delete what was longest unused, until the rest is within the limit."""
+        files = sorted(self._files(), key=lambda file: file[1])
+        excess = sum(size for _, _, size in files) - self.limit
+        for path, _, size in files:
+            if excess <= 0:
+                break
+            # On Windows a file that is being read stays.
+            with suppress(OSError):
+                path.unlink()
+                excess -= size
+        for half in self.root.glob(f"*/*/*/*{_HALF}"):
+            with suppress(OSError):
+                if time.time() - half.stat().st_mtime > _STALE:
+                    half.unlink()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """What is kept, a row an export."""
+        import pandas as pd
+
+        names = ["service", "account", "idRawExport", "files", "bytes", "last used"]
+        return pd.DataFrame([astuple(kept) for kept in self.exports], columns=names)
+
+    def _files(self) -> Iterator[tuple[Path, float, int]]:
+        """Every kept file with when it was last used and its size."""
+        for path in self.root.glob("*/[0-9]*/[0-9]*/*"):
+            with suppress(OSError):
+                if path.suffix != _HALF:
+                    facts = path.stat()
+                    yield path, facts.st_mtime, facts.st_size
+
+    def _summary(self) -> str:
+        exports = self.exports
+        size = sum(kept.size for kept in exports) / 1e6
+        return (
+            f"{size:,.1f} MB of {self.limit / 1e6:,.0f} MB in {self.root}, "
+            f"files of {len(exports)} exports; .clear() deletes them"
+        )
+
+    def __repr__(self) -> str:
+        rows = [
+            f"  {kept.service}  account {kept.account}  idRawExport {kept.id_raw_export}  "
+            f"{kept.files} files  {kept.size / 1e6:,.1f} MB  "
+            f"last used {kept.last_used:%Y-%m-%d %H:%M} UTC"
+            for kept in self.exports
+        ]
+        return "\n".join([f"<FileCache: {self._summary()}>", *rows])
+
+    def _repr_html_(self) -> str:
+        names = ("service", "account", "idRawExport", "files", "MB", "last used (UTC)")
+        head = "".join(f"<th>{name}</th>" for name in names)
+        rows = "".join(
+            f"<tr><td>{html.escape(kept.service)}</td><td>{kept.account}</td>"
+            f"<td>{kept.id_raw_export}</td><td>{kept.files}</td><td>{kept.size / 1e6:,.1f}</td>"
+            f"<td>{kept.last_used:%Y-%m-%d %H:%M}</td></tr>"
+            for kept in self.exports
+        )
+        return (
+            f"<table><caption>{html.escape(self._summary())}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def cache() -> FileCache:
+    """The files that are kept of the service in use; a sandbox has a cache of its own.
+
+    Returns
+    -------
+    FileCache
+        Shows what is kept; ``.clear()`` deletes it.
+    """
+    try:
+        service = credentials.find().base_url
+    except CredentialsMissing:
+        service = SERVICE_URL
+    return FileCache(directories.cache_directory(service))

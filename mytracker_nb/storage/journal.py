@@ -1,0 +1,636 @@
+"""What was asked before: the journal of all creates, kept beyond the life of a kernel.
+
+It is a SQLite database in the directory of its service
+(`mytracker_nb.storage.directories`), shared by all
+kernels and threads of a user. It keeps no key, and no link to a file. An export never fails because
+of its journal: where it can't be used that is told once, and the work goes on without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock_time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mytracker_nb.client.export import IN_PROGRESS
+from mytracker_nb.errors import (
+    ApiError,
+    ConnectionFailed,
+    CredentialsMissing,
+    MyTrackerError,
+    printable,
+)
+from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, Holds
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import SERVICE_URL, Credentials
+from mytracker_nb.storage import directories
+from mytracker_nb.storage.file_cache import FileCache
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ASKED",
+    "GONE",
+    "UNCONFIRMED",
+    "Create",
+    "Entry",
+    "Journal",
+    "canonical",
+    "final_from",
+    "journal",
+]
+
+ASKED = "Asked"
+UNCONFIRMED = "Unconfirmed"
+REFUSED = "Refused"
+NOT_SENT = "Not sent"
+GONE = "Not found"
+"""What the journal says of an export where the service has given no status of it."""
+
+_FILE = "journal.sqlite3"
+_VERSION = 1
+_SCHEMA = (
+    # numbers are never used again: what was seen of a request is known by the last one
+    """CREATE TABLE creates (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        service TEXT NOT NULL,
+        account INTEGER NOT NULL,
+        id_raw_export INTEGER,
+        status TEXT NOT NULL,
+        detail TEXT NOT NULL DEFAULT '',
+        request TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        asked_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        owner TEXT NOT NULL,
+        lease_until REAL NOT NULL
+    )""",
+    "CREATE INDEX of_request ON creates (service, account, digest)",
+    "CREATE UNIQUE INDEX of_export ON creates (service, account, id_raw_export)",
+)
+_UNWRITTEN = 0  # the number of no create
+_LEASE = 90.0  # seconds in which a create that was sent is answered, or its answer is lost
+
+_Answer = TypeVar("_Answer")
+
+
+def canonical(request: ExportRequest) -> str:
+    """A text that requests for the same rows and columns share.
+
+    The order of the columns counts, that of the values in a filter does not; the zone that the
+    service takes where none is given is as good as written.
+    """
+    parameters = {"timezone": DEFAULT_TIMEZONE, **request.parameters}
+    return json.dumps(
+        {
+            name: sorted(value) if PARAMETERS[name].filters and PARAMETERS[name].many else value
+            for name, value in parameters.items()
+        },
+        sort_keys=True,
+    )
+
+
+def final_from(request: ExportRequest) -> datetime:
+    """From when on an export of `request` holds all rows that there will be.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        One without errors.
+
+    Returns
+    -------
+    datetime.datetime
+        When the first of its intervals has closed, and the hours that the service needs to make an
+        event available are over (UTC). Source: page ``export-api/raw/create``.
+    """
+    ends = [
+        _end(request, interval.end) for interval in INTERVALS if interval.end in request.parameters
+    ]
+    return min(ends) + max(interval.lag for interval in INTERVALS)
+
+
+def _end(request: ExportRequest, name: str) -> datetime:
+    """The first moment after an interval."""
+    value = request.parameters[name]
+    if PARAMETERS[name].holds is Holds.DATE:
+        day = date.fromisoformat(value) + timedelta(days=1)
+        return datetime.combine(day, clock_time(), request.zone).astimezone(timezone.utc)
+    return _utc(value + 1)
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the journal knows of a create.
+
+    Attributes
+    ----------
+    number : int
+        The later it was asked for, the higher.
+    id_raw_export : int or None
+        The service's id of the export; None where it did not answer one.
+    status : str
+        The service's own word as last heard; `ASKED`, `UNCONFIRMED`, ``Refused`` or ``Not sent``
+        where there is no id; `GONE` where the service knows the id no longer.
+    request : ExportRequest
+        What was asked for.
+    asked_at, updated_at : datetime.datetime
+        When it was asked for, and last heard of (UTC).
+    is_final : bool
+        Whether no row can have come since it was asked for.
+    """
+
+    number: int
+    id_raw_export: int | None
+    status: str
+    request: ExportRequest
+    asked_at: datetime
+    updated_at: datetime
+    is_final: bool
+
+
+class Create:
+    """One create on its way, in a ``with`` block around the call: what becomes of it is written.
+
+    A create that the block leaves without an id is refused, not sent or unconfirmed, as its
+    exception tells.
+    """
+
+    def __init__(self, journal: Journal, number: int) -> None:
+        self._journal = journal
+        self._number = number
+        self._idle_until = 0.0
+        self._answer: dict[str, object] = {}
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it is known not to have been sent, or to have been refused for now."""
+        return time.monotonic() < self._idle_until
+
+    def wait(self, seconds: float, error: MyTrackerError) -> None:
+        """Take note that it is held back, or refused for now; it is sent after `seconds`."""
+        self._idle_until = time.monotonic() + seconds
+        self._journal._change(self._number, lease_until=time.time() + seconds + _LEASE)
+
+    def answer(self, id_raw_export: int) -> None:
+        """Take note of the id that the service has answered."""
+        self._answer = {"id_raw_export": id_raw_export, "status": IN_PROGRESS}
+        self._journal._change(self._number, **self._answer)
+
+    def __enter__(self) -> Create:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        if self._answer:  # interrupted while that was written
+            self._journal._change(self._number, **self._answer)
+            return
+        if isinstance(error, ApiError):
+            status = REFUSED
+        elif isinstance(error, ConnectionFailed) or self.is_held_back:
+            status = NOT_SENT
+        else:
+            status = UNCONFIRMED
+        detail = str(error) or type(error).__name__
+        self._journal._change(self._number, status=status, detail=detail)
+
+
+class Journal:
+    """The creates of one account at one service; to be shared by threads as one likes.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        The account and the service; the key is not kept.
+    patience : float
+        Seconds to wait for another kernel that writes.
+    """
+
+    def __init__(self, credentials: Credentials, patience: float = 5.0) -> None:
+        self._patience = patience
+        self._service = credentials.base_url
+        self._key = credentials.base_url, credentials.api_user_id
+
+    def ask(self, request: ExportRequest) -> Create:
+        """Write down a create that is about to be sent.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            One without errors.
+
+        Returns
+        -------
+        Create
+            What to tell how it goes.
+        """
+        return Create(self, self._insert(request) or _UNWRITTEN)
+
+    def claim(self, request: ExportRequest, after: int) -> Create | None:
+        """Write down a create, unless another kernel or thread was faster.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            One without errors.
+        after : int
+            The highest number of the `earlier` creates of the same request, 0 without any.
+
+        Returns
+        -------
+        Create or None
+            As `ask`; None if the same request was written down since.
+        """
+        number = self._insert(request, after)
+        return None if number is None else Create(self, number)
+
+    def _insert(self, request: ExportRequest, after: int = sys.maxsize) -> int | None:
+        def write(connection: sqlite3.Connection) -> int | None:
+            connection.execute("BEGIN IMMEDIATE")
+            same = (*self._key, _digest(request))
+            where = "service = ? AND account = ? AND digest = ?"
+            newest = f"SELECT max(number) FROM creates WHERE {where}"  # noqa: S608
+            (last,) = connection.execute(newest, same).fetchone()
+            if (last or 0) > after:
+                connection.execute("ROLLBACK")
+                return None
+            # what was never made is only of interest until it is tried again
+            connection.execute(
+                f"DELETE FROM creates WHERE {where} AND status IN (?, ?)",  # noqa: S608
+                (*same, REFUSED, NOT_SENT),
+            )
+            number = self._add(
+                connection,
+                request,
+                status=ASKED,
+                asked_at=time.time(),
+                lease_until=time.time() + _LEASE,
+            )
+            connection.execute("COMMIT")
+            return number
+
+        unwritten: int | None = _UNWRITTEN
+        return _use(self._service, write, unwritten, self._patience)
+
+    def hear(
+        self,
+        id_raw_export: int,
+        status: str,
+        request: ExportRequest | None = None,
+        created_at: datetime | None = None,
+    ) -> None:
+        """Take note of what the service says of an export.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            The service's id of it.
+        status : str
+            The service's own word.
+        request : ExportRequest, optional
+            What it asks for. With this and `created_at` an export is written down that is not
+            known, as the journal could not be used when it was made.
+        created_at : datetime.datetime, optional
+            When it was made.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            known = self._set(connection, "id_raw_export", id_raw_export, status=status)
+            if not known and request is not None and created_at is not None:
+                asked_at = created_at.timestamp()
+                self._add(
+                    connection,
+                    request,
+                    id_raw_export=id_raw_export,
+                    status=status,
+                    asked_at=asked_at,
+                )
+
+        _use(self._service, write, None, self._patience)
+
+    def find(self, id_raw_export: int) -> Entry | None:
+        """What is known of an export; None if it was not made here."""
+        entries = self._read("id_raw_export = ?", id_raw_export)
+        return entries[0] if entries else None
+
+    def earlier(self, request: ExportRequest) -> list[Entry]:
+        """The creates of the same request, the newest first.
+
+        One that is still `ASKED` is being sent by another kernel or thread at this moment.
+        """
+        return self._read("digest = ?", _digest(request))
+
+    def _read(self, where: str, value: object) -> list[Entry]:
+        def read(connection: sqlite3.Connection) -> list[Entry]:
+            rows = connection.execute(
+                f"SELECT * FROM creates WHERE service = ? AND account = ? AND {where}"  # noqa: S608
+                " ORDER BY number DESC",
+                (*self._key, value),
+            )
+            return list(_readable(rows, _entry))
+
+        return _use(self._service, read, [], self._patience)
+
+    def _change(self, number: int, **columns: object) -> None:
+        if number != _UNWRITTEN:
+            self._update("number", number, **columns)
+
+    def _update(self, key: str, value: int, **columns: object) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            self._set(connection, key, value, **columns)
+
+        _use(self._service, write, None, self._patience)
+
+    def _set(self, connection: sqlite3.Connection, key: str, value: int, **columns: object) -> bool:
+        """Change a row; whether there is one. Whoever had its id before loses the row."""
+        columns["updated_at"] = time.time()
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        cursor = connection.execute(
+            f"UPDATE OR REPLACE creates SET {changes}"  # noqa: S608
+            f" WHERE service = ? AND account = ? AND {key} = ?",
+            (*columns.values(), *self._key, value),
+        )
+        return cursor.rowcount > 0
+
+    def _add(
+        self, connection: sqlite3.Connection, request: ExportRequest, **columns: object
+    ) -> int | None:
+        """Add a row, unless another kernel has added one of the same id; its number."""
+        row = {
+            "service": self._key[0],
+            "account": self._key[1],
+            "request": json.dumps(dict(request.parameters), ensure_ascii=False),
+            "digest": _digest(request),
+            "updated_at": time.time(),
+            "owner": _owner(),
+            "lease_until": 0.0,
+            **columns,
+        }
+        names, places = ", ".join(row), ", ".join("?" * len(row))
+        cursor = connection.execute(
+            f"INSERT OR IGNORE INTO creates ({names}) VALUES ({places})",  # noqa: S608
+            tuple(row.values()),
+        )
+        return cursor.lastrowid
+
+
+def journal() -> pd.DataFrame:
+    """The exports that were made on this machine, and what became of them.
+
+    Those of the service in use: a sandbox has a journal of its own, which ends with it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a create, the newest first: ``idRawExport`` (missing where the service answered
+        none), ``request`` (as a line of a notebook), ``status`` (the service's own word as last
+        heard; ``Asked``, ``Unconfirmed``, ``Refused`` or ``Not sent`` where there is no id; ``Not
+        found`` where the service knows it no longer), ``detail`` (why), ``created`` and
+        ``updated`` (UTC), ``files`` (names of those that were fetched and are kept), ``service``,
+        ``account``.
+    """
+    import pandas as pd
+
+    try:
+        service = credentials.find().base_url
+    except CredentialsMissing:
+        service = SERVICE_URL
+
+    try:
+        cache = FileCache(directories.cache_directory(service))
+    except OSError:
+        cache = None
+
+    def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+        rows = connection.execute("SELECT * FROM creates ORDER BY number DESC")
+        return list(_readable(rows, lambda row: _facts(row, cache)))
+
+    kinds = {
+        "idRawExport": "Int64",
+        "request": "str",
+        "status": "str",
+        "detail": "str",
+        "created": "datetime64[us, UTC]",
+        "updated": "datetime64[us, UTC]",
+        "files": "object",
+        "service": "str",
+        "account": "Int64",
+    }
+    nothing: list[dict[str, Any]] = []
+    facts = _use(service, read, nothing)
+    # each with its type from the start: large ids would not survive as floats
+    columns = {
+        name: pd.Series([row[name] for row in facts], dtype=kind) for name, kind in kinds.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
+    entry = _entry(row)
+    files: list[str] = []
+    if cache is not None and entry.id_raw_export is not None:
+        folder = cache.folder(str(row["service"]), int(row["account"]), entry.id_raw_export)
+        # the name of one that is only half here begins with a dot
+        files = sorted(path.name for path in folder.glob("[!.]*"))
+    return {
+        "idRawExport": entry.id_raw_export,
+        "request": entry.request.to_magic(line=True),
+        "status": entry.status,
+        "detail": str(row["detail"]),
+        "created": entry.asked_at,
+        "updated": entry.updated_at,
+        "files": files,
+        "service": str(row["service"]),
+        "account": int(row["account"]),
+    }
+
+
+def _digest(request: ExportRequest) -> str:
+    return hashlib.sha256(canonical(request).encode()).hexdigest()
+
+
+def _readable(
+    rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], _Answer]
+) -> Iterator[_Answer]:
+    """What `read` makes of each row; one that is damaged is passed over."""
+    for row in rows:
+        try:
+            yield read(row)
+        except Exception as error:  # anything may stand there
+            _tell(
+                f"an entry of the journal can't be read and is passed over ({printable(error)}). "
+                "Exports go on: mt.Client().attach(id) comes back to the one that it was for"
+            )
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    lost = row["status"] == ASKED and not _is_being_sent(row)
+    number = row["id_raw_export"]
+    request = ExportRequest(**json.loads(row["request"]))
+    asked_at = _utc(row["asked_at"])
+    return Entry(
+        number=row["number"],
+        id_raw_export=None if number is None else int(number),
+        status=UNCONFIRMED if lost else str(row["status"]),
+        request=request,
+        asked_at=asked_at,
+        updated_at=_utc(row["updated_at"]),
+        is_final=asked_at >= final_from(request),
+    )
+
+
+_RUN = uuid.uuid4().hex
+
+
+def _owner() -> str:
+    """Who writes: this process, known from a later one that is given the same number."""
+    return f"{socket.gethostname()} {os.getpid()} {_RUN}"
+
+
+def _is_being_sent(row: sqlite3.Row) -> bool:
+    """Whether a create that was asked for may still be answered."""
+    if row["lease_until"] < time.time():
+        return False
+    host, process, _ = row["owner"].rsplit(" ", 2)
+    if host != socket.gethostname() or sys.platform == "win32":
+        return True  # the lease alone tells
+    if int(process) == os.getpid():
+        return bool(row["owner"] == _owner())
+    try:
+        os.kill(int(process), 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _use(
+    service: str,
+    work: Callable[[sqlite3.Connection], _Answer],
+    default: _Answer,
+    patience: float = 5.0,
+) -> _Answer:
+    """What `work` gives, done to the journal of a service; `default` where that can't be.
+
+    A journal that is no database any more is set aside, and a new one begun.
+    """
+    path = Path(_FILE)
+    for _ in range(2):
+        identity = None
+        try:
+            path = directories.data_directory(service) / _FILE
+            identity = _made(path)
+            with closing(_open(path, patience)) as connection:
+                return work(connection)
+        except (
+            *(sqlite3.Error, OSError),
+            *(ValueError, TypeError, LookupError, ArithmeticError),  # nothing as it was written
+        ) as error:
+            # its subclasses tell of a file that is locked, full or can't be written
+            if type(error) is sqlite3.DatabaseError and _set_aside(path, identity):
+                continue
+            _tell(
+                f"the journal {path} can't be used ({error}). Exports go on without it: "
+                "note their idRawExport, and mt.Client().attach(id) comes back to them"
+            )
+            break
+    return default
+
+
+def _made(path: Path) -> int:
+    """Make sure of the file, which only its user may read; tells one file from another."""
+    if not path.exists():
+        # not opened where it exists: to close it would end SQLite's own locks in this process
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    return path.stat().st_ino
+
+
+def _open(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        # text that is none shall cost no more than its row
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            _begin(connection)
+        elif version > _VERSION:
+            raise OSError("a later version of mytracker-nb has written it")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Make the tables, unless another kernel is faster."""
+    # the mode stays with the file; of two that set it at once one finds the file locked
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _set_aside(path: Path, identity: int | None) -> bool:
+    """Rename a corrupt journal, unless another kernel has; whether a new one can be begun."""
+    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}")
+    try:
+        if path.stat().st_ino != identity:
+            return True
+        # the file itself last: nothing of the old one must be taken for a part of the new one
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    except OSError:
+        return False
+    _tell(
+        f"the journal {path} was corrupt; it is kept as {aside.name}, and a new one is begun. "
+        "Exports made before are not in it: mt.Client().attach(id) comes back to them"
+    )
+    return True
+
+
+_told = False
+
+
+def _tell(text: str) -> None:
+    """Warn once in the life of the process."""
+    global _told
+    if not _told:
+        _told = True
+        # one who makes errors of warnings must not lose an export by it
+        with suppress(RuntimeWarning):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)

@@ -1,0 +1,574 @@
+"""`RawData`: the rows of an export in the form that an analysis needs.
+
+One Arrow core reads the files; every target (pandas, polars, DuckDB, Parquet, Dask) hands on what
+it gives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from mytracker_nb.download.gzip_csv import (
+    PIECE,
+    CorruptFile,
+    Limits,
+    check_header,
+    inflate,
+    open_csv,
+    read_through,
+)
+from mytracker_nb.download.sources import LocalFile, Progress, Reading, source_of
+from mytracker_nb.download.workers import ahead, run_all, until
+from mytracker_nb.errors import FileError, MyTrackerError
+from mytracker_nb.tables.arrow_memory import CHUNK, regrouped, settle
+from mytracker_nb.tables.csv_parser import Misfit, Parser
+from mytracker_nb.tables.event_params import check_params, with_params
+from mytracker_nb.tables.parquet_writer import Dataset, check_partition
+from mytracker_nb.tables.schema import schema
+from mytracker_nb.tables.to_pandas import DtypeBackend, dtypes, slim, to_frame
+
+if TYPE_CHECKING:
+    import dask.dataframe
+    import distributed
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_files"]
+
+_T = TypeVar("_T")
+_HEAD_PIECE = 64 << 10
+# Smaller than is fast, for when little memory is left.
+_LATE_PIECE = 2 << 20
+_MOST_FILES_AT_ONCE = 4
+
+
+class ColumnTypeWarning(UserWarning):
+    """A column holds what does not fit its type and is handed out as text."""
+
+
+class Source(Protocol):
+    """Where the bytes of one file come from."""
+
+    @property
+    def name(self) -> str:
+        """What the file is called in messages."""
+
+    def open(self) -> Reading:
+        """The compressed bytes from the start; told when they were found sound."""
+
+    def retry(self) -> bool:
+        """Told when they turned out to be damaged; whether to open it once more."""
+
+    def ticket(self) -> dict[str, str]:
+        """What another process needs to read it, without any key."""
+
+
+def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> RawData:
+    """Files of an export that someone already has.
+
+    Parameters
+    ----------
+    paths : path or iterable of paths
+        gzip CSV files with the same columns, as the service hands them out, in the order that
+        their rows shall have.
+
+    Returns
+    -------
+    RawData
+        The rows; nothing is read before they are asked for.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    files = [LocalFile(Path(path)) for path in paths]
+    if not files:
+        raise MyTrackerError("open_files got no path. Name at least one .csv.gz file")
+    return RawData(files)
+
+
+class RawData:
+    """The rows of an export, read when they are asked for.
+
+    Parameters
+    ----------
+    files : sequence of Source
+        The files, in the order that their rows shall have.
+    selectors : sequence of str, optional
+        The columns as asked for; every file has to have exactly these. None: those of the first
+        file.
+    as_text : sequence of str
+        Columns to take as text, whatever the dictionary says.
+    limits : Limits, optional
+        How far a file may grow when it is decompressed.
+    progress : Progress, optional
+        Hears of every byte of `files`; told on the thread that asks for the rows.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Source],
+        selectors: Sequence[str] | None = None,
+        *,
+        as_text: Sequence[str] = (),
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.files = tuple(files)
+        self._selectors = None if selectors is None else tuple(selectors)
+        self._as_text = frozenset(as_text)
+        self._limits = limits or Limits()
+        self._progress = progress or Progress(len(self.files))
+
+    def __repr__(self) -> str:
+        files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
+        columns = f", {len(self._selectors)} columns" if self._selectors else ""
+        return f"<RawData: {files}{columns}>"
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        if self._selectors is None:
+            source = self.files[0]
+            self._selectors = _patiently(source, partial(self._header, source))
+        return self._selectors
+
+    def _header(self, source: Source) -> tuple[str, ...]:
+        with source.open() as reading:
+            header, _ = open_csv(inflate(reading, source.name, self._limits), source.name)
+        return tuple(header)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow type of every column, as far as the dictionary says (see `schema.field`)."""
+        return schema(self.selectors, as_text=self._as_text)
+
+    def to_arrow(self, *, params: str | Sequence[str] | None = None) -> pa.Table:
+        """All rows as an Arrow table.
+
+        Parameters
+        ----------
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        pyarrow.Table
+            With the types of `schema`. A column with a cell that does not fit its type is text,
+            and a `ColumnTypeWarning` names the cell.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read; ``.file`` and ``.line`` say where.
+        """
+        return self._table(params)
+
+    def to_pandas(
+        self,
+        *,
+        dtype_backend: DtypeBackend = "pyarrow",
+        params: str | Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """All rows as a pandas DataFrame.
+
+        Parameters
+        ----------
+        dtype_backend : {"pyarrow", "numpy_nullable"}
+            Arrow-backed columns, or pandas' own nullable numbers, ``string`` and
+            ``datetime64``. Titles are categorical in both; lists are always Arrow-backed.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns in the order asked for, rows in the order of the files; what the columns hold
+            is in ``.attrs``.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read.
+        """
+        dtype = dtypes(dtype_backend)
+        # takes half a second the first time, in which files are read
+        threading.Thread(target=import_module, args=("pandas",)).start()
+        parser, parts = self._each(
+            lambda number, tables: [
+                slim(table, tidy=self._is_late(number)) for table in regrouped(tables, CHUNK)
+            ],
+            params,
+            stay=True,
+        )
+        _tell(parser)
+        empty = with_params(parser.schema.empty_table(), params)
+        return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), dtype)
+
+    def to_polars(self, *, params: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows as a polars DataFrame; memory is shared with Arrow where polars can.
+
+        Parameters
+        ----------
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read.
+        MyTrackerError
+            If polars is not installed.
+        """
+        polars = _optional("polars")
+        frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
+        return frame
+
+    def to_duckdb(
+        self,
+        connection: duckdb.DuckDBPyConnection | None = None,
+        *,
+        params: str | Sequence[str] | None = None,
+    ) -> duckdb.DuckDBPyRelation:
+        """All rows as a DuckDB relation over the Arrow table, which is not copied.
+
+        Parameters
+        ----------
+        connection : duckdb.DuckDBPyConnection, optional
+            Where to; DuckDB's default connection by default.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched or read.
+        MyTrackerError
+            If DuckDB is not installed.
+        """
+        engine = connection or _optional("duckdb")  # the module has a connection of its own
+        return engine.from_arrow(self._table(params))
+
+    def to_parquet(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        partition_by: str | None = None,
+        params: str | Sequence[str] | None = None,
+    ) -> Path:
+        """All rows as a Parquet dataset, in bounded memory whatever their number.
+
+        Parameters
+        ----------
+        directory : path
+            Where to; it is made, or has to be empty. What is no data in it starts with ``_``.
+        partition_by : str, optional
+            A column whose values become directories (``dtEvent=2026-11-01/``); best a date.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        FileError
+            If a file cannot be fetched, read or written; nothing is left in `directory` then.
+        MyTrackerError
+            If there is no column `partition_by`.
+        """
+        check_params(params, self.selectors)
+        check_partition(partition_by, with_params(self.schema.empty_table(), params).schema)
+        with Dataset(Path(directory), partition_by) as dataset:
+            parser, _ = self._each(dataset.write, params)
+            _tell(parser)
+            if dataset.is_empty:
+                dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
+        return dataset.directory
+
+    def to_dask(
+        self,
+        client: distributed.Client | None = None,
+        *,
+        params: str | Sequence[str] | None = None,
+        as_text: Sequence[str] = (),
+    ) -> dask.dataframe.DataFrame:
+        """A Dask DataFrame of one partition a file, each loaded by the worker that needs it.
+
+        A worker gets the link with its signed header, never the secret key.
+
+        Parameters
+        ----------
+        client : distributed.Client, optional
+            A cluster that shall load all partitions now and hold them. None: they are loaded when
+            something is computed, by whatever computes it, while the links are good.
+        params : {"map"} or sequence of str, optional
+            What to make of the columns params.name and params.value (see `with_params`).
+        as_text : sequence of str
+            Columns to take as text. No partition knows of the others, so a cell that does not fit
+            its type is an error here.
+
+        Raises
+        ------
+        MyTrackerError
+            If Dask is not installed.
+        """
+        frames = _optional("dask.dataframe", "dask")
+        selectors = self.selectors
+        check_params(params, selectors)
+        empty = _partition(with_params(schema(selectors, as_text=as_text).empty_table(), params))
+        if not self.files:
+            return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
+        frame: dask.dataframe.DataFrame = frames.from_map(
+            load_partition,
+            [file.ticket() for file in self.files],
+            selectors=selectors,
+            params=params,
+            as_text=tuple(as_text),
+            meta=empty,
+        )
+        return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
+
+    def head(self, n: int = 20) -> pd.DataFrame:
+        """The first rows, without fetching more than they need.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `to_pandas` gives it; all rows where there are fewer.
+        """
+        import pyarrow as pa
+
+        parser = Parser(self.selectors, self._as_text)
+        while True:
+            known = len(parser.misfits)
+            parts = [parser.schema.empty_table()]
+            for source in self.files:
+                wanted = n - sum(map(len, parts))
+                if wanted > 0:
+                    parts += _patiently(source, partial(self._first, source, parser, wanted))
+            if len(parser.misfits) == known:
+                break
+        _tell(parser)
+        rows = pa.concat_tables(parts).slice(0, n).unify_dictionaries()
+        return to_frame(rows.schema, [slim(rows)], dtypes("pyarrow"))
+
+    def fetch(self) -> None:
+        """Fetch the files one after the other and keep them for later, without reading the rows.
+
+        Raises
+        ------
+        FileError
+            If one cannot be fetched or is damaged.
+        """
+        for source in self.files:
+            _patiently(source, partial(self._read_through, source))
+
+    def _read_through(self, source: Source) -> None:
+        with source.open() as reading:
+            text = inflate(reading, source.name, self._limits)
+            read_through(text, source.name, self._selectors)
+            reading.keep()
+
+    def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
+        """Tables of at least so many rows of a file, if it has them."""
+        parts: list[pa.Table] = []
+        with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
+            for table in tables:
+                parts.append(table)
+                if sum(map(len, parts)) >= rows:
+                    break
+        return parts
+
+    def _table(self, params: str | Sequence[str] | None) -> pa.Table:
+        parser, table = self._rows(params)
+        _tell(parser)
+        return table
+
+    def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
+        import pyarrow as pa
+
+        parser, tables = self._each(
+            lambda number, tables: [
+                pa.table(settle(table, tidy=self._is_late(number)), schema=table.schema)
+                for table in regrouped(tables, CHUNK)
+            ],
+            params,
+            stay=True,
+        )
+        empty = with_params(parser.schema.empty_table(), params)
+        parts = [empty, *itertools.chain.from_iterable(tables)]
+        return parser, pa.concat_tables(parts).unify_dictionaries()
+
+    def _tables(
+        self,
+        source: Source,
+        parser: Parser,
+        *,
+        size: int,
+        eager: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Generator[pa.Table, None, None]:
+        """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
+        known = len(parser.misfits)
+        found: dict[str, Misfit] = {}
+        with source.open() as reading:
+            text = until(stop or threading.Event(), inflate(reading, source.name, self._limits))
+            with _read_on(text):
+                header, pieces = open_csv(text, source.name, size)
+                check_header(header, self.selectors, source.name)
+                with closing(ahead(pieces) if eager else pieces) as ready:
+                    for piece in ready:
+                        table = parser.parse(piece, header, source.name, found)
+                        # After a misfit everything is read once more; go on to find the others.
+                        if not found and len(parser.misfits) == known:
+                            yield table
+            reading.keep()
+        # What does not fit in a damaged file tells nothing.
+        for name, misfit in found.items():
+            parser.misfits.setdefault(name, misfit)
+
+    def _is_late(self, number: int) -> bool:
+        """Whether a file is one of the last, when most rows are there and memory is at its most."""
+        return number >= len(self.files) - _threads()
+
+    def _each(
+        self,
+        consume: Callable[[int, Iterator[pa.Table]], _T],
+        params: str | Sequence[str] | None,
+        *,
+        stay: bool = False,
+    ) -> tuple[Parser, list[_T]]:
+        """What `consume` makes of each file's tables, a few files at once; whether the rows stay.
+
+        All tables of all files have the same types: where a cell does not fit, everything is read
+        to the end to find all such columns, and then once more.
+        """
+        check_params(params, self.selectors)
+        parser = Parser(self.selectors, self._as_text)
+        stop = threading.Event()
+        threads = _threads()
+        # With a file for each, all are busy; else the steps of one file share them.
+        eager = len(self.files) < threads
+
+        def run(number: int) -> _T:
+            source = self.files[number]
+
+            def read() -> _T:
+                size = _LATE_PIECE if stay and self._is_late(number) else PIECE
+                tables = self._tables(source, parser, size=size, eager=eager, stop=stop)
+                ready = (with_params(table, params) for table in until(stop, tables))
+                with closing(ahead(ready) if eager else ready) as ready:
+                    return consume(number, ready)
+
+            return _patiently(source, read)
+
+        while True:
+            known = len(parser.misfits)
+            results = run_all(
+                run,
+                len(self.files),
+                threads=threads,
+                stop=stop,
+                tick=self._progress.tell,
+                # what is kept need not be fetched again when the others can be had
+                go_on=any(getattr(file, "kept", None) for file in self.files),
+            )
+            if len(parser.misfits) == known:
+                return parser, results
+            del results
+
+
+@contextmanager
+def _read_on(text: Iterable[bytes]) -> Iterator[None]:
+    """Where rows cannot be read, read the rest: damage may show in them before the checksum does.
+
+    Raises
+    ------
+    CorruptFile
+        In place of any other `FileError`, if the text turns out to be damaged.
+    """
+    try:
+        yield
+    except CorruptFile:
+        raise
+    except FileError:
+        for _ in text:
+            pass
+        raise
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, _MOST_FILES_AT_ONCE)
+
+
+def load_partition(
+    ticket: dict[str, str],
+    selectors: Sequence[str],
+    params: str | Sequence[str] | None,
+    as_text: Sequence[str],
+) -> pd.DataFrame:
+    """The rows of one file, on a worker (see `RawData.to_dask`)."""
+    source = source_of(ticket)
+    data = RawData([source], selectors, as_text=as_text)
+    parser, table = data._rows(params)
+    for misfit in parser.misfits.values():
+        raise FileError(
+            f"{misfit}. Name such columns in to_dask(as_text=[...])",
+            file=misfit.file,
+            line=misfit.line,
+        )
+    return _partition(table)
+
+
+def _partition(table: pa.Table) -> pd.DataFrame:
+    """A pandas DataFrame in which titles are plain text: categories differ between partitions."""
+    import pyarrow as pa
+
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    plain = table.cast(pa.schema(fields))
+    return to_frame(plain.schema, [slim(plain)], dtypes("pyarrow"))
+
+
+def _patiently(source: Source, read: Callable[[], _T]) -> _T:
+    """What `read` gives; where the file is damaged and a new one may be had, what it then gives."""
+    while True:
+        try:
+            return read()
+        except CorruptFile:
+            if not source.retry():
+                raise
+
+
+def _optional(name: str, package: str | None = None) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        extra = package or name
+        raise MyTrackerError(
+            f"{extra} is not installed ({error}). Type: pip install 'mytracker-nb[{extra}]'"
+        ) from None
+
+
+def _tell(parser: Parser) -> None:
+    for misfit in parser.misfits.values():
+        warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=4)
