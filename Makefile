@@ -33,6 +33,7 @@ test: $(INSTALLED)
 	$(RUN) coverage report
 
 check: $(INSTALLED)
+	$(RUN) lint-imports --no-cache --no-logo
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy

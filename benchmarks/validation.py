@@ -11,12 +11,14 @@ from collections.abc import Callable
 from statistics import median
 
 import mytracker_nb as mt
-from mytracker_nb.request.parameters import MAX_VALUES, PARAMETERS, Holds
+from mytracker_nb.request.parameters import MAX_VALUES, PARAMETERS, ValueType
 
-FILTERS = [name for name, parameter in PARAMETERS.items() if parameter.filters and parameter.many]
+FILTERS = [
+    name for name, parameter in PARAMETERS.items() if parameter.is_filter and parameter.is_list
+]
 LISTS = {
     name: [
-        f"{number:020}" if PARAMETERS[name].holds is Holds.SDK_KEY else number
+        f"{number:020}" if PARAMETERS[name].value_type is ValueType.SDK_KEY else number
         for number in range(MAX_VALUES)
     ]
     for name in FILTERS

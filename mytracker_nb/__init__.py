@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mytracker_nb.plans.plan import plan as plan
     from mytracker_nb.request.dictionaries import dictionary as dictionary
     from mytracker_nb.request.request import ExportRequest as ExportRequest
+    from mytracker_nb.service.rate_limit import RateLimiter as RateLimiter
     from mytracker_nb.storage.file_cache import cache as cache
     from mytracker_nb.storage.journal import journal as journal
     from mytracker_nb.tables.raw_data import ColumnTypeWarning as ColumnTypeWarning
@@ -79,6 +80,7 @@ _HOMES = {
     "storage.journal": ("journal",),
     "plans.plan": ("Plan", "plan"),
     "request.request": ("ExportRequest",),
+    "service.rate_limit": ("RateLimiter",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

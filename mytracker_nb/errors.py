@@ -25,15 +25,12 @@ Beside it stands `WaitInterrupted`, a KeyboardInterrupt: it is the user's own do
 
 from __future__ import annotations
 
+# `Export` and `ExportRequest` are annotated as Any: they stand on floors above this one.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from mytracker_nb.client.export import Export
-    from mytracker_nb.request.request import ExportRequest
+from typing import Any, NamedTuple
 
 __all__ = [
     "CODES",
@@ -208,7 +205,7 @@ class CreateUnconfirmed(MyTrackerError):
         What was asked for.
     """
 
-    def __init__(self, message: str = "", *, request: ExportRequest | None = None) -> None:
+    def __init__(self, message: str = "", *, request: Any = None) -> None:
         super().__init__(message)
         self.request = request
 
@@ -288,7 +285,7 @@ class QuotaExceeded(ApiError):
 class _AboutExport(MyTrackerError):
     """An error that carries its export."""
 
-    def __init__(self, message: str = "", *, export: Export | None = None) -> None:
+    def __init__(self, message: str = "", *, export: Any = None) -> None:
         super().__init__(message)
         self.export = export
 
@@ -330,7 +327,7 @@ class WaitInterrupted(_Short, KeyboardInterrupt):
         The export as it was last seen; None where none is known to be made.
     """
 
-    def __init__(self, message: str = "", *, export: Export | None = None) -> None:
+    def __init__(self, message: str = "", *, export: Any = None) -> None:
         super().__init__(message)
         self.export = export
 

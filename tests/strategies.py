@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mytracker_nb.request.dictionaries import dictionary
-from mytracker_nb.request.parameters import PARAMETERS, Holds, Parameter
+from mytracker_nb.request.parameters import PARAMETERS, Parameter, ValueType
 
 # before any clock these tests run under
 DAYS = st.dates(min_value=date(1970, 1, 1), max_value=date(2024, 10, 25))
@@ -32,20 +32,20 @@ def _value(parameter: Parameter) -> st.SearchStrategy[Any]:
     one: st.SearchStrategy[Any]
     if parameter.dictionary is not None:
         one = st.sampled_from(list(parameter.dictionary))
-        one = one.map(int) if parameter.holds is Holds.ID else one
-    elif parameter.holds is Holds.SDK_KEY:
+        one = one.map(int) if parameter.value_type is ValueType.ID else one
+    elif parameter.value_type is ValueType.SDK_KEY:
         one = st.integers(0, 10**20 - 1).map("{:020}".format)
-    elif parameter.holds is Holds.TEXT:
+    elif parameter.value_type is ValueType.TEXT:
         one = EVENT_NAMES
     else:
         one = st.integers(0, 2**64 - 1)
-    return _lists(one) if parameter.many else one
+    return _lists(one) if parameter.is_list else one
 
 
 VALUES = {
     name: _value(parameter)
     for name, parameter in PARAMETERS.items()
-    if parameter.holds not in (Holds.DATE, Holds.TIME)
+    if parameter.value_type not in (ValueType.DATE, ValueType.TIME)
 }
 _PAIRS = {
     ("dateFrom", "dateTo"): st.tuples(DAYS, DAYS).map(

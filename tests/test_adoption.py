@@ -26,7 +26,7 @@ CLOSED = {
 OPEN = {**CLOSED, "dateFrom": "today-1d", "dateTo": "today"}
 
 
-class Desk:
+class SandboxUser:
     """A sandbox and one who asks it, as after a restart of the kernel each time."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -53,20 +53,20 @@ class Desk:
 
 
 @pytest.fixture
-def desk(start_sandbox: Callable[..., Sandbox]) -> Desk:
-    return Desk(start_sandbox())
+def desk(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
+    return SandboxUser(start_sandbox())
 
 
 @pytest.fixture
-def slow_desk(start_sandbox: Callable[..., Sandbox]) -> Desk:
+def slow_desk(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
     """One whose exports stay in progress."""
-    return Desk(start_sandbox(seconds=600))
+    return SandboxUser(start_sandbox(seconds=600))
 
 
 # where it is right
 
 
-def test_an_export_in_progress_is_adopted(slow_desk: Desk) -> None:
+def test_an_export_in_progress_is_adopted(slow_desk: SandboxUser) -> None:
     made = slow_desk.export()
     adopted = slow_desk.export()
     assert (adopted, adopted.request) == (made, made.request)
@@ -76,13 +76,13 @@ def test_an_export_in_progress_is_adopted(slow_desk: Desk) -> None:
 
 
 def test_one_of_a_window_that_is_still_open_is_adopted_while_it_is_in_progress(
-    slow_desk: Desk,
+    slow_desk: SandboxUser,
 ) -> None:
     assert slow_desk.export(**OPEN) == slow_desk.export(**OPEN)
     assert slow_desk.creates == 1
 
 
-def test_a_finished_export_is_adopted_with_its_rows(desk: Desk) -> None:
+def test_a_finished_export_is_adopted_with_its_rows(desk: SandboxUser) -> None:
     made = desk.export().wait()
     adopted = desk.export(**{**CLOSED, "timezone": "Europe/Moscow"})
     assert adopted == made
@@ -90,7 +90,7 @@ def test_a_finished_export_is_adopted_with_its_rows(desk: Desk) -> None:
     assert [file.name for file in adopted.files] == [file.name for file in made.files]
 
 
-def test_the_card_says_so(slow_desk: Desk) -> None:
+def test_the_card_says_so(slow_desk: SandboxUser) -> None:
     slow_desk.export()
     slow_desk.age(12 * 60 + 5)
     card = slow_desk.export().card()
@@ -104,20 +104,20 @@ def test_the_card_says_so(slow_desk: Desk) -> None:
     [(60, "1 minute"), (3600, "1 hour"), (2 * 86_400 + 5, "2 days")],
 )
 def test_how_long_ago_is_told_in_the_largest_unit(
-    slow_desk: Desk, seconds: float, words: str
+    slow_desk: SandboxUser, seconds: float, words: str
 ) -> None:
     slow_desk.export()
     slow_desk.age(seconds + 0.2)
     assert f"made {words} ago" in slow_desk.export().notes[0]
 
 
-def test_values_of_a_filter_may_come_in_another_order(slow_desk: Desk) -> None:
+def test_values_of_a_filter_may_come_in_another_order(slow_desk: SandboxUser) -> None:
     made = slow_desk.export(**CLOSED, idCountry=["RU", "KZ"])
     assert slow_desk.export(**CLOSED, idCountry="KZ, RU") == made
 
 
 def test_interrupting_the_look_at_an_earlier_export_tells_how_to_come_back(
-    slow_desk: Desk, monkeypatch: pytest.MonkeyPatch
+    slow_desk: SandboxUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow_desk.export()
 
@@ -131,7 +131,7 @@ def test_interrupting_the_look_at_an_earlier_export_tells_how_to_come_back(
 
 
 def test_interrupting_while_the_answer_is_written_loses_no_id(
-    slow_desk: Desk, monkeypatch: pytest.MonkeyPatch
+    slow_desk: SandboxUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, interrupts = Journal._change, [KeyboardInterrupt]
 
@@ -150,13 +150,13 @@ def test_interrupting_while_the_answer_is_written_loses_no_id(
 # where it is not
 
 
-def test_an_export_of_a_window_that_was_open_is_not_adopted(desk: Desk) -> None:
+def test_an_export_of_a_window_that_was_open_is_not_adopted(desk: SandboxUser) -> None:
     assert desk.export(**OPEN).wait() != desk.export(**OPEN).wait()
 
 
 @pytest.mark.parametrize(("hours", "creates"), [(2, 2), (4, 1)])
 def test_the_window_must_have_closed_three_hours_before(
-    desk: Desk, hours: int, creates: int
+    desk: SandboxUser, hours: int, creates: int
 ) -> None:
     end = int(time.time()) - hours * 3600
     wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
@@ -165,7 +165,7 @@ def test_the_window_must_have_closed_three_hours_before(
     assert desk.creates == creates
 
 
-def test_other_columns_make_another_export(slow_desk: Desk) -> None:
+def test_other_columns_make_another_export(slow_desk: SandboxUser) -> None:
     made = slow_desk.export()
     assert slow_desk.export(**{**CLOSED, "selectors": "tsEvent, idDevice"}) != made
 
@@ -179,7 +179,7 @@ def test_other_columns_make_another_export(slow_desk: Desk) -> None:
 )
 @pytest.mark.parametrize("heard", [True, False])
 def test_a_failed_export_is_not_adopted(
-    desk: Desk, outcome: str, error: type[mt.ExportFailed], heard: bool
+    desk: SandboxUser, outcome: str, error: type[mt.ExportFailed], heard: bool
 ) -> None:
     desk.sandbox.exports.outcomes.append(outcome)
     failed = desk.export()
@@ -191,13 +191,13 @@ def test_a_failed_export_is_not_adopted(
     assert again.wait().status == "Success!"
 
 
-def test_a_cancelled_export_is_not_adopted(slow_desk: Desk) -> None:
+def test_a_cancelled_export_is_not_adopted(slow_desk: SandboxUser) -> None:
     canceled = slow_desk.export()
     canceled.cancel()
     assert slow_desk.export() != canceled
 
 
-def test_too_large_is_found_where_it_is_asked_for(desk: Desk) -> None:
+def test_too_large_is_found_where_it_is_asked_for(desk: SandboxUser) -> None:
     desk.sandbox.exports.outcomes.append("Too many lines in export")
     refused = desk.export().refresh()
     request = mt.ExportRequest(**CLOSED)
@@ -207,12 +207,12 @@ def test_too_large_is_found_where_it_is_asked_for(desk: Desk) -> None:
 
 
 def test_expired_files_are_not_adopted(start_sandbox: Callable[..., Sandbox]) -> None:
-    desk = Desk(start_sandbox(link_seconds=-1))
+    desk = SandboxUser(start_sandbox(link_seconds=-1))
     assert desk.export().wait() != desk.export()
 
 
 def test_an_expired_export_is_adopted_where_its_files_are_kept(
-    desk: Desk, no_account: object
+    desk: SandboxUser, no_account: object
 ) -> None:
     desk.sandbox.clock.advance(-200_000)  # so that links have expired by our clock, not by its own
     made = desk.export().wait()
@@ -226,7 +226,7 @@ def test_an_expired_export_is_adopted_where_its_files_are_kept(
     assert desk.export() != made
 
 
-def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: Desk) -> None:
+def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: SandboxUser) -> None:
     forgotten = desk.export().wait()
     other = desk.export(**OPEN)
     del desk.sandbox.exports[forgotten.id_raw_export]
@@ -240,14 +240,14 @@ def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: Desk) -> None:
     assert len(desk.sandbox.requests) == looks + 1  # what is gone is not asked for again
 
 
-def test_a_page_of_a_proxy_does_not_make_an_export_anew(slow_desk: Desk) -> None:
+def test_a_page_of_a_proxy_does_not_make_an_export_anew(slow_desk: SandboxUser) -> None:
     made = slow_desk.export()
     slow_desk.sandbox.faults.add(path="/get.json", status=404, body=HTML_PAGE)
     assert slow_desk.export() == made
     assert slow_desk.creates == 1
 
 
-def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: Desk) -> None:
+def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: SandboxUser) -> None:
     desk.export().wait()
     desk.sandbox.exports.clear()
     later = desk.export(**OPEN)
@@ -256,7 +256,7 @@ def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: Desk) -> No
     assert desk.export().id_raw_export == 2
 
 
-def test_fresh_makes_a_new_one(slow_desk: Desk) -> None:
+def test_fresh_makes_a_new_one(slow_desk: SandboxUser) -> None:
     first = slow_desk.export()
     second = slow_desk.export(fresh=True)
     assert second != first
@@ -264,24 +264,24 @@ def test_fresh_makes_a_new_one(slow_desk: Desk) -> None:
     assert slow_desk.export() == second
 
 
-def test_create_makes_a_new_one(slow_desk: Desk) -> None:
+def test_create_makes_a_new_one(slow_desk: SandboxUser) -> None:
     request = mt.ExportRequest(**CLOSED)
     assert slow_desk.client().create(request) != slow_desk.client().create(request)
 
 
-def test_what_create_made_is_adopted(slow_desk: Desk) -> None:
+def test_what_create_made_is_adopted(slow_desk: SandboxUser) -> None:
     made = slow_desk.client().create(mt.ExportRequest(**CLOSED))
     assert slow_desk.export() == made
 
 
-def test_an_invalid_request_is_refused_before_anything_is_looked_for(desk: Desk) -> None:
+def test_an_invalid_request_is_refused_before_anything_is_looked_for(desk: SandboxUser) -> None:
     with pytest.raises(mt.InvalidRequest):
         desk.export(event="installs")
     assert desk.sandbox.requests == []
 
 
 def test_the_function_adopts_with_the_account_in_use(
-    slow_desk: Desk, no_account: object, monkeypatch: pytest.MonkeyPatch
+    slow_desk: SandboxUser, no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MYTRACKER_BASE_URL", slow_desk.sandbox.base_url)
     monkeypatch.setenv("MYTRACKER_API_USER_ID", str(slow_desk.sandbox.api_user_id))
@@ -295,7 +295,7 @@ def test_the_function_adopts_with_the_account_in_use(
 # answers that are lost
 
 
-def test_a_lost_answer_is_not_repeated_blindly(desk: Desk) -> None:
+def test_a_lost_answer_is_not_repeated_blindly(desk: SandboxUser) -> None:
     desk.sandbox.faults.add(path="/create.json", reset="after")
     with pytest.raises(mt.CreateUnconfirmed) as lost:
         desk.export()
@@ -311,7 +311,7 @@ def test_a_lost_answer_is_not_repeated_blindly(desk: Desk) -> None:
     assert desk.client().attach(1).wait().is_finished
 
 
-def test_fresh_ends_the_doubt(desk: Desk) -> None:
+def test_fresh_ends_the_doubt(desk: SandboxUser) -> None:
     desk.sandbox.faults.add(path="/create.json", reset="before")
     with pytest.raises(mt.CreateUnconfirmed):
         desk.export()
@@ -319,7 +319,9 @@ def test_fresh_ends_the_doubt(desk: Desk) -> None:
     assert desk.export() == made
 
 
-def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(desk: Desk) -> None:
+def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(
+    desk: SandboxUser,
+) -> None:
     desk.sandbox.faults.add(path="/create.json", status=502)
     with pytest.raises(mt.CreateUnconfirmed):
         desk.export()
@@ -332,7 +334,7 @@ def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(desk:
     assert "its answer was lost: MyTracker's list of exports may show two" in made.notes[0]
 
 
-def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: Desk) -> None:
+def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: SandboxUser) -> None:
     made = desk.export().wait()
     desk.sandbox.faults.add(path="/create.json", reset="after")
     with pytest.raises(mt.CreateUnconfirmed):
@@ -341,12 +343,12 @@ def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: Desk) -> None:
 
 
 def test_what_was_refused_for_sure_is_asked_again(start_sandbox: Callable[..., Sandbox]) -> None:
-    desk = Desk(start_sandbox(seconds=600, queue=1))
+    desk = SandboxUser(start_sandbox(seconds=600, queue=1))
     filling = desk.export(**OPEN)
     for _ in range(3):
         with pytest.raises(mt.QueueFull):
             desk.export()
-    (entry,) = desk.client().journal.earlier(mt.ExportRequest(**CLOSED))
+    (entry,) = desk.client().journal.find_same(mt.ExportRequest(**CLOSED))
     assert entry.status == "Refused"
     filling.cancel()
     assert desk.export().status == "In progress"
@@ -355,7 +357,7 @@ def test_what_was_refused_for_sure_is_asked_again(start_sandbox: Callable[..., S
 # what is known of an export after a restart
 
 
-def test_attach_knows_what_was_asked_for(desk: Desk) -> None:
+def test_attach_knows_what_was_asked_for(desk: SandboxUser) -> None:
     made = desk.export()
     attached = desk.client().attach(made.id_raw_export)
     assert attached.request == made.request
@@ -365,7 +367,7 @@ def test_attach_knows_what_was_asked_for(desk: Desk) -> None:
     assert desk.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
 
 
-def test_attach_takes_an_export_that_was_made_elsewhere(desk: Desk) -> None:
+def test_attach_takes_an_export_that_was_made_elsewhere(desk: SandboxUser) -> None:
     made = desk.export()
     (directories.data_directory(desk.sandbox.base_url) / "journal.sqlite3").unlink()
     attached = desk.client().attach(made.id_raw_export)

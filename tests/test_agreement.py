@@ -16,7 +16,7 @@ from strategies import EVENT_NAMES, right
 
 import mytracker_nb as mt
 from mytracker_nb.request.dictionaries import dictionary
-from mytracker_nb.request.parameters import PARAMETERS, Holds
+from mytracker_nb.request.parameters import PARAMETERS, ValueType
 
 # it is tomorrow in Apia
 NOW = datetime(2024, 11, 10, 12, 30, 15, 500_000, tzinfo=timezone.utc)
@@ -94,16 +94,20 @@ POOLS = {
     "SDKKey": KEYS + NO_KEYS,
     "idSegment": IDS[:2] + NO_IDS,
 }
-BY_KIND = {Holds.DATE: DAYS + NO_DAYS, Holds.TIME: TIMES + NO_TIMES, Holds.ID: IDS + NO_IDS}
+BY_KIND = {
+    ValueType.DATE: DAYS + NO_DAYS,
+    ValueType.TIME: TIMES + NO_TIMES,
+    ValueType.ID: IDS + NO_IDS,
+}
 
 
 def texts(name: str) -> st.SearchStrategy[str | list[str]]:
     parameter = PARAMETERS[name]
-    if parameter.holds is Holds.TEXT:
+    if parameter.value_type is ValueType.TEXT:
         many = [f"event {number}" for number in range(1001)]
         return st.lists(EVENT_NAMES, max_size=3) | st.sampled_from([many[:1000], many])
     pool = POOLS.get(name) or (
-        CHOICES if parameter.dictionary and not parameter.many else BY_KIND[parameter.holds]
+        CHOICES if parameter.dictionary and not parameter.is_list else BY_KIND[parameter.value_type]
     )
     return st.sampled_from([*pool, ""])
 
@@ -132,7 +136,7 @@ def form(wish: dict[str, str | list[str]], arrays: bool) -> list[tuple[str, str]
     fields: list[tuple[str, str]] = []
     for name, value in wish.items():
         parameter = PARAMETERS.get(name)
-        if isinstance(value, str) and arrays and value and parameter and parameter.many:
+        if isinstance(value, str) and arrays and value and parameter and parameter.is_list:
             value = value.split(",")
         if isinstance(value, str):
             fields.append((name, value))
@@ -170,9 +174,11 @@ def test_what_is_right_is_accepted(service: Service, wish: dict[str, Any]) -> No
 EACH = [
     (name, text)
     for name, parameter in PARAMETERS.items()
-    if parameter.holds is not Holds.TEXT
+    if parameter.value_type is not ValueType.TEXT
     for text in POOLS.get(name)
-    or (CHOICES if parameter.dictionary and not parameter.many else BY_KIND[parameter.holds])
+    or (
+        CHOICES if parameter.dictionary and not parameter.is_list else BY_KIND[parameter.value_type]
+    )
 ]
 
 

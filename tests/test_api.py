@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb.service import api as api_module
-from mytracker_nb.service.api import USER_AGENT, Api, Link, Patience, State
+from mytracker_nb.service.api import USER_AGENT, Api, Link, RetryPolicy, State
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import Pace, growing
+from mytracker_nb.service.rate_limit import RateLimiter, backoff
 
 REQUEST = mt.ExportRequest(
     event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
@@ -34,18 +34,18 @@ REQUEST = mt.ExportRequest(
 WORDS = ["code", "data", "error", "info", "quotas", "exceeded", "resetInSecond", "name"]
 WORDS += ["exports", "idRawExport", "detail", "message", "status", "progress", "isCancellable"]
 WORDS += ["files", "link", "timestampExpires", "errorMessage"]
-IMPATIENT = Patience(faults=0, seconds=5)
+IMPATIENT = RetryPolicy(faults=0, seconds=5)
 # in the middle of a minute and of an hour, so that no quota starts anew by itself
 NOW = 1_795_000_000.0
 
 
 @pytest.fixture
 def api_of():
-    """Make the calls to a sandbox, with little patience and no delays."""
+    """Make the calls to a sandbox, with few retries and no delays."""
 
-    def make(sandbox, patience=IMPATIENT, key=None):
+    def make(sandbox, retry_policy=IMPATIENT, key=None):
         credentials = Credentials(sandbox.api_user_id, key or sandbox.secret_key, sandbox.base_url)
-        api = Api(credentials, patience=patience, pace=Pace({1.0: 10_000}))
+        api = Api(credentials, retry_policy=retry_policy, rate_limiter=RateLimiter({1.0: 10_000}))
         opened.append(api)
         return api
 
@@ -172,7 +172,7 @@ def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
 )
 def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
     sandbox = start_sandbox()
-    api = api_of(sandbox, Patience(faults=3, seconds=60))
+    api = api_of(sandbox, RetryPolicy(faults=3, seconds=60))
     id_raw_export = api.create(REQUEST.wire())
     sandbox.faults.add(path="/get.json", times=3, **fault)
     told = []
@@ -189,7 +189,7 @@ def test_waits_leave_the_numbers_of_a_seeded_notebook_alone() -> None:
     random.seed(1)
     expected = random.random()
     random.seed(1)
-    Patience().delay(mt.ConnectionFailed("lost"), 3)
+    RetryPolicy().delay(mt.ConnectionFailed("lost"), 3)
     assert random.random() == expected
 
 
@@ -198,14 +198,14 @@ def test_the_patience_has_an_end(start_sandbox, api_of, no_sleep):
     sandbox.faults.add(status=500, times=None)
 
     with pytest.raises(mt.ApiError, match="HTTP 500"):
-        api_of(sandbox, Patience(faults=4, seconds=1000)).get(1)
+        api_of(sandbox, RetryPolicy(faults=4, seconds=1000)).get(1)
     assert len(no_sleep) == 4
 
 
 def test_refusals_are_not_asked_again(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     with pytest.raises(mt.NotFound):
-        api_of(sandbox, Patience()).get(7)
+        api_of(sandbox, RetryPolicy()).get(7)
     assert len(sandbox.requests) == 1
     assert no_sleep == []
 
@@ -218,7 +218,7 @@ def test_a_create_whose_answer_is_lost_is_never_repeated(start_sandbox, api_of, 
     sandbox.faults.add(path="/create.json", **fault)
 
     with pytest.raises(mt.CreateUnconfirmed, match="may have been made"):
-        api_of(sandbox, Patience()).create(REQUEST.wire())
+        api_of(sandbox, RetryPolicy()).create(REQUEST.wire())
     assert len(sandbox.requests) == 1
     assert no_sleep == []
 
@@ -239,7 +239,7 @@ def test_a_quota_is_waited_for_as_long_as_the_service_says(start_sandbox, api_of
         quotas={"RequestsByUserPerMinute": 3, "RequestsByUserPerSecond": 0},
         now=lambda: NOW,
     )
-    api = api_of(sandbox, Patience())
+    api = api_of(sandbox, RetryPolicy())
     slept = []
 
     def sleep(seconds):
@@ -258,7 +258,7 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
     sandbox = start_sandbox(
         without_quotas=False, quotas={"RequestsByUserPerHour": 1}, now=lambda: NOW
     )
-    api = api_of(sandbox, Patience(quota_seconds=10))
+    api = api_of(sandbox, RetryPolicy(quota_seconds=10))
     api.create(REQUEST.wire())
 
     with pytest.raises(mt.QuotaExceeded, match=r"HTTP 429.*RequestsByUserPerHour") as caught:
@@ -269,17 +269,17 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
 
 def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, monkeypatch):
     use_clock(monkeypatch, time.sleep, lambda: 5.0)
-    api = api_of(sandbox, Patience(quota_seconds=0))
+    api = api_of(sandbox, RetryPolicy(quota_seconds=0))
     for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
-        api.pace = Pace()
-        api.pace.hold(seconds)
+        api.rate_limiter = RateLimiter()
+        api.rate_limiter.block_for(seconds)
         with pytest.raises(mt.QuotaExceeded, match=f"the next one goes in {told}"):
             api.quotas()
 
 
 def test_retry_after_is_understood_where_no_quota_is_named(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
-    api = api_of(sandbox, Patience())
+    api = api_of(sandbox, RetryPolicy())
     id_raw_export = api.create(REQUEST.wire())
     body = json.dumps({"code": 429, "message": "Too Many Requests", "data": None})
     sandbox.faults.add(path="/get.json", status=429, body=body, headers={"Retry-After": "7"})
@@ -290,7 +290,7 @@ def test_retry_after_is_understood_where_no_quota_is_named(start_sandbox, api_of
 
 def test_retry_after_may_be_a_date(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
-    api = api_of(sandbox, Patience())
+    api = api_of(sandbox, RetryPolicy())
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=300), usegmt=True)
     for date in (soon, "Sun, 06 Nov 1994 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"):
         sandbox.faults.add(path="/quotas", status=429, headers={"Retry-After": date})
@@ -374,12 +374,12 @@ def test_the_pace_keeps_every_window(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
     limits = {1.0: 3, 10.0: 12, 100.0: 40}
-    pace = Pace(limits)
+    limiter = RateLimiter(limits)
     times = []
     randomness = random.Random(1)
 
     for _ in range(120):
-        pace.wait()
+        limiter.wait()
         times.append(clock.now)
         clock.now += randomness.choice([0, 0, 0.1, 2])
 
@@ -391,53 +391,53 @@ def test_the_pace_keeps_every_window(monkeypatch):
 def test_many_followed_exports_share_what_may_go_out(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
-    pace = Pace()
-    pace.follow("one")
-    assert pace.interval(1.0) == 1.0
+    limiter = RateLimiter()
+    limiter.register_poller("one")
+    assert limiter.poll_interval(1.0) == 1.0
 
     for number in range(50):
-        pace.follow(number)
-    assert 30 < pace.interval(1.0) < 45, "a minute's quota, for all of them"
+        limiter.register_poller(number)
+    assert 30 < limiter.poll_interval(1.0) < 45, "a minute's quota, for all of them"
     for _ in range(400):
-        pace.wait()
+        limiter.wait()
     for number in range(50):
-        pace.follow(number)
-    assert pace.interval(1.0) == pytest.approx(50 * 9), "half of an hour's, for as long"
+        limiter.register_poller(number)
+    assert limiter.poll_interval(1.0) == pytest.approx(50 * 9), "half of an hour's, for as long"
     for number in range(1, 50):
-        pace.leave(number)
-    assert pace.interval(1.0) == pytest.approx(9)
+        limiter.unregister_poller(number)
+    assert limiter.poll_interval(1.0) == pytest.approx(9)
 
 
 def test_who_is_not_looked_at_again_drops_out(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
-    pace = Pace()
+    limiter = RateLimiter()
     for number in range(100):
-        pace.follow(number)
-    assert pace.interval(1.0) > 60
+        limiter.register_poller(number)
+    assert limiter.poll_interval(1.0) > 60
     clock.sleep(3600)
-    assert pace.interval(1.0) == 1.0
+    assert limiter.poll_interval(1.0) == 1.0
 
 
 def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
-    pace, randomness = Pace(), random.Random(1)
+    limiter, randomness = RateLimiter(), random.Random(1)
     ends = [clock.now + randomness.uniform(60, 300) for _ in range(50)]
     due = [(clock.now, number) for number in range(50)]
-    pauses = [growing() for _ in ends]
+    pauses = [backoff() for _ in ends]
     looks, late = [], []
     while due:
         moment, number = heapq.heappop(due)
         clock.now = max(clock.now, moment)
-        pace.wait()
+        limiter.wait()
         looks.append(clock.now)
         if clock.now >= ends[number]:
             late.append(clock.now - ends[number])
-            pace.leave(number)
+            limiter.unregister_poller(number)
         else:
-            pace.follow(number)
-            heapq.heappush(due, (clock.now + pace.interval(next(pauses[number])), number))
+            limiter.register_poller(number)
+            heapq.heappush(due, (clock.now + limiter.poll_interval(next(pauses[number])), number))
 
     assert len(looks) < 300
     assert sum(late) / len(late) < 25, "seconds after its end that an export is seen to have ended"
@@ -447,20 +447,20 @@ def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
 def test_errors_stay_under_their_quota(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
-    pace = Pace({1.0: 1000})
+    limiter = RateLimiter({1.0: 1000})
     for _ in range(40):
-        assert pace.take() == 0
-        pace.failed()
-    assert pace.take() == pytest.approx(60)
+        assert limiter.acquire() == 0
+        limiter.record_error()
+    assert limiter.acquire() == pytest.approx(60)
 
 
 def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox(
         without_quotas=False, quotas={"RequestsByUserPerHour": 1}, now=lambda: NOW
     )
-    impatient = Patience(quota_seconds=0)
+    impatient = RetryPolicy(quota_seconds=0)
     api, other = api_of(sandbox, impatient), api_of(sandbox, impatient)
-    other.pace = api.pace
+    other.rate_limiter = api.rate_limiter
     api.quotas()
     with pytest.raises(mt.QuotaExceeded, match="HTTP 429"):
         api.quotas()
@@ -474,8 +474,8 @@ def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api
 
 def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, monkeypatch):
     sandbox = start_sandbox()
-    api = api_of(sandbox, Patience())
-    api.pace = Pace({60.0: 1})
+    api = api_of(sandbox, RetryPolicy())
+    api.rate_limiter = RateLimiter({60.0: 1})
     api.quotas()
     told = []
 
@@ -498,7 +498,7 @@ def test_without_a_word_on_how_long_the_waits_grow(start_sandbox, api_of, no_sle
     body = json.dumps({"code": 429, "data": {"error": {"info": {"quotas": [{"exceeded": 1}, 7]}}}})
     sandbox.faults.add(path="/quotas", times=8, status=429, body=body, headers=headers)
 
-    api_of(sandbox, Patience()).quotas()
+    api_of(sandbox, RetryPolicy()).quotas()
 
     assert len(no_sleep) == 8
     assert sum(no_sleep[4:]) > 4 * sum(no_sleep[:4])
@@ -509,7 +509,7 @@ def test_a_quota_page_of_a_proxy_is_waited_for_too(start_sandbox, api_of, no_sle
     page = {"status": 429, "body": "<html>slow down</html>", "headers": {"Retry-After": "30"}}
     sandbox.faults.add(path="/create.json", **page)
 
-    assert api_of(sandbox, Patience()).create(REQUEST.wire()) == 1
+    assert api_of(sandbox, RetryPolicy()).create(REQUEST.wire()) == 1
     assert 30 <= no_sleep[0] < 31
 
 
@@ -543,11 +543,13 @@ def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
     answer = {**payload, "data": data} if isinstance(payload, dict) else payload
     session = requests.Session()
     session.mount("http://", Canned(status, json.dumps(answer).encode()))
-    api = Api(credentials, session, Patience(faults=0, quota_seconds=0), Pace({1.0: 10_000}))
+    api = Api(
+        credentials, session, RetryPolicy(faults=0, quota_seconds=0), RateLimiter({1.0: 10_000})
+    )
     for call in (api.quotas, partial(api.get, 1), partial(api.create, REQUEST.wire())):
         with contextlib.suppress(mt.MyTrackerError):
             call()
-        api.pace = Pace({1.0: 10_000})
+        api.rate_limiter = RateLimiter({1.0: 10_000})
 
 
 @pytest.mark.parametrize(

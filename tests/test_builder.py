@@ -22,7 +22,7 @@ from mytracker_nb.form import snapshot
 from mytracker_nb.form.pasted import join_column, split_column
 from mytracker_nb.form.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request.dictionaries import dictionary
-from mytracker_nb.request.parameters import PARAMETERS, Holds, Parameter
+from mytracker_nb.request.parameters import PARAMETERS, Parameter, ValueType
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.server import Sandbox
@@ -101,12 +101,16 @@ def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() ->
     ("row", "value", "sent"),
     [
         (
-            Parameter("idNetwork", "Networks", Holds.ID, "ids", many=True, filters=True),
+            Parameter("idNetwork", "Networks", ValueType.ID, "ids", is_list=True, is_filter=True),
             "1,2",
             [1, 2],
         ),
-        (Parameter("note", "Note", Holds.TEXT, "a text", rare=True, filters=True), "x", "x"),
-        (Parameter("mood", "Mood", Holds.ID, "?", dictionary_name="rooted"), "Rooted", 1),
+        (
+            Parameter("note", "Note", ValueType.TEXT, "a text", is_advanced=True, is_filter=True),
+            "x",
+            "x",
+        ),
+        (Parameter("mood", "Mood", ValueType.ID, "?", dictionary_name="rooted"), "Rooted", 1),
     ],
 )
 def test_a_new_row_of_the_table_is_a_new_field(
@@ -820,7 +824,7 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = account(seconds=600, queue=1)
-    monkeypatch.setattr("mytracker_nb.client.client.growing", lambda: iter(lambda: 0.05, None))
+    monkeypatch.setattr("mytracker_nb.client.client.backoff", lambda: iter(lambda: 0.05, None))
     first, form = mt.RequestBuilder(**GOOD, idApp=7), mt.RequestBuilder(**GOOD)
     number = first.submit().id_raw_export
 
@@ -844,8 +848,8 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
-    monkeypatch.setattr("mytracker_nb.client.export.growing", lambda: iter(lambda: 0.02, None))
-    monkeypatch.setattr("mytracker_nb.service.api.Patience.delay", lambda *_: 0.02)
+    monkeypatch.setattr("mytracker_nb.client.export.backoff", lambda: iter(lambda: 0.02, None))
+    monkeypatch.setattr("mytracker_nb.service.api.RetryPolicy.delay", lambda *_: 0.02)
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -883,7 +887,7 @@ def test_submit_follows_an_export_again_that_nobody_follows(
 def test_the_form_shows_what_its_export_is_asked_elsewhere(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mytracker_nb.client.export.growing", lambda: iter(lambda: 600.0, None))
+    monkeypatch.setattr("mytracker_nb.client.export.backoff", lambda: iter(lambda: 600.0, None))
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()

@@ -14,12 +14,12 @@ import mytracker_nb as mt
 from mytracker_nb.plans.splitting import (
     Piece,
     Window,
+    bisect,
     cut,
-    gaps,
-    halves,
+    full_window,
     problems,
     read_every,
-    whole,
+    uncovered,
 )
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
@@ -105,7 +105,7 @@ def test_days_beside_times_stay_and_bound_them() -> None:
 def test_days_and_times_without_a_common_second_are_asked_as_they_are() -> None:
     wish = request(**DAYS, **TIMES)
     assert [piece.request for piece in cut(wish, 3600)] == [wish]
-    assert halves(Piece(wish, whole(wish))) is None
+    assert bisect(Piece(wish, full_window(wish))) is None
 
 
 def test_the_day_on_which_clocks_change_is_one_window() -> None:
@@ -133,16 +133,16 @@ def test_windows_hold_each_missing_unit_once(
 
 
 def test_what_is_not_covered_is_missing() -> None:
-    assert gaps(Window(1, 9), [Window(4, 5), Window(-3, 1)]) == [(2, 3), (6, 9)]
-    assert gaps(Window(1, 9), [Window(0, 20)]) == []
-    assert gaps(Window(1, 9), [Window(30, 40)]) == [(1, 9)]
+    assert uncovered(Window(1, 9), [Window(4, 5), Window(-3, 1)]) == [(2, 3), (6, 9)]
+    assert uncovered(Window(1, 9), [Window(0, 20)]) == []
+    assert uncovered(Window(1, 9), [Window(30, 40)]) == [(1, 9)]
 
 
 @given(first=st.integers(0, 10**9), length=st.integers(1, 10**7))
 def test_halves_meet_and_end_at_a_quarter_of_an_hour(first: int, length: int) -> None:
     wish = request(tsFrom=first, tsTo=first + length - 1)
-    piece = Piece(wish, whole(wish))
-    while (two := halves(piece)) is not None:
+    piece = Piece(wish, full_window(wish))
+    while (two := bisect(piece)) is not None:
         left, right = (half.window for half in two)
         assert left.last + 1 == right.first
         assert (left.first, right.last) == piece.window
@@ -154,10 +154,10 @@ def test_halves_meet_and_end_at_a_quarter_of_an_hour(first: int, length: int) ->
 
 def test_halves_of_days_end_at_a_day() -> None:
     wish = request(dateFrom="2026-01-01", dateTo="2026-01-03")
-    left, right = halves(Piece(wish, whole(wish))) or ()
+    left, right = bisect(Piece(wish, full_window(wish))) or ()
     assert left.bounds == ("2026-01-01", "2026-01-02")
     assert right.bounds == ("2026-01-03", "2026-01-03")
-    assert halves(right) is None
+    assert bisect(right) is None
 
 
 def test_filters_of_more_than_1000_values_are_cut_each_with_each() -> None:

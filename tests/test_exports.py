@@ -16,8 +16,8 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb.plans.plan import Plan
-from mytracker_nb.service.api import Patience
-from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.service.api import RetryPolicy
+from mytracker_nb.service.rate_limit import RateLimiter
 
 REQUEST = mt.ExportRequest(
     event="installs",
@@ -34,7 +34,7 @@ def client_of():
 
     def make(sandbox):
         client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-        client.api.pace = Pace({1.0: 10_000})
+        client.api.rate_limiter = RateLimiter({1.0: 10_000})
         clients.append(client)
         return client
 
@@ -240,7 +240,7 @@ def test_cancel_tells_the_verdict(start_sandbox, client_of):
 def test_a_cancel_whose_answer_was_lost_is_known_to_be_done(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     client = client_of(sandbox)
-    client.api.patience = Patience()
+    client.api.retry_policy = RetryPolicy()
     export = client.create(REQUEST)
     sandbox.faults.add(path="/cancel.json", reset="after")
     assert export.cancel() == "Canceled by user"
@@ -249,7 +249,7 @@ def test_a_cancel_whose_answer_was_lost_is_known_to_be_done(start_sandbox, clien
 def test_the_verdict_on_a_cancel_stands_whatever_comes_of_the_next_look(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     client = client_of(sandbox)
-    client.api.patience = Patience(faults=0)
+    client.api.retry_policy = RetryPolicy(faults=0)
     one, other = client.create(REQUEST), client.create(REQUEST)
     sandbox.faults.add(path="/get.json", status=500, times=None)
     assert one.cancel() == "Canceled"
@@ -425,7 +425,7 @@ def test_files_that_were_downloaded_are_kept_and_progress_ends(start_sandbox, cl
 def test_a_failed_look_leaves_no_promise_in_the_card(start_sandbox, client_of):
     sandbox = start_sandbox()
     export = client_of(sandbox).create(REQUEST)
-    export.api.patience = Patience(faults=1)
+    export.api.retry_policy = RetryPolicy(faults=1)
     sandbox.faults.add(path="/get.json", times=2, status=503)
 
     with pytest.raises(mt.ApiError):

@@ -31,7 +31,7 @@ from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.storage import directories, journal
-from mytracker_nb.storage.journal import ASKED, UNCONFIRMED, Journal, canonical, final_from
+from mytracker_nb.storage.journal import ASKED, UNCONFIRMED, Journal, cache_key, complete_after
 
 ACCOUNT = Credentials(77658, "a-very-secret-key")
 
@@ -53,9 +53,9 @@ def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_told", False)
 
 
-def client_of(sandbox: Sandbox, patience: float = 5.0) -> mt.Client:
+def client_of(sandbox: Sandbox, lock_timeout: float = 5.0) -> mt.Client:
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-    client.journal = Journal(client.credentials, patience)
+    client.journal = Journal(client.credentials, lock_timeout)
     return client
 
 
@@ -96,7 +96,7 @@ def test_the_order_of_values_in_a_filter_makes_no_other_request(
     chance.shuffle(apps)
     chance.shuffle(names)
     other = request(idApp=apps, event="customEvents", eventName=names, timezone="Europe/Moscow")
-    assert canonical(one) == canonical(other)
+    assert cache_key(one) == cache_key(other)
 
 
 @settings(deadline=None)
@@ -107,12 +107,12 @@ def test_other_values_make_another_request(
     one = request(event="customEvents", idApp=apps, eventName=names)
     other = request(event="customEvents", idApp=others, eventName=other_names)
     same = set(apps) == set(others) and set(names) == set(other_names)
-    assert (canonical(one) == canonical(other)) is same
+    assert (cache_key(one) == cache_key(other)) is same
 
 
 def test_the_order_of_columns_makes_another_request() -> None:
     one, other = request(selectors="idDevice,tsEvent"), request(selectors="tsEvent,idDevice")
-    assert canonical(one) != canonical(other)
+    assert cache_key(one) != cache_key(other)
 
 
 @settings(deadline=None)
@@ -144,7 +144,7 @@ def utc(text: str) -> datetime:
 def test_rows_come_until_the_first_interval_is_closed_for_three_hours(
     parameters: dict[str, Any], moment: str
 ) -> None:
-    assert final_from(request(**parameters)) == utc(moment)
+    assert complete_after(request(**parameters)) == utc(moment)
 
 
 # rows
@@ -152,14 +152,14 @@ def test_rows_come_until_the_first_interval_is_closed_for_three_hours(
 
 def test_a_row_is_there_before_the_create_is_sent(directory: Path) -> None:
     journal = Journal(ACCOUNT)
-    with journal.ask(request()) as create:
-        (entry,) = journal.earlier(request())
+    with journal.record_create(request()) as create:
+        (entry,) = journal.find_same(request())
         assert (entry.status, entry.id_raw_export) == (ASKED, None)
         create.answer(4)
-    (entry,) = journal.earlier(request())
+    (entry,) = journal.find_same(request())
     assert (entry.status, entry.id_raw_export) == ("In progress", 4)
-    journal.hear(4, "Success!")
-    (entry,) = journal.earlier(request())
+    journal.update_status(4, "Success!")
+    (entry,) = journal.find_same(request())
     assert (entry.status, entry.request) == ("Success!", request())
     assert journal.find(4) == entry
     assert journal.find(5) is None
@@ -179,21 +179,21 @@ def test_what_becomes_of_a_create_is_written(
     directory: Path, error: BaseException, waits: bool, status: str
 ) -> None:
     journal = Journal(ACCOUNT)
-    with pytest.raises(type(error)), journal.ask(request()) as create:  # noqa: PT012
+    with pytest.raises(type(error)), journal.record_create(request()) as create:  # noqa: PT012
         if waits:
             create.wait(30.0, mt.QuotaExceeded("a minute's"))
         raise error
-    assert [entry.status for entry in journal.earlier(request())] == [status]
+    assert [entry.status for entry in journal.find_same(request())] == [status]
 
 
 def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
-    with Journal(ACCOUNT).ask(request()) as create:
+    with Journal(ACCOUNT).record_create(request()) as create:
         create.answer(1)
     for other in (Credentials(1, "key"), Credentials(77658, "key", "https://example.com")):
         journal = Journal(other)
-        assert journal.earlier(request()) == []
+        assert journal.find_same(request()) == []
         assert journal.find(1) is None
-        journal.hear(1, "Success!")
+        journal.update_status(1, "Success!")
     entry = Journal(ACCOUNT).find(1)
     assert entry is not None
     assert entry.status == "In progress"
@@ -201,23 +201,23 @@ def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
 
 def test_a_number_is_claimed_by_one_only(directory: Path) -> None:
     journal = Journal(ACCOUNT)
-    create = journal.claim(request(), after=0)
+    create = journal.claim_create(request(), after=0)
     assert create is not None
-    assert journal.claim(request(), after=0) is None
+    assert journal.claim_create(request(), after=0) is None
     with pytest.raises(mt.ConnectionFailed), create:
         raise mt.ConnectionFailed("nothing was sent")
-    (entry,) = journal.earlier(request())
+    (entry,) = journal.find_same(request())
     # the row of the failed one makes place, and its number is not used again
-    assert journal.claim(request(), after=entry.number) is not None
-    assert journal.claim(request(), after=entry.number) is None
+    assert journal.claim_create(request(), after=entry.number) is not None
+    assert journal.claim_create(request(), after=entry.number) is None
 
 
 def test_a_create_without_an_answer_is_unconfirmed_once_its_time_is_over(directory: Path) -> None:
     journal = Journal(ACCOUNT)
-    journal.ask(request())
+    journal.record_create(request())
     with sql(directory) as connection:
         connection.execute("UPDATE creates SET lease_until = 0")
-    assert [entry.status for entry in journal.earlier(request())] == [UNCONFIRMED]
+    assert [entry.status for entry in journal.find_same(request())] == [UNCONFIRMED]
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def sql(directory: Path) -> Iterator[sqlite3.Connection]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
 def test_only_the_user_can_read_it(directory: Path) -> None:
-    Journal(ACCOUNT).ask(request())
+    Journal(ACCOUNT).record_create(request())
     with sql(directory) as connection:
         connection.execute("UPDATE creates SET detail = ''")
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -239,7 +239,7 @@ def test_only_the_user_can_read_it(directory: Path) -> None:
 
 
 def test_it_keeps_no_key(directory: Path) -> None:
-    with Journal(ACCOUNT).ask(request()) as create:
+    with Journal(ACCOUNT).record_create(request()) as create:
         create.answer(1)
     for path in directory.iterdir():
         assert ACCOUNT.secret_key.encode() not in path.read_bytes()
@@ -253,9 +253,9 @@ def test_the_table_shows_the_newest_first(directory: Path, no_account: object) -
     assert (len(empty), empty.columns[0]) == (0, "idRawExport")
     journal = Journal(ACCOUNT)
     before = pd.Timestamp.now("UTC")
-    with journal.ask(request()) as create:
+    with journal.record_create(request()) as create:
         create.answer(2**62)
-    with pytest.raises(mt.CreateUnconfirmed), journal.ask(request(idApp=5)):
+    with pytest.raises(mt.CreateUnconfirmed), journal.record_create(request(idApp=5)):
         raise mt.CreateUnconfirmed("its answer was lost")
     table = mt.journal()
     assert table.columns[0] == "idRawExport"
@@ -274,7 +274,7 @@ def test_the_table_shows_the_newest_first(directory: Path, no_account: object) -
 def test_the_table_is_that_of_the_service_in_use(
     directory: Path, no_account: object, start_sandbox: Callable[..., Sandbox]
 ) -> None:
-    Journal(ACCOUNT).ask(request())
+    Journal(ACCOUNT).record_create(request())
     client = client_of(start_sandbox())
     client.create(request())
     assert set(mt.journal()["service"]) == {"https://tracker.my.com"}
@@ -314,7 +314,7 @@ def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., S
     client = client_of(sandbox)
     path = directories.data_directory(sandbox.base_url) / "journal.sqlite3"
     for number in range(1, 40):
-        client.journal.ask(request(idApp=list(range(number, number + 900))))
+        client.journal.record_create(request(idApp=list(range(number, number + 900))))
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     assert_exports_go_on(client, sandbox, "was corrupt")
@@ -358,8 +358,8 @@ def test_a_damaged_entry_is_passed_over(
 
 def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
-    client = client_of(sandbox, patience=0.01)
-    client.journal.earlier(request())
+    client = client_of(sandbox, lock_timeout=0.01)
+    client.journal.find_same(request())
     with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert_exports_go_on(client, sandbox, "locked")
@@ -369,8 +369,8 @@ def test_what_was_made_without_a_journal_is_written_once_it_is_heard_of(
     start_sandbox: Callable[..., Sandbox],
 ) -> None:
     sandbox = start_sandbox()
-    client = client_of(sandbox, patience=0.01)
-    client.journal.earlier(request())
+    client = client_of(sandbox, lock_timeout=0.01)
+    client.journal.find_same(request())
     with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.warns(RuntimeWarning, match="locked"):
@@ -403,7 +403,7 @@ def test_a_later_version(start_sandbox: Callable[..., Sandbox]) -> None:
 def test_a_full_disk(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox)
-    client.journal.earlier(request())
+    client.journal.find_same(request())
     resource = pytest.importorskip("resource", reason="no limit can be set")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -421,7 +421,7 @@ def foreign_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", name)
-        with Journal(ACCOUNT).ask(request()) as create:
+        with Journal(ACCOUNT).record_create(request()) as create:
             create.answer(1)
         with sql(path) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
@@ -440,10 +440,13 @@ def foreign_directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no mode")
 def test_a_read_only_journal_is_read(foreign_directory: Path) -> None:
     journal = Journal(ACCOUNT)
-    assert [entry.id_raw_export for entry in journal.earlier(request())] == [1]
-    with pytest.warns(RuntimeWarning, match="can't be used"), journal.ask(request()) as create:
+    assert [entry.id_raw_export for entry in journal.find_same(request())] == [1]
+    with (
+        pytest.warns(RuntimeWarning, match="can't be used"),
+        journal.record_create(request()) as create,
+    ):
         create.answer(2)
-    assert [entry.id_raw_export for entry in journal.earlier(request())] == [1]
+    assert [entry.id_raw_export for entry in journal.find_same(request())] == [1]
 
 
 # several kernels, and such as are killed
@@ -518,7 +521,7 @@ def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
     dates = [f"2026-10-{day:02}" for day in range(1, days + 1)]
     entries = {}
     for date in dates:
-        (entries[date],) = journal.earlier(request(dateFrom=date, dateTo=date))
+        (entries[date],) = journal.find_same(request(dateFrom=date, dateTo=date))
     known = {date: entry.id_raw_export for date, entry in entries.items() if entry.id_raw_export}
     in_doubt = [date for date, entry in entries.items() if entry.status == UNCONFIRMED]
     assert held == [f"held {date}" for date in in_doubt]
@@ -567,7 +570,7 @@ print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
         assert not kept.exists()
     with sandbox_process(account.base_url.rpartition(":")[2]) as (_, again):
         assert again == account
-        assert Journal(again).earlier(request()) == []
+        assert Journal(again).find_same(request()) == []
         export = mt.Client.of(again).export(request())
         assert export.notes == ()
         assert directories.data_directory(again.base_url) != kept
@@ -617,6 +620,6 @@ def test_journal_entries_tell_whether_rows_may_have_come(directory: Path) -> Non
     for hours, final in ((2, False), (4, True)):
         end = int((now - timedelta(hours=hours)).timestamp())
         wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
-        journal.ask(mt.ExportRequest(**wish))
-        (entry,) = journal.earlier(mt.ExportRequest(**wish))
+        journal.record_create(mt.ExportRequest(**wish))
+        (entry,) = journal.find_same(mt.ExportRequest(**wish))
         assert entry.is_final is final

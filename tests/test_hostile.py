@@ -13,7 +13,7 @@ import pytest
 import mytracker_nb as mt
 from mytracker_nb.download import http_stream
 from mytracker_nb.sandbox.faults import HTML_PAGE
-from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.service.rate_limit import RateLimiter
 
 REQUEST = {
     "event": "customEvents",
@@ -39,14 +39,14 @@ TOO_MANY = json.dumps(
 )
 
 
-class Desk:
+class SandboxUser:
     """A client of a sandbox whose waits move the sandbox's clock in place of time."""
 
     def __init__(self, sandbox, monkeypatch):
         self.sandbox = sandbox
         self.slept = []
         self.client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-        self.client.api.pace = Pace({1.0: 10_000})
+        self.client.api.rate_limiter = RateLimiter({1.0: 10_000})
         clock = SimpleNamespace(sleep=self.sleep, monotonic=self.monotonic)
         for name in (
             "service.api",
@@ -78,7 +78,7 @@ def desk(start_sandbox, monkeypatch):
     opened = []
 
     def open_desk(**config):
-        opened.append(Desk(start_sandbox(**config), monkeypatch))
+        opened.append(SandboxUser(start_sandbox(**config), monkeypatch))
         return opened[-1]
 
     yield open_desk
@@ -240,7 +240,7 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, wh
     elif why == "quota":
         here.sandbox.faults.add(path="/create.json", status=429, body=TOO_MANY)
     else:
-        here.client.api.pace = Pace({60.0: 1})
+        here.client.api.rate_limiter = RateLimiter({60.0: 1})
         here.client.quotas()
 
     def sleep(seconds):
@@ -255,7 +255,7 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, wh
         here.client.export(request, on_wait=lambda seconds, error: None)
 
     assert len(here.sandbox.exports) == (why == "queue")
-    (entry,) = here.client.journal.earlier(request)
+    (entry,) = here.client.journal.find_same(request)
     assert entry.status in ("Refused", "Not sent")
 
 

@@ -26,7 +26,7 @@ from mytracker_nb.service import rate_limit
 from mytracker_nb.client.client import default_client
 credentials.use(credentials.Credentials(
     {sandbox.api_user_id}, {sandbox.secret_key!r}, {sandbox.base_url!r}))
-default_client().api.pace = rate_limit.Pace({{1.0: 1000}})
+default_client().api.rate_limiter = rate_limit.RateLimiter({{1.0: 1000}})
 """
 
 

@@ -10,19 +10,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb.display.plan_card import PieceState, PlanCard, Window
+from mytracker_nb.display.plan_card import CardWindow, PieceState, PlanCard
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 
 def days(
     first: str, states: list[PieceState], length: int = 1, zone: ZoneInfo = MOSCOW
-) -> Iterator[Window]:
+) -> Iterator[CardWindow]:
     """Windows of so many days from `first` on."""
     start = datetime.fromisoformat(first).replace(tzinfo=zone)
     for state in states:
         end = start + timedelta(days=length)
-        yield Window(start, end, state, f"{start:%m-%d}")
+        yield CardWindow(start, end, state, f"{start:%m-%d}")
         start = end
 
 
@@ -71,8 +71,8 @@ def test_windows_of_many_days_take_many_squares() -> None:
 def test_hours_are_squares_where_the_plan_is_short() -> None:
     start = datetime(2026, 1, 1, 22, 30, tzinfo=MOSCOW)
     windows = [
-        Window(start, start + timedelta(hours=1), PieceState.DONE, "a"),
-        Window(start + timedelta(hours=1), start + timedelta(hours=3), PieceState.WAITING, "b"),
+        CardWindow(start, start + timedelta(hours=1), PieceState.DONE, "a"),
+        CardWindow(start + timedelta(hours=1), start + timedelta(hours=3), PieceState.WAITING, "b"),
     ]
     assert {label: line.rstrip() for label, line in drawn(card(windows)).items()} == {
         "2026-01-01": " " * 22 + "#.",

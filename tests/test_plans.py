@@ -31,7 +31,7 @@ from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.storage import directories
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ WEEK = {
 }
 
 
-class Desk:
+class SandboxUser:
     """A sandbox and one who plans there, as after a restart of the kernel each time."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -55,7 +55,7 @@ class Desk:
     def client(self) -> mt.Client:
         sandbox = self.sandbox
         client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-        client.api.pace = Pace({1.0: 1000})
+        client.api.rate_limiter = RateLimiter({1.0: 1000})
         return client
 
     def plan(self, every: object = None, **parameters: Any) -> Plan:
@@ -94,20 +94,20 @@ class Desk:
     def rows_at_once(self, **parameters: Any) -> Counter[str]:
         """The rows of one export, from a service that has no limits."""
         with mt.sandbox.start(seconds=0, without_quotas=True) as other:
-            desk = Desk(other)
+            desk = SandboxUser(other)
             return desk.rows(desk.client.create(mt.ExportRequest(**parameters)).id_raw_export)
 
 
 @pytest.fixture
-def start(start_sandbox: Callable[..., Sandbox]) -> Callable[..., Desk]:
-    return lambda **config: Desk(start_sandbox(**config))
+def start(start_sandbox: Callable[..., Sandbox]) -> Callable[..., SandboxUser]:
+    return lambda **config: SandboxUser(start_sandbox(**config))
 
 
 def words(plan: Plan) -> list[str]:
     return list(plan.status["state"])
 
 
-def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., Desk]) -> None:
+def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     plan = desk.plan("1d")
     assert "0 of 7 done" in plan.card().text()
@@ -117,7 +117,7 @@ def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., Desk]) -> N
 
 
 def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start(seconds=0.2)
     plan = desk.plan("2d")
@@ -134,7 +134,7 @@ def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
     ]
 
 
-def test_every_target_has_all_rows(start: Callable[..., Desk]) -> None:
+def test_every_target_has_all_rows(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     plan = desk.plan("3d").run()
     count = len(plan.to_pandas())
@@ -147,7 +147,7 @@ def test_every_target_has_all_rows(start: Callable[..., Desk]) -> None:
     assert desk.creates == 3
 
 
-def test_what_was_fetched_is_not_fetched_again(start: Callable[..., Desk]) -> None:
+def test_what_was_fetched_is_not_fetched_again(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     plan = desk.plan("3d").run()
     before = len(desk.sandbox.requests)
@@ -198,7 +198,7 @@ def test_the_union_of_the_pieces_is_what_was_asked_for(
 ) -> None:
     only_days = "tsFrom" not in wish
     every = timedelta(hours=24 if hours == 6 and only_days else hours) if hours else None
-    plan = Plan(Desk(small).client, mt.ExportRequest(**wish), every).run()
+    plan = Plan(SandboxUser(small).client, mt.ExportRequest(**wish), every).run()
     failed = plan.status[plan.status["state"] == "failed"]
     # a day with more rows than the service hands out is told
     assert failed["message"].str.contains("Too many lines").all()
@@ -206,11 +206,11 @@ def test_the_union_of_the_pieces_is_what_was_asked_for(
         return
     # all apps there are
     one = {**wish, "idApp": []} if len(wish.get("idApp", ())) > 1000 else wish
-    whole = Desk(sandbox).client.create(mt.ExportRequest(**one))
-    assert Desk(small).rows_of(plan) == Desk(sandbox).rows(whole.id_raw_export)
+    whole = SandboxUser(sandbox).client.create(mt.ExportRequest(**one))
+    assert SandboxUser(small).rows_of(plan) == SandboxUser(sandbox).rows(whole.id_raw_export)
 
 
-def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., Desk]) -> None:
+def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=0.8, queue=3)
     plan = desk.plan("1d").run()
     exports = list(desk.sandbox.exports.values())
@@ -224,7 +224,7 @@ def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., Desk]) -> 
 
 
 def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start(seconds=600, queue=2)
     others = [desk.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
@@ -264,7 +264,7 @@ def interrupted_when(happens: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
-def test_what_was_made_before_needs_no_place(start: Callable[..., Desk]) -> None:
+def test_what_was_made_before_needs_no_place(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     desk.plan("1d", dateFrom="2026-10-06").run()
     error = {"detail": "Maximum number of simultaneous requests reached."}
@@ -276,7 +276,9 @@ def test_what_was_made_before_needs_no_place(start: Callable[..., Desk]) -> None
     assert words(plan) == ["waiting"] + ["done"] * 6
 
 
-def test_while_it_waits_for_a_place_the_card_says_who_takes_it(start: Callable[..., Desk]) -> None:
+def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
+    start: Callable[..., SandboxUser],
+) -> None:
     desk = start(seconds=600, queue=1)
     other = desk.client.create(mt.ExportRequest(**WEEK, rooted=1))
     plan = desk.plan("4d")
@@ -294,7 +296,7 @@ def test_while_it_waits_for_a_place_the_card_says_who_takes_it(start: Callable[.
 
 
 def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start(seconds=600, queue=2)
     plan = desk.plan("2d")
@@ -307,7 +309,7 @@ def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
     assert not any(export.canceled for export in desk.sandbox.exports.values())
 
 
-def test_what_proves_too_large_is_cut_in_half(start: Callable[..., Desk]) -> None:
+def test_what_proves_too_large_is_cut_in_half(start: Callable[..., SandboxUser]) -> None:
     desk = start(max_rows=150)
     plan = desk.plan().run()
     assert plan.is_finished
@@ -319,7 +321,7 @@ def test_what_proves_too_large_is_cut_in_half(start: Callable[..., Desk]) -> Non
 
 
 def test_what_proved_too_large_is_not_asked_again_after_a_restart(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start(max_rows=150)
     rows = desk.rows_of(desk.plan().run())
@@ -336,7 +338,7 @@ def test_what_proved_too_large_is_not_asked_again_after_a_restart(
     ],
 )
 def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
-    start: Callable[..., Desk], parameters: dict[str, Any], smallest: str | None
+    start: Callable[..., SandboxUser], parameters: dict[str, Any], smallest: str | None
 ) -> None:
     desk = start()
     for _ in range(20):
@@ -361,7 +363,7 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
         assert "plan.retry()" not in text
 
 
-def test_it_takes_up_after_a_restart(start: Callable[..., Desk]) -> None:
+def test_it_takes_up_after_a_restart(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=0.8, queue=2)
     with pytest.raises(mt.ExportTimeout) as caught:
         desk.plan("1d").run(timeout=1.5)
@@ -376,7 +378,7 @@ def test_it_takes_up_after_a_restart(start: Callable[..., Desk]) -> None:
     assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
 
 
-def test_earlier_exports_are_taken_up_and_told(start: Callable[..., Desk]) -> None:
+def test_earlier_exports_are_taken_up_and_told(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     assert "adopted" not in desk.plan("4d").run().card().text()
     again = desk.plan("4d").run()
@@ -387,7 +389,7 @@ def test_earlier_exports_are_taken_up_and_told(start: Callable[..., Desk]) -> No
 
 
 def test_a_failed_piece_is_passed_over_told_and_made_anew_on_wish(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start()
     desk.sandbox.exports.outcomes.extend(["", "Error occurred"])
@@ -405,7 +407,7 @@ def test_a_failed_piece_is_passed_over_told_and_made_anew_on_wish(
 
 
 def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start()
     desk.sandbox.faults.add(path="/create.json", after=1, reset="after")
@@ -421,7 +423,7 @@ def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
     assert desk.rows_of(again) == desk.rows_at_once(**WEEK)
 
 
-def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., Desk]) -> None:
+def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     desk.sandbox.faults.add(path="/create.json", reset="after")
     desk.plan("4d").run()
@@ -435,12 +437,12 @@ def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., Desk]) -> No
 
 
 def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start()
     plan = desk.plan("4d")
     first = plan._tasks[0].piece.request
-    with desk.client.journal.ask(first) as create:
+    with desk.client.journal.record_create(first) as create:
         began = time.monotonic()
         with pytest.raises(mt.ExportTimeout, match="is sending the same request"):
             plan.run(timeout=1)
@@ -451,7 +453,7 @@ def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
     assert desk.creates == 2
 
 
-def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., Desk]) -> None:
+def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     desk.sandbox.faults.add(path="/create.json", times=2, status=429)
     plan = desk.plan("4d").run()
@@ -459,7 +461,7 @@ def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., De
     assert len(desk.sandbox.exports) == 2
 
 
-def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., Desk]) -> None:
+def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600)
     over = {"status": 429, "headers": {"Retry-After": "30"}}
     desk.sandbox.faults.add(after=2, times=None, **over)
@@ -473,11 +475,11 @@ def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., Desk]) ->
 
 
 def test_the_card_tells_what_a_running_plan_waits_for(
-    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = start(seconds=600)
     plan = desk.plan("1d")
-    plan._client.api.pace = Pace({60.0: 3})
+    plan._client.api.rate_limiter = RateLimiter({60.0: 3})
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
     with pytest.raises(mt.ExportTimeout, match="to stay under the service's quotas"):
@@ -488,11 +490,11 @@ def test_the_card_tells_what_a_running_plan_waits_for(
 
 
 def test_the_card_tells_that_files_wait_for_their_turn(
-    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = start(seconds=0, files=1).plan()
     # one create, one look, and the file not before the next window
-    plan._client.api.pace = Pace({4.0: 2})
+    plan._client.api.rate_limiter = RateLimiter({4.0: 2})
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
     plan.run()
@@ -501,7 +503,7 @@ def test_the_card_tells_that_files_wait_for_their_turn(
 
 
 def test_the_card_tells_what_files_are_held_up_by(
-    start: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = start(seconds=0, files=1)
     desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "1"})
@@ -514,7 +516,7 @@ def test_the_card_tells_what_files_are_held_up_by(
     assert "trying again" not in shown[-1]
 
 
-def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
+def test_faults_on_the_way_are_survived(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=0.5)
     desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
     desk.sandbox.faults.add(path=".csv.gz", every=3, times=None, truncate=50)
@@ -528,7 +530,7 @@ def test_faults_on_the_way_are_survived(start: Callable[..., Desk]) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_page_of_a_proxy_is_no_word_of_the_service(
-    start: Callable[..., Desk], status: int
+    start: Callable[..., SandboxUser], status: int
 ) -> None:
     desk = start(seconds=0.1)
     for path in ("/get.json", "/create.json"):
@@ -537,7 +539,7 @@ def test_a_page_of_a_proxy_is_no_word_of_the_service(
     assert len(desk.sandbox.exports) == 2
 
 
-def test_an_export_that_the_service_forgot_is_told(start: Callable[..., Desk]) -> None:
+def test_an_export_that_the_service_forgot_is_told(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600)
     plan = desk.plan("4d")
     with pytest.raises(mt.ExportTimeout):
@@ -549,7 +551,7 @@ def test_an_export_that_the_service_forgot_is_told(start: Callable[..., Desk]) -
 
 
 def test_files_that_expired_are_told_and_come_back_with_a_new_export(
-    start: Callable[..., Desk],
+    start: Callable[..., SandboxUser],
 ) -> None:
     desk = start()
     desk.sandbox.faults.add(path=".csv.gz", status=404)
@@ -559,14 +561,14 @@ def test_files_that_expired_are_told_and_come_back_with_a_new_export(
     assert desk.creates == 3
 
 
-def test_a_refused_request_is_told_at_once(start: Callable[..., Desk]) -> None:
+def test_a_refused_request_is_told_at_once(start: Callable[..., SandboxUser]) -> None:
     desk = start(permission=False)
     with pytest.raises(mt.BadRequest, match="Export permissions required"):
         desk.plan("1d").run()
     assert desk.creates == 1
 
 
-def test_cancel_ends_what_is_in_progress(start: Callable[..., Desk]) -> None:
+def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600, queue=2)
     plan = desk.plan("3d")
     with pytest.raises(mt.ExportTimeout):
@@ -577,7 +579,7 @@ def test_cancel_ends_what_is_in_progress(start: Callable[..., Desk]) -> None:
     assert all(export.canceled for export in desk.sandbox.exports.values())
 
 
-def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., Desk]) -> None:
+def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600, queue=2)
     with pytest.raises(mt.ExportTimeout):
         desk.plan("3d").run(timeout=0)
@@ -601,7 +603,7 @@ mt.plan(event="installs", selectors="idDevice,tsEvent,countryTitle",
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start(seconds=0.3, queue=2, max_rows=120)
     sandbox = desk.sandbox
@@ -622,7 +624,7 @@ def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
     assert rows_in(directory) == rows_asked(start())
 
 
-def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., Desk]) -> None:
+def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=1, queue=1)
     desk.plan("3d").run()
     paths = [call.path.rpartition("/")[2] for call in desk.sandbox.requests]
@@ -630,7 +632,9 @@ def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., Desk]
     assert any(path.endswith(".csv.gz") for path in paths[:last_create])
 
 
-def test_filters_of_more_than_1000_values_are_several_exports(start: Callable[..., Desk]) -> None:
+def test_filters_of_more_than_1000_values_are_several_exports(
+    start: Callable[..., SandboxUser],
+) -> None:
     desk = start()
     plan = desk.plan("4d", idApp=range(4500, 6000)).run()
     assert list(plan.status["filters"]) == ["idApp 1", "idApp 2"] * 2
@@ -638,7 +642,7 @@ def test_filters_of_more_than_1000_values_are_several_exports(start: Callable[..
 
 
 def test_plan_uses_the_account_in_use(
-    start: Callable[..., Desk], no_account: object, monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., SandboxUser], no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = start().sandbox
     credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
@@ -655,7 +659,7 @@ CELL = "event=installs selectors=idDevice,tsEvent dateFrom=2026-10-05 dateTo=202
 
 
 @pytest.fixture
-def at_desk(start: Callable[..., Desk], shell: InteractiveShell) -> Desk:
+def at_desk(start: Callable[..., SandboxUser], shell: InteractiveShell) -> SandboxUser:
     """The shell's account is at this desk."""
     desk = start(seconds=0.1)
     sandbox = desk.sandbox
@@ -664,7 +668,7 @@ def at_desk(start: Callable[..., Desk], shell: InteractiveShell) -> Desk:
 
 
 def test_the_magic_makes_a_plan_and_loads_its_rows(
-    at_desk: Desk, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    at_desk: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = f"%mytracker_export --every 4d --out plan --frame df {CELL}"
     assert shell.run_cell(line).success
@@ -675,7 +679,7 @@ def test_the_magic_makes_a_plan_and_loads_its_rows(
 
 
 def test_the_magic_takes_more_values_than_one_export_can(
-    at_desk: Desk, shell: InteractiveShell
+    at_desk: SandboxUser, shell: InteractiveShell
 ) -> None:
     shell.user_ns["apps"] = range(4500, 6000)
     cell = f"%mytracker_export {{}} --out plan {CELL} idApp=$apps"
@@ -684,7 +688,9 @@ def test_the_magic_takes_more_values_than_one_export_can(
     assert words(shell.user_ns["plan"]) == ["done", "done"]
 
 
-def test_a_dry_run_of_a_plan_shows_its_calendar(at_desk: Desk, shell: InteractiveShell) -> None:
+def test_a_dry_run_of_a_plan_shows_its_calendar(
+    at_desk: SandboxUser, shell: InteractiveShell
+) -> None:
     result = shell.run_cell(f"%mytracker_export --every 1d --dry-run {CELL}").result
     assert "0 of 7 done" in result.text()
     assert at_desk.creates == 0
@@ -703,7 +709,7 @@ def test_a_dry_run_of_a_plan_shows_the_request_and_needs_no_account(
 
 
 def test_the_magic_points_at_a_length_that_is_none(
-    at_desk: Desk, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    at_desk: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = CELL.replace(" ", "\n").replace("event=installs", "")
     assert not shell.run_cell(f"%%mytracker_export --every 6h\n{body}").success
@@ -713,7 +719,7 @@ def test_the_magic_points_at_a_length_that_is_none(
     assert "event: is missing" in told
 
 
-def test_a_failed_piece_fails_the_cell(at_desk: Desk, shell: InteractiveShell) -> None:
+def test_a_failed_piece_fails_the_cell(at_desk: SandboxUser, shell: InteractiveShell) -> None:
     at_desk.sandbox.exports.outcomes.append("Error occurred")
     result = shell.run_cell(f"%mytracker_export --every 4d --out plan {CELL}")
     assert isinstance(result.error_in_exec, mt.ExportFailed)
@@ -736,7 +742,7 @@ def rows_in(directory: Path) -> Counter[tuple[str, ...]]:
     return lines(pd.read_parquet(directory))
 
 
-def rows_asked(desk: Desk, **parameters: Any) -> Counter[tuple[str, ...]]:
+def rows_asked(desk: SandboxUser, **parameters: Any) -> Counter[tuple[str, ...]]:
     export = desk.client.create(mt.ExportRequest(**{**WEEK, **parameters}))
     return lines(export.wait().data().to_pandas())
 
@@ -747,7 +753,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def test_a_column_that_is_none_is_told_before_anything_is_asked_for(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     with pytest.raises(mt.MyTrackerError, match="idDevice, tsEvent, countryTitle"):
@@ -758,7 +764,9 @@ def test_a_column_that_is_none_is_told_before_anything_is_asked_for(
     assert not directory.exists()
 
 
-def test_the_manifest_tells_what_each_file_is(start: Callable[..., Desk], directory: Path) -> None:
+def test_the_manifest_tells_what_each_file_is(
+    start: Callable[..., SandboxUser], directory: Path
+) -> None:
     desk = start()
     plan = desk.plan("3d")
     assert plan.to_parquet(directory) == directory
@@ -779,7 +787,7 @@ def test_the_manifest_tells_what_each_file_is(start: Callable[..., Desk], direct
 
 
 def test_a_longer_window_fetches_only_what_is_missing(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     desk.plan("3d").to_parquet(directory)
@@ -791,7 +799,7 @@ def test_a_longer_window_fetches_only_what_is_missing(
     assert rows_in(directory) == rows_asked(desk, **longer)
 
 
-def test_the_same_again_fetches_nothing(start: Callable[..., Desk], directory: Path) -> None:
+def test_the_same_again_fetches_nothing(start: Callable[..., SandboxUser], directory: Path) -> None:
     desk = start()
     desk.plan("3d").to_parquet(directory)
     before = len(desk.sandbox.requests)
@@ -800,7 +808,7 @@ def test_the_same_again_fetches_nothing(start: Callable[..., Desk], directory: P
 
 
 def test_days_that_were_not_closed_are_fetched_anew(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     open_days = {"dateFrom": "today-3d", "dateTo": "today"}
@@ -816,7 +824,9 @@ def test_days_that_were_not_closed_are_fetched_anew(
     assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory))
 
 
-def test_one_plan_fetches_open_days_anew_too(start: Callable[..., Desk], directory: Path) -> None:
+def test_one_plan_fetches_open_days_anew_too(
+    start: Callable[..., SandboxUser], directory: Path
+) -> None:
     desk = start()
     plan = desk.plan(dateFrom="today", dateTo="today").run()
     plan.to_parquet(directory)
@@ -826,7 +836,7 @@ def test_one_plan_fetches_open_days_anew_too(start: Callable[..., Desk], directo
 
 
 def test_a_part_is_replaced_only_once_all_of_it_is_there_again(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     open_days = {"dateFrom": "today-3d", "dateTo": "today"}
@@ -844,7 +854,7 @@ def test_a_part_is_replaced_only_once_all_of_it_is_there_again(
 
 
 def test_parts_of_another_request_are_an_error_that_names_it(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     desk.plan("3d").to_parquet(directory)
@@ -861,7 +871,7 @@ def test_parts_of_another_request_are_an_error_that_names_it(
 
 
 def test_the_order_of_a_filter_s_values_makes_no_other_request(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     desk.plan(idCountry="RU,KZ", timezone="Europe/Moscow").to_parquet(directory)
@@ -869,7 +879,9 @@ def test_the_order_of_a_filter_s_values_makes_no_other_request(
     assert desk.creates == 1
 
 
-def test_files_of_strangers_are_an_error(start: Callable[..., Desk], directory: Path) -> None:
+def test_files_of_strangers_are_an_error(
+    start: Callable[..., SandboxUser], directory: Path
+) -> None:
     desk = start()
     directory.mkdir()
     (directory / "other.parquet").write_bytes(b"")
@@ -884,7 +896,7 @@ def test_files_of_strangers_are_an_error(start: Callable[..., Desk], directory: 
 
 @pytest.mark.parametrize("harm", ["change", "remove"])
 def test_a_damaged_part_is_fetched_anew(
-    start: Callable[..., Desk], directory: Path, harm: str
+    start: Callable[..., SandboxUser], directory: Path, harm: str
 ) -> None:
     desk = start()
     desk.plan("3d").to_parquet(directory)
@@ -901,7 +913,7 @@ def test_a_damaged_part_is_fetched_anew(
     assert len(parts(directory)) == len(list(directory.glob("*.parquet")))
 
 
-def test_partitions_can_be_gone_on_with(start: Callable[..., Desk], directory: Path) -> None:
+def test_partitions_can_be_gone_on_with(start: Callable[..., SandboxUser], directory: Path) -> None:
     desk = start()
     wish = {"selectors": ["idDevice", "dtEvent"]}
     desk.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
@@ -913,7 +925,7 @@ def test_partitions_can_be_gone_on_with(start: Callable[..., Desk], directory: P
 
 
 def test_partitions_of_a_piece_without_rows_are_none(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     wish = {"selectors": ["idDevice", "dtEvent"], "dateTo": "2026-10-06"}
@@ -930,7 +942,7 @@ def test_partitions_of_a_piece_without_rows_are_none(
 
 
 def test_filters_in_parts_and_the_interval_are_covered_together(
-    start: Callable[..., Desk], directory: Path
+    start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     desk = start()
     desk.plan(idApp=range(4500, 6000)).to_parquet(directory)

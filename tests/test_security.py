@@ -15,8 +15,8 @@ from nbclient import NotebookClient
 
 import mytracker_nb as mt
 from mytracker_nb.download import http_stream
-from mytracker_nb.service.api import Patience
-from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.service.api import RetryPolicy
+from mytracker_nb.service.rate_limit import RateLimiter
 
 EVIL = (
     "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -40,8 +40,8 @@ http.client.HTTPConnection.debuglevel = 2
 %xmode Verbose
 import mytracker_nb as mt
 from mytracker_nb.client.client import default_client
-from mytracker_nb.service.api import Patience
-default_client().api.patience = Patience(faults=0)""",
+from mytracker_nb.service.api import RetryPolicy
+default_client().api.retry_policy = RetryPolicy(faults=0)""",
     f"%mytracker_export {LINE} --wait --out export --frame frame",
     "%mytracker_exports",
     "%mytracker_quotas",
@@ -151,8 +151,8 @@ def evil(start_sandbox, monkeypatch):
     """A client of a sandbox that says odd things, with one export."""
     sandbox = start_sandbox(seconds=100)
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-    client.api.pace = Pace({1.0: 10_000})
-    client.api.patience = Patience(faults=0, quota_seconds=0)
+    client.api.rate_limiter = RateLimiter({1.0: 10_000})
+    client.api.retry_policy = RetryPolicy(faults=0, quota_seconds=0)
     monkeypatch.setattr(http_stream, "rest", lambda seconds: None)
     export = client.create(mt.ExportRequest(**REQUEST))
     yield sandbox, client, export
@@ -212,7 +212,7 @@ def test_what_a_refusal_says_is_only_text(evil, status, is_json):
         with pytest.raises(mt.MyTrackerError) as caught:
             call()
         assert_harmless(caught.value, *caught.value._render_traceback_())
-        client.api.pace = Pace({1.0: 10_000})
+        client.api.rate_limiter = RateLimiter({1.0: 10_000})
 
 
 def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
@@ -232,7 +232,7 @@ def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
 
 def test_a_living_card_of_an_odd_service_rests(evil):
     sandbox, client, export = evil
-    client.api.patience = Patience()
+    client.api.retry_policy = RetryPolicy()
     refusal = json.dumps({"code": 404, "message": EVIL, "data": {"error": {"detail": EVIL}}})
     sandbox.faults.add(path="/get.json", status=404, body=refusal)
     assert export._step() is None
@@ -244,7 +244,7 @@ def test_a_redirect_gets_no_signature(start_sandbox):
     """The API has none, so whoever answers with one is not trusted with another request."""
     sandbox, elsewhere = start_sandbox(), start_sandbox()
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
-    client.api.patience = Patience(faults=0)
+    client.api.retry_policy = RetryPolicy(faults=0)
     for status in (301, 302, 307, 308):
         location = {"Location": f"{elsewhere.base_url}/api/raw/v1/export/get.json?idRawExport=1"}
         sandbox.faults.add(path="/get.json", status=status, body="", headers=location)

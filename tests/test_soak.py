@@ -20,7 +20,7 @@ from killing import kill_beside_creates
 
 import mytracker_nb as mt
 from mytracker_nb.download import http_stream
-from mytracker_nb.service.rate_limit import Pace
+from mytracker_nb.service.rate_limit import RateLimiter
 
 EVENTS = ["installs", "payments", "sessions"]
 
@@ -42,7 +42,7 @@ def client_of():
 
     def make(sandbox):
         clients.append(mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
-        clients[-1].api.pace = Pace({1.0: 10_000}, errors={1.0: 10_000})
+        clients[-1].api.rate_limiter = RateLimiter({1.0: 10_000}, errors={1.0: 10_000})
         return clients[-1]
 
     yield make
@@ -111,7 +111,7 @@ def test_fifty_are_followed_at_once(start_sandbox, client_of, hurry):
     for thread in threads:
         thread.join(30)
     assert {export.status for export in exports} == {"Success!"}
-    assert client.api.pace.interval(0.0) == 0.0, "nobody is followed any more"
+    assert client.api.rate_limiter.poll_interval(0.0) == 0.0, "nobody is followed any more"
 
 
 ONE = """
@@ -127,14 +127,15 @@ import time
 from types import SimpleNamespace
 import mytracker_nb as mt
 from mytracker_nb.service import rate_limit
-rate_limit.growing = lambda: iter(lambda: 0.05, None)
+rate_limit.backoff = lambda: iter(lambda: 0.05, None)
 from mytracker_nb.service import api
 from mytracker_nb.client import client
 from mytracker_nb.download import http_stream
 hurry = lambda seconds: time.sleep(min(seconds, 0.02))
 api.time = client.time = SimpleNamespace(sleep=hurry, monotonic=time.monotonic)
 http_stream.rest = hurry
-client.default_client().api.pace = rate_limit.Pace({1.0: 10_000}, errors={1.0: 10_000})
+limits = {1.0: 10_000}
+client.default_client().api.rate_limiter = mt.RateLimiter(limits, errors=limits)
 print("ready", flush=True)
 plan = mt.plan(event="installs", selectors=["idDevice"], dateFrom="2026-01-01",
                dateTo="2026-01-20")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb.errors import CODES
-from mytracker_nb.request.coercion import Moment, read
+from mytracker_nb.request.coercion import Moment, coerce
 from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, find_parameter
 
@@ -288,7 +288,7 @@ def test_a_parameter_is_for_its_events_only(name: str, event: str) -> None:
 
 
 def test_1000_different_values_are_sent_and_1001_are_not() -> None:
-    for name in (name for name, parameter in PARAMETERS.items() if parameter.many):
+    for name in (name for name, parameter in PARAMETERS.items() if parameter.is_list):
         if name == "selectors":
             continue
         values = [f"{number:020}" for number in range(1, 1002)]
@@ -383,7 +383,7 @@ def test_today_is_today_in_the_request_s_zone(zone: str | None, now: str, today:
         assert (("dateTo", "too_late", "error") in told) == late
     for text, back in (("today", 0), ("yesterday", 1), ("today-7d", 7), ("today - 1w", 7)):
         place = Moment(moment, ZoneInfo(zone or "Europe/Moscow"))
-        reading = read(PARAMETERS["dateFrom"], [text], place)
+        reading = coerce(PARAMETERS["dateFrom"], [text], place)
         assert reading.value == (day - timedelta(days=back)).isoformat()
 
 
@@ -521,7 +521,7 @@ def test_the_table_has_every_parameter_of_the_documentation_in_its_order() -> No
     assert {name for interval in INTERVALS for name in interval.names} < set(PARAMETERS)
     for name, parameter in PARAMETERS.items():
         assert find_parameter(name) is parameter
-        assert (find_parameter(f"{name}[]") is parameter) == parameter.many
+        assert (find_parameter(f"{name}[]") is parameter) == parameter.is_list
         assert find_parameter(name.lower() + "x") is None
         assert parameter.dictionary_name is None or len(parameter.dictionary or ())
 

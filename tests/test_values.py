@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from strategies import ANYTHING, NAMES, PLAIN, right
 
 import mytracker_nb as mt
-from mytracker_nb.request.coercion import Moment, Unreadable, read
-from mytracker_nb.request.parameters import PARAMETERS, Holds
+from mytracker_nb.request.coercion import Moment, Unreadable, coerce
+from mytracker_nb.request.parameters import PARAMETERS, ValueType
 
 DAYS = {"dateFrom": "2024-11-01", "dateTo": "2024-11-07"}
 GOOD = {"event": "customEvents", "selectors": "idDevice", **DAYS}
@@ -191,7 +191,7 @@ def test_closed_lists_go_by_id_or_title(thing: Any) -> None:
 
 def test_every_title_of_every_list_is_understood() -> None:
     for name, parameter in PARAMETERS.items():
-        if parameter.holds is Holds.ID and parameter.dictionary is not None:
+        if parameter.value_type is ValueType.ID and parameter.dictionary is not None:
             event = next(iter(parameter.events or ["installs"]))
             for entry in parameter.dictionary.values():
                 assert value(name, entry.title, event=event) in (
@@ -313,7 +313,7 @@ def test_now_and_back_from_it() -> None:
     now = datetime(2024, 11, 5, 10, 0, 0, 900_000, tzinfo=timezone.utc)
     moment = Moment(now, MOSCOW)
     for text, ago in [("now", 0), ("now-6h", 6 * 3600), ("now - 1w", 604800), ("now-90m", 5400)]:
-        assert read(PARAMETERS["tsFrom"], [text], moment).value == NOON - ago
+        assert coerce(PARAMETERS["tsFrom"], [text], moment).value == NOON - ago
 
 
 @pytest.mark.parametrize(

@@ -108,32 +108,32 @@ def _parameters() -> Iterator[str]:
 
 
 def _holds(parameter: Parameter) -> str:
-    one = parameter.holds.value
+    one = parameter.value_type.value
     if parameter.dictionary is not None:
         section = _SECTIONS.get(parameter.dictionary_name or "", "closed lists")
         one += f" of the [{section}](#{section.replace(' ', '-')})"
-    return f"a list: {one} each" if parameter.many else one
+    return f"a list: {one} each" if parameter.is_list else one
 
 
 def _rules() -> Iterator[str]:
-    selecting = [interval for interval in INTERVALS if interval.selects]
+    selecting = [interval for interval in INTERVALS if interval.satisfies_required_interval]
     pairs = " or ".join(f"`{start}` and `{end}`" for start, end in (i.names for i in selecting))
     yield f"- {pairs} must be given, or both pairs: then a row meets both."
     for interval in INTERVALS:
         start, end = interval.names
         told = [f"`{start}` is not after `{end}`"]
-        if interval.selects:
+        if interval.satisfies_required_interval:
             told.append("one does not go without the other")
         if interval.earliest:
             told.append(f"`{start}` is {interval.earliest} or later")
-        hours = interval.lag.total_seconds() / 3600
+        hours = interval.availability_delay.total_seconds() / 3600
         if hours:
             told.append(f"both are more than {hours:g} hours ago")
         else:
             told.append("neither is in the future")
         yield f"- {'; '.join(told)}. Both ends are included."
-    filters = [parameter.name for parameter in PARAMETERS.values() if parameter.filters]
-    many = [name for name in filters if PARAMETERS[name].many]
+    filters = [parameter.name for parameter in PARAMETERS.values() if parameter.is_filter]
+    many = [name for name in filters if PARAMETERS[name].is_list]
     yield f"- At most {MAX_VALUES} different values in one filter: {_names(many)}."
     yield "- A row meets all filters; only `idApp` and `SDKKey` widen each other."
     yield "- Days are those of `timezone`. Empty text and empty lists count as not given."

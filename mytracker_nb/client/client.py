@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from mytracker_nb.client.export import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.client.export import Export
 from mytracker_nb.errors import (
     CreateUnconfirmed,
     InvalidRequest,
@@ -20,17 +20,25 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials as sources
-from mytracker_nb.service.api import LOOK_FIRST, ONE_TRY, Api, OnWait, Patience
+from mytracker_nb.service.api import LOOK_FIRST, NO_RETRY, Api, OnWait, RetryPolicy
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import growing
-from mytracker_nb.storage.journal import ASKED, GONE, UNCONFIRMED, Create, Entry, Journal
+from mytracker_nb.service.rate_limit import backoff
+from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
+from mytracker_nb.storage.journal import (
+    ASKED,
+    GONE,
+    UNCONFIRMED,
+    Journal,
+    JournalEntry,
+    PendingCreate,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mytracker_nb.download.gzip_csv import Limits
 
-__all__ = ["BeingSent", "Client", "default_client", "export"]
+__all__ = ["Client", "CreateInProgress", "default_client", "export"]
 
 _HELD = timedelta(hours=1)
 """How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
@@ -46,7 +54,7 @@ _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 _POLL = 0.2  # seconds between two looks at a create that another kernel is sending
 
 
-class BeingSent(MyTrackerError):
+class CreateInProgress(MyTrackerError):
     """Another kernel or thread is sending the same request at this moment."""
 
 
@@ -127,7 +135,7 @@ class Client:
             If the service refused, or was not reached.
         """
         _judge(request)
-        return self._send(request, self.journal.ask(request))
+        return self._send(request, self.journal.record_create(request))
 
     def attach(self, id_raw_export: int) -> Export:
         """Find an export that was made earlier, here or elsewhere.
@@ -159,7 +167,7 @@ class Client:
         *,
         fresh: bool = False,
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> Export:
         """Make an export, or adopt an earlier one where that is right.
 
@@ -172,7 +180,7 @@ class Client:
         on_wait : callable, optional
             Told of each wait before it begins: its seconds, and the error that it is for. With it
             a full queue is waited for too, as long as it takes; what it raises ends the wait.
-        patience : Patience, optional
+        retry_policy : RetryPolicy, optional
             Of each call, in place of that of the client.
 
         Returns
@@ -190,11 +198,13 @@ class Client:
             As `create`.
         """
         _judge(request)
-        for pause in growing():
+        for pause in backoff():
             try:
                 if fresh:
-                    return self._send(request, self.journal.ask(request), on_wait, patience)
-                return self._find_or_make(request, on_wait, patience)
+                    return self._send(
+                        request, self.journal.record_create(request), on_wait, retry_policy
+                    )
+                return self._find_or_make(request, on_wait, retry_policy)
             except QueueFull as error:
                 if on_wait is None:
                     raise
@@ -205,7 +215,7 @@ class Client:
                 raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
 
-    def export_piece(self, request: ExportRequest, *, fresh: bool = False) -> Export:
+    def _export_for_plan(self, request: ExportRequest, *, fresh: bool = False) -> Export:
         """Make an export for a plan, or adopt an earlier one: `export`, which waits for nothing.
 
         Parameters
@@ -220,7 +230,7 @@ class Client:
 
         Raises
         ------
-        BeingSent
+        CreateInProgress
             If another kernel or thread is about to make it: it can be adopted soon.
         CreateUnconfirmed
             If the answer was lost, now or however long ago; nothing is sent again by itself.
@@ -229,50 +239,50 @@ class Client:
         """
         _judge(request)
         if fresh:
-            return self._send(request, self.journal.ask(request), None, ONE_TRY)
-        return self._find_or_make(request, None, ONE_TRY, is_piece=True)
+            return self._send(request, self.journal.record_create(request), None, NO_RETRY)
+        return self._find_or_make(request, None, NO_RETRY, is_piece=True)
 
     def _find_or_make(
         self,
         request: ExportRequest,
         on_wait: OnWait | None,
-        patience: Patience | None,
+        retry_policy: RetryPolicy | None,
         *,
         is_piece: bool = False,
     ) -> Export:
         seen = -1
         while True:
-            earlier = self.journal.earlier(request)
+            earlier = self.journal.find_same(request)
             if any(entry.status == ASKED for entry in earlier):
                 if is_piece:
-                    raise BeingSent("another kernel or thread is sending the same request")
+                    raise CreateInProgress("another kernel or thread is sending the same request")
                 try:
                     time.sleep(_POLL)
                 except KeyboardInterrupt:
                     raise WaitInterrupted(_NOT_SENT) from None
                 continue
-            adopted = self._adopt(earlier, too_large=is_piece, patience=patience)
+            adopted = self._adopt(earlier, too_large=is_piece, retry_policy=retry_policy)
             if adopted is not None:
                 return adopted
             doubt = _in_doubt(earlier)
             if doubt and (is_piece or _age(doubt) < _HELD):
                 raise _held(doubt)
             newest = earlier[0].number if earlier else 0
-            create = self.journal.claim(request, after=newest)
+            create = self.journal.claim_create(request, after=newest)
             if create is None and newest == seen:
                 # what is newer was not written since: it can't be read
-                create = self.journal.ask(request)
+                create = self.journal.record_create(request)
             seen = newest
             if create is not None:
                 notes = [_two(doubt)] if doubt else []
-                return self._send(request, create, on_wait, patience, *notes)
+                return self._send(request, create, on_wait, retry_policy, *notes)
 
     def adopt(
         self,
         request: ExportRequest,
         *,
         too_large: bool = False,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> Export | None:
         """Find an earlier export of the same request that is as good as a new one.
 
@@ -285,7 +295,7 @@ class Client:
             One without errors.
         too_large : bool
             Whether one counts that was given up as too large, as a new one would be.
-        patience : Patience, optional
+        retry_policy : RetryPolicy, optional
             Of each call, in place of that of the client.
 
         Returns
@@ -293,33 +303,33 @@ class Client:
         Export or None
             As the service now says it stands.
         """
-        return self._adopt(self.journal.earlier(request), too_large, patience)
+        return self._adopt(self.journal.find_same(request), too_large, retry_policy)
 
     def _adopt(
-        self, earlier: Iterable[Entry], too_large: bool, patience: Patience | None
+        self, earlier: Iterable[JournalEntry], too_large: bool, retry_policy: RetryPolicy | None
     ) -> Export | None:
         for entry in earlier:
-            if entry.id_raw_export is None or not _is_good(entry, entry.status, too_large):
+            if entry.id_raw_export is None or not _is_reusable(entry, entry.status, too_large):
                 continue
             note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
             export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
             try:
-                export.refresh(patience)
+                export.refresh(retry_policy)
             except KeyboardInterrupt:
                 raise _interrupted(export) from None
             except NotFound:
-                self.journal.hear(entry.id_raw_export, GONE)
+                self.journal.update_status(entry.id_raw_export, GONE)
                 continue
-            if _is_good(entry, export.status, too_large) and export.has_files:
+            if _is_reusable(entry, export.status, too_large) and export.has_files:
                 return export
         return None
 
     def _send(
         self,
         request: ExportRequest,
-        create: Create,
+        create: PendingCreate,
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         *notes: str,
     ) -> Export:
         def wait(seconds: float, error: MyTrackerError) -> None:
@@ -330,7 +340,7 @@ class Client:
         export: Export | None = None
         try:
             with create:
-                number = self.api.create(request.wire(), wait, patience)
+                number = self.api.create(request.wire(), wait, retry_policy)
                 export = self._export(number, request, datetime.now(timezone.utc), *notes)
                 create.answer(number)
         except CreateUnconfirmed as error:
@@ -361,7 +371,9 @@ class Client:
         )
 
     def _hear(self, export: Export) -> None:
-        self.journal.hear(export.id_raw_export, export.status, export.request, export.created_at)
+        self.journal.update_status(
+            export.id_raw_export, export.status, export.request, export.created_at
+        )
 
     def quotas(self) -> pd.DataFrame:
         """How much of the service's quotas is used.
@@ -405,11 +417,11 @@ def _judge(request: ExportRequest) -> None:
         raise InvalidRequest(problems)
 
 
-def _is_good(entry: Entry, status: str, too_large: bool) -> bool:
+def _is_reusable(entry: JournalEntry, status: str, too_large: bool) -> bool:
     """Whether an export in `status` is as good as a new one, as far as the journal can tell."""
     if status == SUCCESS:
         return entry.is_final
-    if status == REFUSED:
+    if status == TOO_LARGE:
         return too_large
     return status not in (FAILED, CANCELED, GONE)
 
@@ -423,7 +435,7 @@ def _interrupted(export: Export) -> WaitInterrupted:
     )
 
 
-def _in_doubt(earlier: Iterable[Entry]) -> Entry | None:
+def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
     """The last create of a request, if it may have made an export that nobody knows the id of."""
     for entry in earlier:
         if entry.id_raw_export is not None:
@@ -433,7 +445,7 @@ def _in_doubt(earlier: Iterable[Entry]) -> Entry | None:
     return None
 
 
-def _held(doubt: Entry) -> CreateUnconfirmed:
+def _held(doubt: JournalEntry) -> CreateUnconfirmed:
     return CreateUnconfirmed(
         f"this request was sent {_ago(doubt.asked_at)}, and its answer was lost: the export may "
         f"have been made, so nothing is sent again by itself. {LOOK_FIRST}",
@@ -441,14 +453,14 @@ def _held(doubt: Entry) -> CreateUnconfirmed:
     )
 
 
-def _two(doubt: Entry) -> str:
+def _two(doubt: JournalEntry) -> str:
     return (
         f"the same request was sent {_ago(doubt.asked_at)}, and its answer was lost: "
         "MyTracker's list of exports may show two"
     )
 
 
-def _age(entry: Entry) -> timedelta:
+def _age(entry: JournalEntry) -> timedelta:
     return datetime.now(timezone.utc) - entry.asked_at
 
 

@@ -31,29 +31,31 @@ from mytracker_nb.errors import (
     WaitInterrupted,
 )
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import LASTING, ONE_TRY, Api, Link, Patience, State, passes
+from mytracker_nb.service.api import (
+    LONG_RETRY,
+    NO_RETRY,
+    Api,
+    Link,
+    RetryPolicy,
+    State,
+    is_transient,
+)
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.rate_limit import growing
+from mytracker_nb.service.rate_limit import backoff
+from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
-from mytracker_nb.tables.conversions import Targets
+from mytracker_nb.tables.conversions import Convertible
 
 if TYPE_CHECKING:
     from mytracker_nb.download.gzip_csv import Limits
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["CANCELED", "FAILED", "IN_PROGRESS", "REFUSED", "SUCCESS", "Export"]
+__all__ = ["Export"]
 
-IN_PROGRESS = "In progress"
-SUCCESS = "Success!"
-FAILED = "Error occurred"
-REFUSED = "User error occurred"
-CANCELED = "Canceled by user"
-
-_ENDS: Mapping[str, type[ExportFailed] | None] = {
-    SUCCESS: None,
+_ERRORS: Mapping[str, type[ExportFailed]] = {
     FAILED: ExportFailed,
-    REFUSED: ExportTooLarge,
+    TOO_LARGE: ExportTooLarge,
     CANCELED: ExportCanceled,
 }
 _SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
@@ -61,7 +63,7 @@ _ASIDE = 5.0  # seconds after which a card sees whether its export is still wait
 _SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 
 
-class Export(Targets, Mapping[str, Any]):
+class Export(Convertible, Mapping[str, Any]):
     """An export of raw events, running or finished.
 
     As a mapping it holds its facts: ``idRawExport``, ``status``, ``progress``, then the parameters
@@ -146,7 +148,7 @@ class Export(Targets, Mapping[str, Any]):
     @property
     def is_finished(self) -> bool:
         """Whether the service is done with it, well or not; an unknown status does not end it."""
-        return self._state.status in _ENDS
+        return is_final(self.status)
 
     @property
     def waiting_for(self) -> str:
@@ -154,12 +156,12 @@ class Export(Targets, Mapping[str, Any]):
         held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
         return self._waiting or held_up
 
-    def refresh(self, patience: Patience | None = None) -> Export:
+    def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
         """Ask the service how the export stands.
 
         Parameters
         ----------
-        patience : Patience, optional
+        retry_policy : RetryPolicy, optional
             In place of that of the client.
 
         Returns
@@ -170,10 +172,10 @@ class Export(Targets, Mapping[str, Any]):
         Raises
         ------
         ApiError, ConnectionFailed
-            If the service refused, or faults outlasted the patience.
+            If the service refused, or faults outlasted the retry policy.
         """
         try:
-            self._look(patience or self.api.patience)
+            self._look(retry_policy or self.api.retry_policy)
         finally:
             self._waiting = ""
             self._display.update()
@@ -204,7 +206,7 @@ class Export(Targets, Mapping[str, Any]):
         WaitInterrupted
             If the user interrupted (a KeyboardInterrupt).
         ApiError, ConnectionFailed
-            If the service refused, or faults outlasted a long patience.
+            If the service refused, or faults outlasted the retry policy for long tasks.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._waited_for():
@@ -251,10 +253,10 @@ class Export(Targets, Mapping[str, Any]):
         while True:
             left = math.inf if deadline is None else deadline - time.monotonic()
             try:
-                self._look(LASTING.within(max(0.0, left)))
+                self._look(LONG_RETRY.within(max(0.0, left)))
             except MyTrackerError as error:
                 # a fault that would have passed, had there been more time
-                if left >= LASTING.seconds or not passes(error):
+                if left >= LONG_RETRY.seconds or not is_transient(error):
                     raise
                 raise self._timeout(f"; the last try failed: {error}") from error
             self._display.update()
@@ -273,10 +275,10 @@ class Export(Targets, Mapping[str, Any]):
 
         They grow, and are longer the more exports are followed at once.
         """
-        for wanted in growing():
+        for wanted in backoff():
             # an unknown status: it may mean anything
             wanted = wanted if self.status == IN_PROGRESS else max(wanted, _SLOWLY)
-            yield self.api.pace.interval(wanted)
+            yield self.api.rate_limiter.poll_interval(wanted)
 
     def _looks(self) -> Iterator[float]:
         """Look once at a time, until the service is done; gives the seconds to leave after each.
@@ -290,32 +292,32 @@ class Export(Targets, Mapping[str, Any]):
         while not self.is_finished:
             pause = next(pauses)
             try:
-                self._look(ONE_TRY)
+                self._look(NO_RETRY)
                 faults = 0
             except MyTrackerError as error:
                 faults += not isinstance(error, QuotaExceeded)
-                if faults > LASTING.faults or not passes(error):
+                if faults > LONG_RETRY.faults or not is_transient(error):
                     raise
-                pause = max(pause, LASTING.delay(error, 5))
+                pause = max(pause, LONG_RETRY.delay(error, 5))
                 self._waiting = f"trying again in {pause:.0f} s: {error}"
             self._display.update()
             if not self.is_finished:
                 yield pause
 
-    def _look(self, patience: Patience) -> None:
+    def _look(self, retry_policy: RetryPolicy) -> None:
         """Hear of the export once."""
 
         def on_wait(delay: float, error: MyTrackerError) -> None:
             self._waiting = f"trying again in {delay:.0f} s: {error}"
             self._display.update()
 
-        self._state = self.api.get(self.id_raw_export, on_wait, patience)
+        self._state = self.api.get(self.id_raw_export, on_wait, retry_policy)
         self._waiting = ""
         self.updated_at = datetime.now(timezone.utc)
         if self.is_finished:
-            self.api.pace.leave(self._identity)
+            self.api.rate_limiter.unregister_poller(self._identity)
         else:
-            self.api.pace.follow(self._identity)
+            self.api.rate_limiter.register_poller(self._identity)
         if self._on_change and self.status != self._heard:
             self._on_change(self)
             self._heard = self.status
@@ -336,7 +338,7 @@ class Export(Targets, Mapping[str, Any]):
         return f"mt.Client().attach({self.id_raw_export})"
 
     def _raise_for_status(self) -> None:
-        error = _ENDS.get(self.status)
+        error = _ERRORS.get(self.status)
         if error is None:
             return
         reason = f"{self.status}: {self.error_message}" if self.error_message else self.status

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from mytracker_nb.errors import printable
 from mytracker_nb.request.coercion import Unreadable
-from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Holds, Parameter
+from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
+from mytracker_nb.statuses import tone_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from mytracker_nb.request.request import ExportRequest
 
-__all__ = ["SHOWN", "Card", "Download", "Drawing", "Row", "bar"]
+__all__ = ["SHOWN", "Card", "Download", "Renderable", "Row", "bar"]
 
 SHOWN = 12
 """How many values of a list are shown before the rest is folded away."""
@@ -35,14 +36,6 @@ _LONGEST = 200  # characters of one value
 _WIDTH = 100
 _BAR = 24
 
-# The service's documented words; every other word is shown without a colour.
-_TONES = {
-    "In progress": "running",
-    "Success!": "good",
-    "Error occurred": "bad",
-    "User error occurred": "bad",
-    "Canceled by user": "ended",
-}
 _SEVERITIES = ("error", "warning", "note")
 _STARTS = {interval.end: interval.start for interval in INTERVALS}
 
@@ -100,7 +93,7 @@ class Row:
         return [*texts, f"and {more} more"] if more > 0 else texts
 
 
-class Drawing(ABC):
+class Renderable(ABC):
     """What shows itself as HTML and as plain text.
 
     Attributes
@@ -144,7 +137,7 @@ def _template(name: str) -> Template:
 
 
 @dataclass(frozen=True)
-class Card(Drawing):
+class Card(Renderable):
     """What is to be shown of an export, or of a request that was not sent.
 
     Attributes
@@ -231,7 +224,7 @@ class Card(Drawing):
         """The class of the status: ``running``, ``good``, ``bad``, ``ended`` or ``""``."""
         if self.is_dry:
             return "bad" if any(severity == "error" for severity, _ in self.alerts) else ""
-        return _TONES.get(str(self.status), "")
+        return tone_of(str(self.status)).value
 
     @property
     def fraction(self) -> float | None:
@@ -382,12 +375,12 @@ def _parameter_rows(request: ExportRequest) -> Iterator[Row]:
 
 def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str] | None:
     """What tells what a value of `parameter` stands for; None where the values say so."""
-    if parameter.holds is Holds.DATE:
+    if parameter.value_type is ValueType.DATE:
         return lambda value: ", ".join([str(request.zone), *_days(parameter, request)])
-    if parameter.holds is Holds.TIME:
+    if parameter.value_type is ValueType.TIME:
         return lambda value: _unix_moment(value, request.zone)
     names = parameter.dictionary
-    if names is None or (parameter.many and not names.numeric):
+    if names is None or (parameter.is_list and not names.numeric):
         return None
     titles = {
         value: entry.title

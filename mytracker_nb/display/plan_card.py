@@ -15,11 +15,11 @@ from enum import Enum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.display.export_card import SHOWN, Card, Drawing, Row, bar
+from mytracker_nb.display.export_card import SHOWN, Card, Renderable, Row, bar
 from mytracker_nb.errors import printable
 from mytracker_nb.request.request import ExportRequest
 
-__all__ = ["PieceState", "PlanCard", "Window"]
+__all__ = ["CardWindow", "PieceState", "PlanCard"]
 
 _WIDTH = 100
 
@@ -50,7 +50,7 @@ class PieceState(Enum):
         return self in (PieceState.FAILED, PieceState.UNCONFIRMED)
 
 
-class Window(NamedTuple):
+class CardWindow(NamedTuple):
     """One piece in the calendar.
 
     Attributes
@@ -84,14 +84,14 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PlanCard(Drawing):
+class PlanCard(Renderable):
     """What is to be shown of a plan.
 
     Attributes
     ----------
     request : ExportRequest
         What is asked for in all.
-    windows : tuple of Window
+    windows : tuple of CardWindow
         Its pieces, in order.
     share : float
         How much of the request's interval is done, from 0 to 1.
@@ -110,7 +110,7 @@ class PlanCard(Drawing):
     """
 
     request: ExportRequest
-    windows: tuple[Window, ...]
+    windows: tuple[CardWindow, ...]
     share: float
     seconds_left: float | None
     service: str

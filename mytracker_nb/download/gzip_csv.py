@@ -19,8 +19,8 @@ from mytracker_nb.errors import FileError, printable
 __all__ = [
     "BOM",
     "CorruptFile",
+    "CsvBlock",
     "Limits",
-    "Piece",
     "check_header",
     "inflate",
     "open_csv",
@@ -60,7 +60,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Piece:
+class CsvBlock:
     """Whole rows of a file.
 
     Attributes
@@ -198,7 +198,7 @@ def _check_growth(name: str, taken: int, given: int, limits: Limits) -> None:
 
 def open_csv(
     blocks: Iterable[bytes], name: str, size: int = PIECE
-) -> tuple[list[str], Generator[Piece, None, None]]:
+) -> tuple[list[str], Generator[CsvBlock, None, None]]:
     """The header of a CSV text, and its rows in pieces.
 
     Parameters
@@ -214,7 +214,7 @@ def open_csv(
     -------
     header : list of str
         The names in the first row.
-    pieces : iterator of Piece
+    pieces : iterator of CsvBlock
         The other rows.
 
     Raises
@@ -304,7 +304,7 @@ def read_through(text: Iterable[bytes], name: str, selectors: Sequence[str] | No
 
 def _pieces(
     blocks: Iterator[bytes], name: str, size: int, *, one_column: bool
-) -> Generator[Piece, None, None]:
+) -> Generator[CsvBlock, None, None]:
     line = 2
     waiting: list[bytes | memoryview] = []
     length = quotes = 0
@@ -317,7 +317,7 @@ def _pieces(
             if end:
                 text = b"".join([*waiting, memoryview(block)[:end]])
                 waiting, length, quotes = [], 0, 0
-                yield Piece(text, line, before)
+                yield CsvBlock(text, line, before)
                 line += _lines([text])
             waiting.append(rest)
             length += len(rest)
@@ -334,7 +334,7 @@ def _pieces(
     if quotes % 2:
         raise _open_quote(name, line)
     if text:
-        yield Piece(text if text.endswith(b"\n") else text + b"\n", line, quotes)
+        yield CsvBlock(text if text.endswith(b"\n") else text + b"\n", line, quotes)
 
 
 def _lines(blocks: Iterable[bytes | memoryview]) -> int:

@@ -20,7 +20,15 @@ from requests.auth import AuthBase
 from mytracker_nb.download.gzip_csv import CorruptFile
 from mytracker_nb.download.workers import rest
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
-from mytracker_nb.service.api import LASTING, USER_AGENT, Link, Patience, asked_pause, refusal, soon
+from mytracker_nb.service.api import (
+    LONG_RETRY,
+    USER_AGENT,
+    Link,
+    RetryPolicy,
+    asked_pause,
+    is_retryable_status,
+    refusal,
+)
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.rate_limit import jitter
 
@@ -106,7 +114,7 @@ class Fetcher:
         Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
     turn : callable, optional
         Takes a URL as it will be sent, gives the seconds until it may be asked for (`Api.turn`).
-    patience : Patience
+    retry_policy : RetryPolicy
         How many faults in a row, without one byte of progress, are survived, and for how long.
     on_wait : callable, optional
         Told of each wait before it begins, by the thread that waits: its seconds, and why.
@@ -115,7 +123,7 @@ class Fetcher:
     session: requests.Session
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
     turn: Callable[[str], float] | None = None
-    patience: Patience = LASTING
+    retry_policy: RetryPolicy = LONG_RETRY
     on_wait: Callable[[float, str], None] | None = None
 
     def stream(
@@ -146,7 +154,7 @@ class Fetcher:
         FileError
             If faults do not pass.
         """
-        place = _Place(name)
+        place = _Position(name)
         tries = faults = 0  # that failed in a row; to be held off by a quota is no fault
         since = 0.0
         while True:
@@ -175,8 +183,10 @@ class Fetcher:
             if fault.verdict and faults >= _PAGES:
                 raise fault.verdict
             delay = _delay(tries, fault)
-            longest = self.patience.quota_seconds if fault.is_quota else self.patience.seconds
-            if faults > self.patience.faults or time.monotonic() + delay > since + longest:
+            longest = (
+                self.retry_policy.quota_seconds if fault.is_quota else self.retry_policy.seconds
+            )
+            if faults > self.retry_policy.faults or time.monotonic() + delay > since + longest:
                 raise FileError(
                     f"{name}: could not be fetched, {tries} tries in a row failed at byte "
                     f"{place.done:,} ({printable(fault)}). {_AGAIN}",
@@ -189,7 +199,7 @@ class Fetcher:
             self.on_wait(seconds, why)
         rest(seconds)
 
-    def _answer(self, link: Link, place: _Place) -> requests.Response:
+    def _answer(self, link: Link, place: _Position) -> requests.Response:
         """An answer with the bytes from `place` on, or from the start."""
         url = as_sent(link.url)
         origin = _origin(url)
@@ -230,7 +240,7 @@ class Fetcher:
         return response
 
 
-class _Place:
+class _Position:
     """How far a file has come, and what is known of it."""
 
     def __init__(self, name: str) -> None:
@@ -324,7 +334,7 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         error = refusal(response, body)
         raise _Fault(told, getattr(error, "retry_after", None), is_quota=True)
-    if soon(status):
+    if is_retryable_status(status):
         raise _Fault(told, asked_pause([], response.headers.get("Retry-After")))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)

@@ -24,11 +24,11 @@ from mytracker_nb.service.api import Link
 from mytracker_nb.storage.file_cache import FileCache
 
 __all__ = [
-    "HalfFile",
+    "FileReader",
     "LocalFile",
     "OnProgress",
+    "PartialFile",
     "Progress",
-    "Reading",
     "RemoteFile",
     "download",
     "remote_files",
@@ -81,7 +81,7 @@ class Progress:
             self._on_progress(*now)
 
 
-class HalfFile:
+class PartialFile:
     """A file being written under another name than it will have.
 
     Parameters
@@ -128,7 +128,7 @@ class HalfFile:
             with self._failing():
                 self._file.write(block)
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Give it its final name."""
         if self._file:
             with self._failing():
@@ -148,18 +148,20 @@ class HalfFile:
         self._file = None
 
 
-class Reading:
+class FileReader:
     """A file being read; a context manager.
 
     Parameters
     ----------
     blocks : generator of bytes
         What is in it, cut anywhere.
-    half : HalfFile, optional
+    half : PartialFile, optional
         Where it is written on the way.
     """
 
-    def __init__(self, blocks: Generator[bytes, None, None], half: HalfFile | None = None) -> None:
+    def __init__(
+        self, blocks: Generator[bytes, None, None], half: PartialFile | None = None
+    ) -> None:
         self._blocks = blocks
         self._half = half
 
@@ -169,12 +171,12 @@ class Reading:
                 self._half.write(block)
             yield block
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Give what was written its final name; for who has read all of it and found it sound."""
         if self._half:
-            self._half.keep()
+            self._half.commit()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> FileReader:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -200,9 +202,9 @@ class LocalFile:
         """The path."""
         return str(self.path)
 
-    def open(self) -> Reading:
+    def open(self) -> FileReader:
         """The file's bytes."""
-        return Reading(self.blocks())
+        return FileReader(self.blocks())
 
     def blocks(self) -> Generator[bytes, None, None]:
         """The file's bytes, cut anywhere."""
@@ -261,15 +263,15 @@ class RemoteFile:
         """Whether it need not be fetched."""
         return self.kept is not None and self.kept.exists()
 
-    def open(self) -> Reading:
+    def open(self) -> FileReader:
         """The file's bytes: from where it is kept, or fetched and written down on the way."""
         if self.kept and self.kept.exists():
             blocks = self._kept_blocks(self.kept)
-            return Reading(blocks, HalfFile(self.into) if self.into else None)
+            return FileReader(blocks, PartialFile(self.into) if self.into else None)
         blocks = self.fetcher.stream(self.link, self.name, self._tell)
         if self.into:
-            return Reading(blocks, HalfFile(self.into))
-        return Reading(blocks, HalfFile(self.kept, self.cache) if self.kept else None)
+            return FileReader(blocks, PartialFile(self.into))
+        return FileReader(blocks, PartialFile(self.kept, self.cache) if self.kept else None)
 
     def _kept_blocks(self, path: Path) -> Generator[bytes, None, None]:
         with suppress(OSError):
@@ -390,12 +392,12 @@ def _safe_name(name: str) -> str:
     return name if name.endswith(".gz") else f"{name}.csv.gz"
 
 
-def _keep(path: Path, half: HalfFile) -> None:
+def _keep(path: Path, half: PartialFile) -> None:
     """Keep a copy of a file that was fetched to another place."""
     with suppress(OSError), open(path, "rb") as file:
         while block := file.read(_BLOCK):
             half.write(block)
-        half.keep()
+        half.commit()
     half.discard()
 
 
@@ -445,14 +447,14 @@ def download(
             try:
                 with copy.open() as reading, closing(inflate(reading, copy.name, limits)) as text:
                     read_through(until(stop, text), copy.name, selectors)
-                    reading.keep()
+                    reading.commit()
             except CorruptFile:
                 if not copy.retry():
                     raise
             else:
                 break
         if file.kept and file.cache and not file.is_kept:
-            _keep(path, HalfFile(file.kept, file.cache))
+            _keep(path, PartialFile(file.kept, file.cache))
         return path
 
     return run_all(fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.tell, go_on=True)

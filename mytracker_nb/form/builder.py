@@ -40,9 +40,9 @@ from mytracker_nb.request.coercion import Unreadable
 from mytracker_nb.request.parameters import (
     INTERVALS,
     PARAMETERS,
-    Holds,
     Interval,
     Parameter,
+    ValueType,
     find_parameter,
 )
 from mytracker_nb.request.request import ExportRequest
@@ -182,7 +182,9 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         # days and what belongs to them in one row, exact times in the next
         rows = [
             _grid(
-                field for field in inside["when"] if (field.parameter.holds is Holds.TIME) is exact
+                field
+                for field in inside["when"]
+                if (field.parameter.value_type is ValueType.TIME) is exact
             )
             for exact in (False, True)
         ]
@@ -435,11 +437,11 @@ def _field_for(parameter: Parameter, plain: widgets.Layout) -> Field:
     """The control that suits a row of the table."""
     names = parameter.dictionary
     kind: type[Field]
-    if names is None and parameter.many:
+    if names is None and parameter.is_list:
         kind = ListField
     elif names is None:
-        kind = DayField if parameter.holds is Holds.DATE else TextField
-    elif parameter.many:
+        kind = DayField if parameter.value_type is ValueType.DATE else TextField
+    elif parameter.is_list:
         kind = ManyOf
     elif names.numeric:
         kind = ChoiceField
@@ -450,17 +452,17 @@ def _field_for(parameter: Parameter, plain: widgets.Layout) -> Field:
 
 def _section(parameter: Parameter) -> str:
     """Which part of the form a parameter stands in."""
-    if parameter.rare:
+    if parameter.is_advanced:
         return "rare"
     if parameter.required:
-        return "columns" if parameter.many else "what"
+        return "columns" if parameter.is_list else "what"
     in_interval = any(parameter.name in interval.names for interval in INTERVALS)
-    return "when" if in_interval or not parameter.filters else "filters"
+    return "when" if in_interval or not parameter.is_filter else "filters"
 
 
 def _days() -> Interval:
     """The interval of days."""
-    return next(pair for pair in INTERVALS if PARAMETERS[pair.start].holds is Holds.DATE)
+    return next(pair for pair in INTERVALS if PARAMETERS[pair.start].value_type is ValueType.DATE)
 
 
 def _is_stray(name: str, value: Any) -> bool:

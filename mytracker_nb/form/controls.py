@@ -21,8 +21,8 @@ from mytracker_nb.errors import Problem, printable
 from mytracker_nb.form.buttons import Button
 from mytracker_nb.form.lookup import entry_of, title
 from mytracker_nb.form.pasted import join_column, split_column
-from mytracker_nb.request.coercion import Unreadable, parts
-from mytracker_nb.request.parameters import Holds, Parameter
+from mytracker_nb.request.coercion import Unreadable, split_values
+from mytracker_nb.request.parameters import Parameter, ValueType
 
 __all__ = [
     "ChoiceField",
@@ -115,7 +115,7 @@ class Field(widgets.VBox):  # type: ignore[misc]
     @property
     def _values(self) -> list[Any]:
         """The single values, as they would be sent."""
-        return parts(self.parameter, self.value)
+        return split_values(self.parameter, self.value)
 
     @property
     def _words(self) -> str:
@@ -183,7 +183,7 @@ class TextField(Field):
     """A text of one line."""
 
     def _controls(self) -> Sequence[widgets.Widget]:
-        is_time = self.parameter.holds is Holds.TIME
+        is_time = self.parameter.value_type is ValueType.TIME
         self._text = widgets.Text(
             description=self.parameter.name,
             layout=self._plain,
@@ -288,7 +288,7 @@ class ListField(Field):
 
     def _controls(self) -> Sequence[widgets.Widget]:
         # names can hold commas and read better one a line
-        self._separator = "\n" if self.parameter.array else ", "
+        self._separator = "\n" if self.parameter.repeats_field else ", "
         self._text = widgets.Textarea(
             description=self.parameter.name,
             layout=self._plain,

@@ -112,7 +112,7 @@ class ManyOf(Field):
         self._search()
         add = self._button(f"Add to {what}", "Add what is picked above", self._add)
         change = [self._button(f"Remove from {what}", "Remove what is picked above", self._remove)]
-        if not self.parameter.filters:  # in a filter the order means nothing
+        if not self.parameter.is_filter:  # in a filter the order means nothing
             change += [
                 self._button("Up", "Move up", lambda: self._move(-1)),
                 self._button("Down", "Move down", lambda: self._move(1)),

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mytracker_nb.request.dictionaries import Entry, dictionary, selectors
-from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Holds, Interval
+from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
 
 __all__ = ["PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
 
@@ -84,7 +84,7 @@ def _span(interval: Interval, parameters: Mapping[str, Any], zone: ZoneInfo) -> 
     start, end = (parameters.get(name) for name in interval.names)
     parameter = PARAMETERS[interval.start]
     try:
-        if parameter.holds is Holds.DATE:
+        if parameter.value_type is ValueType.DATE:
             words = _days(date.fromisoformat(start or ""), date.fromisoformat(end or ""))
         elif isinstance(start, int) and isinstance(end, int):
             words = _times(datetime.fromtimestamp(start, zone), datetime.fromtimestamp(end, zone))
@@ -92,7 +92,7 @@ def _span(interval: Interval, parameters: Mapping[str, Any], zone: ZoneInfo) -> 
             return ""
     except (ValueError, TypeError, OverflowError, OSError):
         return ""  # what could not be read is told as a problem
-    return words if interval.selects else f"{parameter.title.lower()} {words}"
+    return words if interval.satisfies_required_interval else f"{parameter.title.lower()} {words}"
 
 
 def _days(first: date, last: date) -> str:

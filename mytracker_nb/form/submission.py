@@ -12,14 +12,15 @@ import ipywidgets as widgets
 import traitlets
 
 from mytracker_nb.client import client
-from mytracker_nb.client.export import SUCCESS, Export
+from mytracker_nb.client.export import Export
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.form.buttons import Button
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import ONE_TRY, passes
-from mytracker_nb.storage.journal import final_from
+from mytracker_nb.service.api import NO_RETRY, is_transient
+from mytracker_nb.statuses import SUCCESS
+from mytracker_nb.storage.journal import complete_after
 
 __all__ = ["Submission"]
 
@@ -27,7 +28,7 @@ _PREVIEW_ROWS = 20
 _FAULTS = 7  # in a row, up to which the pauses grow
 
 
-class _Place(CardDisplay):
+class _FormDisplay(CardDisplay):
     """Where an export shows how it stands, whoever has asked: in its form too."""
 
     def __init__(self, export: Export, show: Callable[[Export], None]) -> None:
@@ -147,7 +148,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 raise
             finally:
                 self._cancel.disabled, self._is_waiting = True, False
-            export.take_place(_Place(export, self._show))
+            export.take_place(_FormDisplay(export, self._show))
             self._made_for, self._followed, self.export = request, export, export
             self._complain(None)
             self._rows.value = self.preview = ""
@@ -194,13 +195,13 @@ class Submission(widgets.VBox):  # type: ignore[misc]
         while not export.is_finished and export is self.export:
             pause = next(pauses)
             try:
-                export.refresh(ONE_TRY)
+                export.refresh(NO_RETRY)
             except MyTrackerError as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
                 # the export goes on meanwhile: it is asked for as long as the form stands
                 faults = min(faults + 1, _FAULTS)
-                pause = max(pause, export.api.patience.delay(error, faults))
+                pause = max(pause, export.api.retry_policy.delay(error, faults))
                 number = export.id_raw_export
                 self._complain(f"Export {number} is asked for again in {pause:.0f} s: {error}")
             else:
@@ -257,7 +258,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 def _is_as_good_as_new(export: Export, request: ExportRequest) -> bool:
     """Whether a finished export has all rows that there will be, and its files are to be had."""
     made = export.created_at
-    is_final = made is not None and made >= final_from(request)
+    is_final = made is not None and made >= complete_after(request)
     return export.status == SUCCESS and is_final and export.has_files
 
 

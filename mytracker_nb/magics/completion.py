@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from mytracker_nb.magics.source_spans import parameter_name, written_parts
 from mytracker_nb.request.dictionaries import Dictionary, Entry, Selector
-from mytracker_nb.request.parameters import PARAMETERS, Holds, find_parameter
+from mytracker_nb.request.parameters import PARAMETERS, ValueType, find_parameter
 from mytracker_nb.request.syntax import Assignment, Parsed, parse_cell
 
 __all__ = ["Candidate", "Completions", "Syntax", "complete"]
@@ -22,8 +22,8 @@ _LINE_MAGIC = re.compile(r"[ \t]*(?:[^\n=%]+=[ \t]*)?%(\w+)[ \t]+")
 _QUOTES = "\"'"
 _COMMENT = re.compile(r"(^|\s)#")
 _MOMENTS = {
-    Holds.DATE: ("today", "yesterday", "today-7d", "today-30d"),
-    Holds.TIME: ("now", "now-6h", "now-1d", "now-7d"),
+    ValueType.DATE: ("today", "yesterday", "today-7d", "today-30d"),
+    ValueType.TIME: ("now", "now-6h", "now-1d", "now-7d"),
 }
 
 
@@ -202,11 +202,11 @@ def _parameters(cursor: _Cursor, typed: str) -> Iterator[Candidate]:
 
 def _values(name: str, typed: str, given: list[str], event: str | None) -> Iterator[Candidate]:
     parameter = find_parameter(name)
-    if parameter is None or (given and not parameter.many):
+    if parameter is None or (given and not parameter.is_list):
         return
     names = parameter.dictionary
     if names is None:
-        for word in _MOMENTS.get(parameter.holds, ()):
+        for word in _MOMENTS.get(parameter.value_type, ()):
             if word.startswith(typed):
                 yield Candidate(word, parameter.help)
         return

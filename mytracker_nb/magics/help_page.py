@@ -58,11 +58,11 @@ _GROUPS: tuple[tuple[str, Callable[[Parameter], bool]], ...] = (
     ("Always needed", lambda parameter: parameter.required),
     (
         "When; dateFrom and dateTo, or tsFrom and tsTo, are needed",
-        lambda parameter: not parameter.required and not parameter.filters,
+        lambda parameter: not parameter.required and not parameter.is_filter,
     ),
     (
         "Which rows, for every event",
-        lambda parameter: parameter.filters and parameter.events is None,
+        lambda parameter: parameter.is_filter and parameter.events is None,
     ),
     ("Which rows, for some events only", lambda parameter: parameter.events is not None),
 )
@@ -90,7 +90,7 @@ def _told(parameter: Parameter) -> Iterator[str]:
     if names is not None and len(names) <= _FEW:
         kind = "one of " + ", ".join(entry.label for entry in names.values())
     else:
-        kind = "a list" if parameter.many else parameter.holds.value
+        kind = "a list" if parameter.is_list else parameter.value_type.value
     about = f"{parameter.help}: {kind}"
     if parameter.events is not None:
         about += "; only for " + ", ".join(sorted(parameter.events))

@@ -37,7 +37,7 @@ from mytracker_nb.display.plan_card import PlanCard
 from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
 from mytracker_nb.magics.completion import Syntax, complete
 from mytracker_nb.magics.help_page import export_manual
-from mytracker_nb.magics.source_spans import InvalidRequest
+from mytracker_nb.magics.source_spans import InvalidRequestInCell
 from mytracker_nb.magics.suggestions import MagicNames, nearest
 from mytracker_nb.plans import splitting
 from mytracker_nb.plans.plan import Plan, preview
@@ -240,7 +240,7 @@ class MyTrackerMagics(Magics):
             if cell is None:
                 raise errors.InvalidRequest(problems)
             body = f"{line}\n{cell}"
-            raise InvalidRequest(problems, "%%mytracker_export ", body, parsed.assignments)
+            raise InvalidRequestInCell(problems, "%%mytracker_export ", body, parsed.assignments)
         return options, request
 
     def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:

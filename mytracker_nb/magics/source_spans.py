@@ -11,7 +11,7 @@ from mytracker_nb.errors import Problem, printable
 from mytracker_nb.request.parameters import find_parameter
 from mytracker_nb.request.syntax import Assignment
 
-__all__ = ["InvalidRequest", "Span", "parameter_name", "written_parts"]
+__all__ = ["InvalidRequestInCell", "Span", "parameter_name", "written_parts"]
 
 _GAP = re.compile(r"(?:\s+|#[^\n]*)*")
 _PART = re.compile(r"""(?:"[^"]*"?|'[^']*'?)?(?:\{[^}]*\}?|[^,{#\n]|(?<!\s)#)*""")
@@ -64,7 +64,7 @@ def parameter_name(assignment: Assignment) -> str:
     return parameter.name if parameter else assignment.name
 
 
-class InvalidRequest(errors.InvalidRequest):
+class InvalidRequestInCell(errors.InvalidRequest):
     """A request refused where it is written: its problems point into the cell.
 
     Parameters
@@ -95,6 +95,10 @@ class InvalidRequest(errors.InvalidRequest):
 
     def _told(self, problem: Problem) -> str:
         return super()._told(problem) + self._pointers.get(problem, "")
+
+
+# the user meets one error, whichever face has found it
+InvalidRequestInCell.__name__ = errors.InvalidRequest.__name__
 
 
 def _find(problem: Problem, body: str, assignments: Sequence[Assignment]) -> Span | None:

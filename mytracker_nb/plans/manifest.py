@@ -20,9 +20,9 @@ from typing import Any
 
 from mytracker_nb.client.export import Export
 from mytracker_nb.errors import FileError, printable
-from mytracker_nb.plans.splitting import Piece, axis_of, filter_groups, gaps, whole
+from mytracker_nb.plans.splitting import Piece, filter_groups, full_window, split_axis, uncovered
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.storage.journal import canonical, final_from
+from mytracker_nb.storage.journal import cache_key, complete_after
 
 __all__ = ["FILE", "Manifest", "Part", "parts_in"]
 
@@ -64,7 +64,7 @@ class Part:
     @property
     def is_final(self) -> bool:
         """Whether no row can have come since the export was made."""
-        return self.created_at is not None and self.created_at >= final_from(self.piece.request)
+        return self.created_at is not None and self.created_at >= complete_after(self.piece.request)
 
 
 class Manifest:
@@ -105,7 +105,7 @@ class Manifest:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def intact(self) -> dict[Piece, list[Part]]:
+    def valid_parts(self) -> dict[Piece, list[Part]]:
         """The parts by their piece; a piece of which a file is missing or damaged is forgotten."""
         damaged = {part.piece for part in self.parts if not self._is_intact(part)}
         self._leftovers |= _files(part for part in self.parts if part.piece in damaged)
@@ -115,7 +115,7 @@ class Manifest:
             pieces.setdefault(part.piece, []).append(part)
         return pieces
 
-    def workplace(self) -> Path:
+    def staging_dir(self) -> Path:
         """A new directory in which files can be written, passed over by all who read."""
         try:
             return Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.directory))
@@ -301,15 +301,15 @@ def _overlap(one: Piece, other: Piece) -> bool:
 
 
 def _is_covered(piece: Piece, others: Iterable[Piece]) -> bool:
-    return not gaps(
+    return not uncovered(
         piece.window, [other.window for other in others if other.filters == piece.filters]
     )
 
 
 def _common(request: ExportRequest) -> dict[str, Any]:
     """What all pieces of a request have in common: all but what it is cut along."""
-    names = axis_of(request).interval.names
-    parameters = json.loads(canonical(request))
+    names = split_axis(request).interval.names
+    parameters = json.loads(cache_key(request))
     rest = {name: value for name, value in parameters.items() if name not in names}
     return {"cut along": list(names), **rest}
 
@@ -353,7 +353,7 @@ def _part(facts: Mapping[str, Any], request: ExportRequest) -> Part:
     file, sha256 = facts["file"], facts["sha256"]
     return Part(
         file=None if file is None else _within(file),
-        piece=Piece(request, whole(ExportRequest(**parameters)), filters),
+        piece=Piece(request, full_window(ExportRequest(**parameters)), filters),
         id_raw_export=int(facts["idRawExport"]),
         rows=int(facts["rows"]),
         sha256=None if sha256 is None else str(sha256),

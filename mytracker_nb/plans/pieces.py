@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.plan_card import PieceState
 from mytracker_nb.plans.splitting import Piece
-from mytracker_nb.service.rate_limit import growing
+from mytracker_nb.service.rate_limit import backoff
 
-__all__ = ["Queue", "Task"]
+__all__ = ["QueueEstimate", "Task"]
 
 
 @dataclass(eq=False)
@@ -29,15 +29,15 @@ class Task:
         The export that was made or adopted for it.
     error : Exception or None
         Why it is held.
-    was_sought : bool
+    adoption_checked : bool
         Whether an earlier export was looked for, to be adopted.
     is_adopted : bool
         Whether `export` is an earlier one of the same request.
-    fresh : bool
+    force_new : bool
         Whether it shall be made anew whatever there is.
     halves : tuple of Task
         What stands in its place, where it proved too large.
-    due : float
+    next_poll_at : float
         When to look at its export next, or to ask for one (of the monotonic clock).
     pauses : iterator of float
         Seconds to leave after each look.
@@ -47,12 +47,12 @@ class Task:
     state: PieceState = PieceState.WAITING
     export: Export | None = None
     error: Exception | None = None
-    was_sought: bool = False
+    adoption_checked: bool = False
     is_adopted: bool = False
-    fresh: bool = False
+    force_new: bool = False
     halves: tuple[Task, ...] = ()
-    due: float = 0.0
-    pauses: Iterator[float] = field(default_factory=growing)
+    next_poll_at: float = 0.0
+    pauses: Iterator[float] = field(default_factory=backoff)
 
     def leaves(self) -> Iterator[Task]:
         """It, or what stands in its place, in order."""
@@ -61,13 +61,13 @@ class Task:
         for half in self.halves:
             yield from half.leaves()
 
-    def hold(self, state: PieceState, error: Exception) -> None:
+    def fail(self, state: PieceState, error: Exception) -> None:
         """Do nothing more for it until the user says so."""
         self.state, self.error = state, error
 
 
 @dataclass
-class Queue:
+class QueueEstimate:
     """What is known of the service's queue of exports.
 
     Attributes
@@ -83,19 +83,19 @@ class Queue:
 
     places: int | None = None
     retry_at: float = math.inf
-    pauses: Iterator[float] = field(default_factory=growing)
+    pauses: Iterator[float] = field(default_factory=backoff)
 
     def has_place(self, running: int) -> bool:
         """Whether to ask for one more beside `running` of the plan's own."""
         return self.places is None or running < self.places or time.monotonic() >= self.retry_at
 
-    def taken(self, running: int) -> None:
+    def on_accepted(self, running: int) -> None:
         """One more was let in, with which `running` are in progress."""
         if self.places is not None and running > self.places:
             self.places, self.retry_at = None, math.inf
-        self.pauses = growing()
+        self.pauses = backoff()
 
-    def full(self, running: Sequence[int], filling: Sequence[int]) -> None:
+    def on_rejected(self, running: Sequence[int], filling: Sequence[int]) -> None:
         """There was no place beside `running`; the service says that `filling` fill it."""
         self.places = len(running)
         # where the service does not say who fills it, it may be anyone

@@ -16,10 +16,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mytracker_nb.client.client import BeingSent, Client, default_client
-from mytracker_nb.client.export import CANCELED, FAILED, REFUSED, SUCCESS, Export
+from mytracker_nb.client.client import Client, CreateInProgress, default_client
+from mytracker_nb.client.export import Export
 from mytracker_nb.display.live_output import CardDisplay
-from mytracker_nb.display.plan_card import PieceState, PlanCard, Window
+from mytracker_nb.display.plan_card import CardWindow, PieceState, PlanCard
 from mytracker_nb.errors import (
     AccessDenied,
     ApiError,
@@ -39,11 +39,12 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.plans import splitting
 from mytracker_nb.plans.manifest import Manifest, parts_in
-from mytracker_nb.plans.pieces import Queue, Task
+from mytracker_nb.plans.pieces import QueueEstimate, Task
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import ONE_TRY, passes
-from mytracker_nb.tables.conversions import Targets
+from mytracker_nb.service.api import NO_RETRY, is_transient
+from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
+from mytracker_nb.tables.conversions import Convertible
 from mytracker_nb.tables.event_params import check_params, with_params
 from mytracker_nb.tables.parquet_writer import check_partition
 from mytracker_nb.tables.schema import schema
@@ -68,7 +69,7 @@ _Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
 _Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], Task]"
 
 
-class Plan(Targets):
+class Plan(Convertible):
     """One request as exports that share no row and miss none; made by `plan`.
 
     It asks for nothing before `run`, or before its data is asked for.
@@ -98,7 +99,7 @@ class Plan(Targets):
         self._on_wait = on_wait  # told again and again why it waits
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(splitting.cut(request, self._every))
-        self._queue = Queue()
+        self._queue = QueueEstimate()
         self._faults = self._tries = 0  # in a row; waiting for a quota is a try, but no fault
         self._pause_until = 0.0
         self._waiting_for = ""  # in the queue
@@ -146,8 +147,8 @@ class Plan(Targets):
             if is_there and not isinstance(task.error, LinkExpired):
                 task.state = PieceState.FETCHING
             else:
-                task.state, task.export, task.fresh = PieceState.WAITING, None, True
-                task.due, task.was_sought = 0.0, False
+                task.state, task.export, task.force_new = PieceState.WAITING, None, True
+                task.next_poll_at, task.adoption_checked = 0.0, False
             task.error = None
         return self.run(timeout)
 
@@ -197,7 +198,7 @@ class Plan(Targets):
         """
         import pandas as pd
 
-        names = splitting.axis_of(self.request).interval.names
+        names = splitting.split_axis(self.request).interval.names
         rows = [
             (
                 task.export.id_raw_export if task.export else None,
@@ -313,7 +314,7 @@ class Plan(Targets):
 
         def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
-            workplace = manifest.workplace()
+            workplace = manifest.staging_dir()
             try:
                 task.export.data().to_parquet(workplace, partition_by=partition_by, params=params)
                 parts = parts_in(workplace, task.piece, task.export)
@@ -335,8 +336,8 @@ class Plan(Targets):
 
     def _missing_in(self, manifest: Manifest) -> list[Task]:
         """The tasks that bring a directory to what the plan asks for, and what it has of it."""
-        there = manifest.intact()
-        window = splitting.whole(self.request)
+        there = manifest.valid_parts()
+        window = splitting.full_window(self.request)
         tasks = self._lay_out(splitting.cut(self.request, self._every, covered=there))
         for piece, parts in there.items():
             if not piece.window.overlaps(window):
@@ -391,7 +392,7 @@ class Plan(Targets):
         return PlanCard(
             request=self.request,
             windows=tuple(
-                Window(*task.piece.moments, task.state, _name(task.piece, task.export))
+                CardWindow(*task.piece.moments, task.state, _name(task.piece, task.export))
                 for task in tasks
             ),
             share=share,
@@ -468,7 +469,7 @@ class Plan(Targets):
                 if finish:
                     finish()
             except MyTrackerError as error:
-                task.hold(PieceState.FAILED, error)
+                task.fail(PieceState.FAILED, error)
             else:
                 task.state = PieceState.DONE
 
@@ -476,11 +477,11 @@ class Plan(Targets):
         """Sleep until there may be something to do."""
         now = time.monotonic()
         running = self._in(PieceState.RUNNING)
-        dues = [max(task.due, self._pause_until) for task in running]
+        dues = [max(task.next_poll_at, self._pause_until) for task in running]
         waiting = self._in(PieceState.WAITING)
         if waiting:
             place = now if self._queue.has_place(len(running)) else self._queue.retry_at
-            dues.append(max(place, self._pause_until, min(task.due for task in waiting)))
+            dues.append(max(place, self._pause_until, min(task.next_poll_at for task in waiting)))
         pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
         if downloads:
             wait(downloads, pause, FIRST_COMPLETED)
@@ -495,13 +496,15 @@ class Plan(Targets):
         for task in self._in(PieceState.WAITING):
             if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
                 return
-            if task.due <= time.monotonic() and not self._obtain(task, self._make):
+            if task.next_poll_at <= time.monotonic() and not self._obtain(task, self._make):
                 return
 
     def _seek(self) -> bool:
         """Adopt exports that were made before; whether all were looked for."""
         # one that is known to be too large has halves to be looked for
-        while unsought := [task for task in self._in(PieceState.WAITING) if not task.was_sought]:
+        while unsought := [
+            task for task in self._in(PieceState.WAITING) if not task.adoption_checked
+        ]:
             if not all(self._obtain(task, self._adopt) for task in unsought):
                 return False
         return True
@@ -512,19 +515,19 @@ class Plan(Targets):
             return False
         try:
             export = how(task)
-        except BeingSent as error:
+        except CreateInProgress as error:
             # whoever sends it may wait for long
             task.error = error
-            task.due, task.was_sought = time.monotonic() + next(task.pauses), False
+            task.next_poll_at, task.adoption_checked = time.monotonic() + next(task.pauses), False
             return True
         except QueueFull as error:
             running = self._in(PieceState.RUNNING)
             numbers = [other.export.id_raw_export for other in running if other.export]
-            self._queue.full(numbers, error.exports)
+            self._queue.on_rejected(numbers, error.exports)
             self._waiting_for = f"waiting for a place in the queue: {error}"
             return False
         except CreateUnconfirmed as error:
-            task.hold(PieceState.UNCONFIRMED, error)
+            task.fail(PieceState.UNCONFIRMED, error)
             return True
         except (AccessDenied, NotFound):
             raise
@@ -532,7 +535,7 @@ class Plan(Targets):
             # what is refused from the start is the request; later it is this piece
             if not self.exports:
                 raise
-            task.hold(PieceState.FAILED, error)
+            task.fail(PieceState.FAILED, error)
             return True
         except (ApiError, ConnectionFailed) as error:
             self._survive(error)
@@ -545,45 +548,47 @@ class Plan(Targets):
 
     def _adopt(self, task: Task) -> Export | None:
         earlier = None
-        if not (task.fresh or self._fresh):
-            earlier = self._client.adopt(task.piece.request, too_large=True, patience=ONE_TRY)
-        task.is_adopted, task.was_sought = earlier is not None, True
+        if not (task.force_new or self._fresh):
+            earlier = self._client.adopt(task.piece.request, too_large=True, retry_policy=NO_RETRY)
+        task.is_adopted, task.adoption_checked = earlier is not None, True
         return earlier
 
     def _make(self, task: Task) -> Export:
-        export = self._client.export_piece(task.piece.request, fresh=task.fresh or self._fresh)
+        export = self._client._export_for_plan(
+            task.piece.request, fresh=task.force_new or self._fresh
+        )
         self._waiting_for = ""
         # with it this many are in progress
-        self._queue.taken(len(self._in(PieceState.RUNNING)) + (not export.is_finished))
+        self._queue.on_accepted(len(self._in(PieceState.RUNNING)) + (not export.is_finished))
         return export
 
     def _look(self, deadline: float) -> None:
         """Look at the exports in progress whose time has come."""
         for task in self._in(PieceState.RUNNING):
             now = time.monotonic()
-            if task.export is None or now < max(task.due, self._pause_until):
+            if task.export is None or now < max(task.next_poll_at, self._pause_until):
                 continue
             try:
-                task.export.refresh(ONE_TRY.within(max(0.0, deadline - now)))
+                task.export.refresh(NO_RETRY.within(max(0.0, deadline - now)))
             except AccessDenied:
                 raise
             except NotFound as error:
-                task.hold(PieceState.FAILED, error)
+                task.fail(PieceState.FAILED, error)
             except (ApiError, ConnectionFailed) as error:
                 self._survive(error)
                 return
             else:
                 self._recover()
                 self._judge(task)
-            task.due = time.monotonic() + next(task.pauses)
+            task.next_poll_at = time.monotonic() + next(task.pauses)
 
     def _survive(self, error: ApiError | ConnectionFailed) -> None:
         """Pause after a fault that may pass; raise it if too many came in a row."""
         self._tries += 1
         self._faults += not isinstance(error, QuotaExceeded)
-        if self._faults > _FAULTS or not passes(error):
+        if self._faults > _FAULTS or not is_transient(error):
             raise error
-        delay = ONE_TRY.delay(error, self._tries)
+        delay = NO_RETRY.delay(error, self._tries)
         self._pause_until = time.monotonic() + delay
         self._trouble = f"trying again in {delay:.0f} s: {error}"
 
@@ -601,8 +606,8 @@ class Plan(Targets):
 
         They do at a service that hands them out itself.
         """
-        delay = self._client.api.pace.delay() if self._in(PieceState.FETCHING) else 0.0
-        if self._started is None or delay <= ONE_TRY.quota_seconds:
+        delay = self._client.api.rate_limiter.delay() if self._in(PieceState.FETCHING) else 0.0
+        if self._started is None or delay <= NO_RETRY.quota_seconds:
             return ""
         return f"the next request goes in {delay:.0f} s, to stay under the service's quotas"
 
@@ -619,16 +624,16 @@ class Plan(Targets):
         reason += f": {export.error_message}" if export.error_message else ""
         if export.status == SUCCESS:
             task.state = PieceState.FETCHING
-        elif export.status == REFUSED:
-            halves = splitting.halves(task.piece)
+        elif export.status == TOO_LARGE:
+            halves = splitting.bisect(task.piece)
             if halves:
                 task.halves = tuple(self._lay_out(halves))
             else:
                 step = "It can't be cut further: ask for fewer columns, or set a filter"
                 error = ExportTooLarge(f"{reason}. {step}", export=export)
-                task.hold(PieceState.FAILED, error)
+                task.fail(PieceState.FAILED, error)
         elif export.status in (FAILED, CANCELED):
-            task.hold(PieceState.FAILED, ExportFailed(reason, export=export))
+            task.fail(PieceState.FAILED, ExportFailed(reason, export=export))
         else:
             task.state = PieceState.RUNNING
 
@@ -662,7 +667,9 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
     alerts.append(("note", "dry run: nothing was sent; the curl command is for the first export"))
     return PlanCard(
         request=request,
-        windows=tuple(Window(*piece.moments, PieceState.WAITING, _name(piece)) for piece in pieces),
+        windows=tuple(
+            CardWindow(*piece.moments, PieceState.WAITING, _name(piece)) for piece in pieces
+        ),
         share=0.0,
         seconds_left=None,
         service=service,

@@ -24,14 +24,14 @@ __all__ = [
     "FilterParts",
     "Piece",
     "Window",
-    "axis_of",
+    "bisect",
     "cut",
     "filter_groups",
-    "gaps",
-    "halves",
+    "full_window",
     "problems",
     "read_every",
-    "whole",
+    "split_axis",
+    "uncovered",
 ]
 
 MAX_PIECES = 10_000
@@ -109,7 +109,7 @@ def _midnight(day: int, request: ExportRequest) -> datetime:
     return datetime.fromordinal(day).replace(tzinfo=request.zone)
 
 
-def axis_of(request: ExportRequest) -> Axis:
+def split_axis(request: ExportRequest) -> Axis:
     """What a valid request is cut along.
 
     By event time where it is given: it can be cut finer. Days beside it stay as they are, since
@@ -118,9 +118,9 @@ def axis_of(request: ExportRequest) -> Axis:
     return _SECONDS if _SECONDS.interval.start in request.parameters else _DAYS
 
 
-def whole(request: ExportRequest) -> Window:
+def full_window(request: ExportRequest) -> Window:
     """The window of a valid request; empty if its days and its times have no second in common."""
-    axis = axis_of(request)
+    axis = split_axis(request)
     window = Window(*(axis.read(request.parameters[name]) for name in axis.interval.names))
     if axis is _SECONDS and _DAYS.interval.start in request.parameters:
         # what lies outside of the days has no rows to export
@@ -154,21 +154,21 @@ class Piece:
     def request(self) -> ExportRequest:
         """What is asked of the service; the request itself where it was not cut."""
         changes: dict[str, Any] = {name: values for name, _, values in self.filters}
-        if self.window != whole(self.of):
-            axis = axis_of(self.of)
+        if self.window != full_window(self.of):
+            axis = split_axis(self.of)
             changes |= zip(axis.interval.names, map(axis.write, self.window), strict=True)
         return ExportRequest(**{**self.of.parameters, **changes}) if changes else self.of
 
     @property
     def bounds(self) -> tuple[str | int, str | int]:
         """The values of the window's two parameters."""
-        write = axis_of(self.of).write
+        write = split_axis(self.of).write
         return write(self.window.first), write(self.window.last)
 
     @property
     def moments(self) -> tuple[datetime, datetime]:
         """When the window begins, and when the next one would, in the zone of the request."""
-        return axis_of(self.of).moments(self.window, self.of)
+        return split_axis(self.of).moments(self.window, self.of)
 
     @property
     def filter_label(self) -> str:
@@ -197,7 +197,7 @@ def read_every(every: object, request: ExportRequest) -> int | None:
     InvalidRequest
         If it is no such length, or the request has only days and it is none of whole days.
     """
-    axis = axis_of(request)
+    axis = split_axis(request)
     if every is None or every == "auto":
         return None
     length = every
@@ -298,7 +298,7 @@ def cut(
     wanted = [
         (window, filters)
         for filters in filter_groups(request)
-        for window in gaps(whole(request), there.get(filters, ()))
+        for window in uncovered(full_window(request), there.get(filters, ()))
     ]
     count = sum(-(-window.length // (every or window.length or 1)) for window, _ in wanted)
     if count > MAX_PIECES:
@@ -316,7 +316,7 @@ def filter_groups(request: ExportRequest) -> list[FilterParts]:
     """The parts that filters with too many values are cut in, each with each; one if none is."""
     cut_filters = []
     for name, values in request.parameters.items():
-        if PARAMETERS[name].filters and isinstance(values, tuple) and len(values) > MAX_VALUES:
+        if PARAMETERS[name].is_filter and isinstance(values, tuple) and len(values) > MAX_VALUES:
             # in one order, so that the parts are the same however the values were given
             values = sorted(values)
             starts = range(0, len(values), MAX_VALUES)
@@ -337,13 +337,13 @@ def _windows(window: Window, every: int | None) -> Iterator[Window]:
         yield Window(first, min(first + every - 1, window.last))
 
 
-def halves(piece: Piece) -> tuple[Piece, Piece] | None:
+def bisect(piece: Piece) -> tuple[Piece, Piece] | None:
     """Cut a piece that proved too large in two; None if its window is the smallest already.
 
     The smallest window is a day, or a quarter of an hour of event time.
     """
     window = piece.window
-    smallest = axis_of(piece.of).smallest
+    smallest = split_axis(piece.of).smallest
     if window.length <= smallest:
         return None
     # a whole number of the smallest windows, so that these come out in the end
@@ -354,7 +354,7 @@ def halves(piece: Piece) -> tuple[Piece, Piece] | None:
     )
 
 
-def gaps(window: Window, covered: Iterable[Window]) -> list[Window]:
+def uncovered(window: Window, covered: Iterable[Window]) -> list[Window]:
     """What of `window` no one of `covered` covers, in order."""
     missing: list[Window] = []
     first = window.first

@@ -1,4 +1,4 @@
-"""Reading one parameter's value, as people have it, into the form that is judged and sent.
+"""CoercedValue one parameter's value, as people have it, into the form that is judged and sent.
 
 A normal value is a plain, immutable one: a name or a date (``YYYY-MM-DD``) as str, an id or a Unix
 time as int, a list as a tuple of these.
@@ -19,19 +19,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 from mytracker_nb.errors import Problem
 from mytracker_nb.request.dictionaries import Dictionary, Entry, dictionary
-from mytracker_nb.request.parameters import MAX_VALUES, Holds, Parameter
+from mytracker_nb.request.parameters import MAX_VALUES, Parameter, ValueType
 
 __all__ = [
+    "CoercedValue",
     "Item",
     "Moment",
-    "Reading",
     "Unreadable",
     "Value",
+    "coerce",
     "foreign_letters",
-    "items",
-    "parts",
+    "iter_values",
     "presentable",
-    "read",
+    "split_values",
 ]
 
 Item: TypeAlias = "str | int"
@@ -82,7 +82,7 @@ class Moment(NamedTuple):
             return self.now.date()
 
 
-class Reading(NamedTuple):
+class CoercedValue(NamedTuple):
     """What was made of a given value: its normal form (None where it has none) and the problems."""
 
     value: Value | None
@@ -118,7 +118,7 @@ def presentable(item: Any) -> Any:
     return item
 
 
-def items(given: Any) -> list[Any]:
+def iter_values(given: Any) -> list[Any]:
     """The single values that a collection, or a value alone, stands for.
 
     Nothing raises: what can't be read gives an `Unreadable`.
@@ -143,7 +143,7 @@ def _items(given: Any) -> Iterator[Any]:
         yield from map(_plain, given)
 
 
-def parts(parameter: Parameter, given: Any) -> list[Any]:
+def split_values(parameter: Parameter, given: Any) -> list[Any]:
     """`given` as the list of its single values, text cut at its commas; [] where it is empty.
 
     None, blank text and a collection of nothing are empty. A text inside a list of names is one
@@ -151,9 +151,9 @@ def parts(parameter: Parameter, given: Any) -> list[Any]:
     """
     if given is None:
         return []
-    whole = parameter.array and not isinstance(given, str)
+    whole = parameter.repeats_field and not isinstance(given, str)
     result: list[Any] = []
-    for item in items(given):
+    for item in iter_values(given):
         if isinstance(item, str) and not whole:
             result.extend(part.strip() for part in item.split(","))
         else:
@@ -316,13 +316,13 @@ def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
     raise _Flawed(hint="text, in quotes")
 
 
-_READERS: Mapping[Holds, Callable[[Parameter, Any, Moment], Item]] = {
-    Holds.WORD: _read_word,
-    Holds.ID: _read_id,
-    Holds.SDK_KEY: _read_sdk_key,
-    Holds.TEXT: _read_text,
-    Holds.DATE: _read_date,
-    Holds.TIME: _read_time,
+_READERS: Mapping[ValueType, Callable[[Parameter, Any, Moment], Item]] = {
+    ValueType.WORD: _read_word,
+    ValueType.ID: _read_id,
+    ValueType.SDK_KEY: _read_sdk_key,
+    ValueType.TEXT: _read_text,
+    ValueType.DATE: _read_date,
+    ValueType.TIME: _read_time,
 }
 
 
@@ -391,12 +391,12 @@ class _Flaws:
                 message = _not(f"a known {names.name}", items) + sent
                 hints = [_suggestion(names, items), *hints]
             else:
-                what = self.parameter.holds.value if names is None else f"a valid {names.name}"
+                what = self.parameter.value_type.value if names is None else f"a valid {names.name}"
                 message = _not(what, items)
             texts = [item for item in items if isinstance(item, str)]
             if any(map(_BRACKET.search, texts)):
                 hints.append("leave out the brackets: a list is made by its commas")
-            if self.parameter.holds is not Holds.TEXT:
+            if self.parameter.value_type is not ValueType.TEXT:
                 hints.append(foreign_letters("".join(texts)))
             yield Problem(
                 self.parameter.name, code, severity, message, "; ".join(filter(None, hints))
@@ -407,7 +407,7 @@ def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Pro
     return Problem(parameter.name, code, "error", message, hint)
 
 
-def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
+def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedValue:
     """Read the `pieces` of what was given as the value of `parameter`.
 
     Parameters
@@ -421,20 +421,20 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
 
     Returns
     -------
-    Reading
+    CoercedValue
         With the problems ``bad_value``, ``not_in_dictionary``, ``duplicate`` and ``too_many`` that
         the value alone shows; no value raises.
     """
     unreadable = [piece for piece in pieces if isinstance(piece, Unreadable)]
     if unreadable:
         told = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
-        return Reading(None, (_error(parameter, "bad_value", _some(list(told))),))
-    if len(pieces) != 1 and not parameter.many:
+        return CoercedValue(None, (_error(parameter, "bad_value", _some(list(told))),))
+    if len(pieces) != 1 and not parameter.is_list:
         message = f"holds one value, not {len(pieces)}"
         hint = "one value, without a comma"
-        return Reading(None, (_error(parameter, "bad_value", message, hint),))
+        return CoercedValue(None, (_error(parameter, "bad_value", message, hint),))
 
-    reader = _READERS[parameter.holds]
+    reader = _READERS[parameter.value_type]
     flaws = _Flaws(parameter)
     values: list[Item] = []
     for piece in pieces:
@@ -458,11 +458,11 @@ def read(parameter: Parameter, pieces: list[Any], moment: Moment) -> Reading:
         problems.append(
             Problem(parameter.name, "duplicate", "warning", message, "each value is sent once")
         )
-    if parameter.filters and len(distinct) > MAX_VALUES:
+    if parameter.is_filter and len(distinct) > MAX_VALUES:
         message = f"{len(distinct)} different values; the service takes {MAX_VALUES} in one filter"
         hint = f"several exports of at most {MAX_VALUES} values each, as mt.plan makes them"
         problems.append(_error(parameter, "too_many", message, hint))
 
     if len(values) < len(pieces):
-        return Reading(None, tuple(problems))
-    return Reading(distinct if parameter.many else distinct[0], tuple(problems))
+        return CoercedValue(None, tuple(problems))
+    return CoercedValue(distinct if parameter.is_list else distinct[0], tuple(problems))

@@ -21,9 +21,9 @@ __all__ = [
     "INTERVALS",
     "MAX_VALUES",
     "PARAMETERS",
-    "Holds",
     "Interval",
     "Parameter",
+    "ValueType",
     "find_parameter",
 ]
 
@@ -35,7 +35,7 @@ MAX_VALUES = 1000
 1000 is sent, and the service has the last word."""
 
 
-class Holds(Enum):
+class ValueType(Enum):
     """What one value of a parameter is."""
 
     WORD = "a name"
@@ -56,13 +56,13 @@ class Parameter:
         The service's own name.
     title : str
         A short label for a form.
-    holds : Holds
+    value_type : ValueType
         What one value is.
     help : str
         One line of help.
-    many : bool
+    is_list : bool
         Whether it is a list.
-    array : bool
+    repeats_field : bool
         Whether a list is sent as repeated ``name[]`` fields (its values can hold commas).
     dictionary_name : str or None
         The dictionary that its values are drawn from.
@@ -70,23 +70,23 @@ class Parameter:
         The events it applies to; None for all.
     required : bool
         Whether every request has it.
-    filters : bool
+    is_filter : bool
         Whether it narrows the rows (and the limit of 1000 values holds).
-    rare : bool
+    is_advanced : bool
         Whether few requests have it; a form folds it away.
     """
 
     name: str
     title: str
-    holds: Holds
+    value_type: ValueType
     help: str
-    many: bool = False
-    array: bool = False
+    is_list: bool = False
+    repeats_field: bool = False
     dictionary_name: str | None = None
     events: frozenset[str] | None = None
     required: bool = False
-    filters: bool = False
-    rare: bool = False
+    is_filter: bool = False
+    is_advanced: bool = False
 
     @property
     def dictionary(self) -> Dictionary | None:
@@ -108,19 +108,19 @@ class Interval:
     ----------
     start, end : str
         The names of the two parameters.
-    selects : bool
+    satisfies_required_interval : bool
         Whether it can be the interval that every request needs, and then has both ends.
     earliest : str or None
         The first day that `start` may name.
-    lag : datetime.timedelta
+    availability_delay : datetime.timedelta
         How long before now it must end; zero means that it may reach up to now (or today).
     """
 
     start: str
     end: str
-    selects: bool = True
+    satisfies_required_interval: bool = True
     earliest: str | None = None
-    lag: timedelta = timedelta(0)
+    availability_delay: timedelta = timedelta(0)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -131,7 +131,12 @@ class Interval:
 INTERVALS = (
     Interval("dateFrom", "dateTo", earliest="1970-01-01"),
     Interval("tsFrom", "tsTo"),
-    Interval("availabilityTsFrom", "availabilityTsTo", selects=False, lag=timedelta(hours=3)),
+    Interval(
+        "availabilityTsFrom",
+        "availabilityTsTo",
+        satisfies_required_interval=False,
+        availability_delay=timedelta(hours=3),
+    ),
 )
 
 _PAYMENTS = frozenset(
@@ -143,32 +148,36 @@ _SEGMENTED = frozenset(["hits", "installs"])
 
 
 def _ids(
-    name: str, title: str, about: str, dictionary_name: str | None = None, rare: bool = False
+    name: str, title: str, about: str, dictionary_name: str | None = None, is_advanced: bool = False
 ) -> Parameter:
     return Parameter(
         name,
         title,
-        Holds.ID,
+        ValueType.ID,
         about,
-        many=True,
+        is_list=True,
         dictionary_name=dictionary_name,
-        filters=True,
-        rare=rare,
+        is_filter=True,
+        is_advanced=is_advanced,
     )
 
 
 def _choice(
-    name: str, title: str, about: str, events: frozenset[str] | None = None, rare: bool = False
+    name: str,
+    title: str,
+    about: str,
+    events: frozenset[str] | None = None,
+    is_advanced: bool = False,
 ) -> Parameter:
     return Parameter(
         name,
         title,
-        Holds.ID,
+        ValueType.ID,
         about,
         dictionary_name=name,
         events=events,
-        filters=True,
-        rare=rare,
+        is_filter=True,
+        is_advanced=is_advanced,
     )
 
 
@@ -179,7 +188,7 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
             Parameter(
                 "event",
                 "Event",
-                Holds.WORD,
+                ValueType.WORD,
                 "what to export: one kind of event, by device or by user",
                 dictionary_name="event",
                 required=True,
@@ -187,52 +196,52 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
             Parameter(
                 "selectors",
                 "Columns",
-                Holds.WORD,
+                ValueType.WORD,
                 "the columns of the export, in this order",
-                many=True,
+                is_list=True,
                 dictionary_name="selector",
                 required=True,
             ),
-            Parameter("dateFrom", "From", Holds.DATE, "first day, in the request's time zone"),
-            Parameter("dateTo", "To", Holds.DATE, "last day, included"),
-            Parameter("tsFrom", "From", Holds.TIME, "first second of event time"),
-            Parameter("tsTo", "To", Holds.TIME, "last second of event time, included"),
+            Parameter("dateFrom", "From", ValueType.DATE, "first day, in the request's time zone"),
+            Parameter("dateTo", "To", ValueType.DATE, "last day, included"),
+            Parameter("tsFrom", "From", ValueType.TIME, "first second of event time"),
+            Parameter("tsTo", "To", ValueType.TIME, "last second of event time, included"),
             Parameter(
                 "availabilityTsFrom",
                 "Available from",
-                Holds.TIME,
+                ValueType.TIME,
                 "first second in which the event appeared in the system",
-                rare=True,
+                is_advanced=True,
             ),
             Parameter(
                 "availabilityTsTo",
                 "Available to",
-                Holds.TIME,
+                ValueType.TIME,
                 "last second in which the event appeared in the system, 3 hours ago or earlier",
-                rare=True,
+                is_advanced=True,
             ),
             Parameter(
                 "timezone",
                 "Time zone",
-                Holds.WORD,
+                ValueType.WORD,
                 f"the zone of the days and of dtEvent; {DEFAULT_TIMEZONE} where none is given",
                 dictionary_name="timezone",
             ),
             _ids("idApp", "Apps", "ids of apps"),
-            _ids("idAccount", "Accounts", "ids of accounts", rare=True),
-            _ids("idAd", "Tracking links", "ids of tracking links", rare=True),
-            _ids("idCampaign", "Campaigns", "ids of campaigns", rare=True),
+            _ids("idAccount", "Accounts", "ids of accounts", is_advanced=True),
+            _ids("idAd", "Tracking links", "ids of tracking links", is_advanced=True),
+            _ids("idCampaign", "Campaigns", "ids of campaigns", is_advanced=True),
             _ids("idCountry", "Countries", "ids, two-letter codes or names", "country"),
-            _ids("idProject", "Projects", "ids of projects", rare=True),
-            _ids("idPartner", "Partners", "ids of traffic partners", rare=True),
+            _ids("idProject", "Projects", "ids of projects", is_advanced=True),
+            _ids("idPartner", "Partners", "ids of traffic partners", is_advanced=True),
             Parameter(
                 "SDKKey",
                 "SDK keys",
-                Holds.SDK_KEY,
+                ValueType.SDK_KEY,
                 "SDK keys of apps, 20 digits each; with idApp, rows that meet either",
-                many=True,
-                filters=True,
-                rare=True,
+                is_list=True,
+                is_filter=True,
+                is_advanced=True,
             ),
             _choice(
                 "isVerified", "Verification", "only verified payments, or only others", _PAYMENTS
@@ -241,12 +250,12 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
             Parameter(
                 "eventName",
                 "Event names",
-                Holds.TEXT,
+                ValueType.TEXT,
                 "only custom events of these names",
-                many=True,
-                array=True,
+                is_list=True,
+                repeats_field=True,
                 events=_CUSTOM_EVENTS,
-                filters=True,
+                is_filter=True,
             ),
             _choice(
                 "eventNameInvert",
@@ -254,18 +263,18 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
                 "all custom events but those named",
                 _CUSTOM_EVENTS,
             ),
-            _choice("rooted", "Root access", "only devices in this state", rare=True),
+            _choice("rooted", "Root access", "only devices in this state", is_advanced=True),
             _choice(
                 "idAdMediator", "Ad mediator", "only events of this mediator", _AD_MONETIZATION
             ),
             Parameter(
                 "idSegment",
                 "Segment",
-                Holds.ID,
+                ValueType.ID,
                 "id of a segment",
                 events=_SEGMENTED,
-                filters=True,
-                rare=True,
+                is_filter=True,
+                is_advanced=True,
             ),
         )
     }
@@ -280,4 +289,4 @@ def find_parameter(name: str) -> Parameter | None:
     if name in PARAMETERS:
         return PARAMETERS[name]
     parameter = PARAMETERS.get(_ARRAY_SUFFIX.sub("", name))
-    return parameter if parameter is not None and parameter.many else None
+    return parameter if parameter is not None and parameter.is_list else None

@@ -19,19 +19,19 @@ from mytracker_nb.request import syntax
 from mytracker_nb.request.coercion import (
     Moment,
     Unreadable,
+    coerce,
     foreign_letters,
-    parts,
     presentable,
-    read,
+    split_values,
 )
 from mytracker_nb.request.dictionaries import Selector, dictionary, nearest
 from mytracker_nb.request.parameters import (
     DEFAULT_TIMEZONE,
     INTERVALS,
     PARAMETERS,
-    Holds,
     Interval,
     Parameter,
+    ValueType,
     find_parameter,
 )
 
@@ -72,7 +72,7 @@ class ExportRequest:
             parameter = find_parameter(name)
             if parameter is None:
                 unknown[name] = presentable(value)
-            elif pieces := parts(parameter, value):
+            elif pieces := split_values(parameter, value):
                 # a list may come under both of its names
                 given.setdefault(parameter.name, []).extend(pieces)
 
@@ -83,7 +83,7 @@ class ExportRequest:
         shown: dict[str, Any] = {}
         # the zone first: the days and times of the others depend on it
         for name in sorted(given, key=lambda name: (name != "timezone", _ORDER[name])):
-            reading = read(PARAMETERS[name], given[name], moment)
+            reading = coerce(PARAMETERS[name], given[name], moment)
             problems.extend(reading.problems)
             if reading.value is not None:
                 normal[name] = shown[name] = reading.value
@@ -172,7 +172,7 @@ class ExportRequest:
             raise InvalidRequest(problems)
         fields: list[tuple[str, str]] = []
         for name, value in self._parameters.items():
-            if PARAMETERS[name].array:
+            if PARAMETERS[name].repeats_field:
                 fields.extend((f"{name}[]", str(item)) for item in value)
             else:
                 fields.append((name, ",".join(map(str, _as_tuple(value)))))
@@ -252,7 +252,7 @@ class ExportRequest:
             if parameter.required and parameter.name not in self._parameters:
                 yield _error(parameter.name, "required", "is missing", parameter.help)
 
-        selecting = [interval for interval in INTERVALS if interval.selects]
+        selecting = [interval for interval in INTERVALS if interval.satisfies_required_interval]
         pairs = " or ".join(" and ".join(interval.names) for interval in selecting)
         if not any(name in self._parameters for pair in selecting for name in pair.names):
             yield _error(
@@ -370,7 +370,7 @@ def _day(seconds: int, zone: ZoneInfo) -> str:
 def _too_late(
     parameter: Parameter, value: Any, interval: Interval, moment: Moment
 ) -> Iterator[Problem]:
-    if parameter.holds is Holds.DATE:
+    if parameter.value_type is ValueType.DATE:
         today = moment.today.isoformat()
         if value > today:
             yield _error(
@@ -380,10 +380,10 @@ def _too_late(
                 f"{today} or earlier",
             )
         return
-    limit = math.floor(moment.now.timestamp() - interval.lag.total_seconds())
+    limit = math.floor(moment.now.timestamp() - interval.availability_delay.total_seconds())
     # up to now itself is allowed; a lag must be exceeded
-    if value > limit or (interval.lag and value == limit):
-        hours = interval.lag.total_seconds() / 3600
+    if value > limit or (interval.availability_delay and value == limit):
+        hours = interval.availability_delay.total_seconds() / 3600
         last = f"{hours:g} hours ago" if hours else "now"
         message = (
             f"{value} is not before {last}, {limit}" if hours else f"{value} is after now, {limit}"

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
-from mytracker_nb.request.coercion import Unreadable, items
+from mytracker_nb.request.coercion import Unreadable, iter_values
 
 __all__ = [
     "Assignment",
@@ -107,7 +107,9 @@ class Parsed:
         result: dict[str, Any] = {}
         for assignment in self.assignments:
             name, value = assignment.name, assignment.value
-            result[name] = [*items(result[name]), *items(value)] if name in result else value
+            result[name] = (
+                [*iter_values(result[name]), *iter_values(value)] if name in result else value
+            )
         return result
 
 
@@ -282,7 +284,7 @@ class _Scanner:
         if len(parts) == 1:
             # a quoted text is one value, whatever commas it holds
             return [parts[0]] if quoted and parts[0] else parts[0]
-        return [item for part in parts for item in items(part)]
+        return [item for part in parts for item in iter_values(part)]
 
     def skip_between(self) -> bool:
         """Skip the space that may stand before a comma; whether anything is left.
@@ -508,7 +510,7 @@ def parse_url(text: str) -> dict[str, Any]:
         for name, value in parse_qsl(query, keep_blank_values=True):
             base, array = re.subn(r"\[\d*\]$", "", name)
             if base in result or array:
-                result[base] = [*items(result.get(base, [])), value]
+                result[base] = [*iter_values(result.get(base, [])), value]
             else:
                 result[base] = value
     return result

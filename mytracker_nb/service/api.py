@@ -37,22 +37,22 @@ from mytracker_nb.errors import (
     printable,
 )
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import Pace, jitter, pace_of
+from mytracker_nb.service.rate_limit import RateLimiter, jitter, shared_limiter
 from mytracker_nb.service.signing import AuthHMAC
 
 __all__ = [
-    "LASTING",
+    "LONG_RETRY",
     "LOOK_FIRST",
-    "ONE_TRY",
+    "NO_RETRY",
     "Api",
     "Link",
     "OnWait",
-    "Patience",
+    "RetryPolicy",
     "State",
     "asked_pause",
-    "passes",
+    "is_retryable_status",
+    "is_transient",
     "refusal",
-    "soon",
 ]
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
@@ -123,7 +123,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How many faults in a row a call survives, and for how long.
 
     Attributes
@@ -144,7 +144,7 @@ class Patience:
     quota_seconds: float = 3700.0
     answer_seconds: float = 60.0
 
-    def within(self, seconds: float) -> Patience:
+    def within(self, seconds: float) -> RetryPolicy:
         """The same, but for no longer than `seconds`."""
         return replace(
             self,
@@ -168,10 +168,10 @@ class Patience:
         return delay
 
 
-ONE_TRY = Patience(faults=0, quota_seconds=1.0)
+NO_RETRY = RetryPolicy(faults=0, quota_seconds=1.0)
 """For one of several that wait for their turn: who follows them all waits, and says so."""
 
-LASTING = Patience(faults=20, seconds=1800.0)
+LONG_RETRY = RetryPolicy(faults=20, seconds=1800.0)
 """For what takes its time, as to follow an export or to fetch its files."""
 
 LOOK_FIRST = (
@@ -190,9 +190,9 @@ class Api:
         The account and the service.
     session : requests.Session, optional
         For proxies, certificates and adapters of one's own.
-    patience : Patience, optional
+    retry_policy : RetryPolicy, optional
         How much is survived.
-    pace : Pace, optional
+    rate_limiter : RateLimiter, optional
         By default the one that all of this process share that talk to this service for this
         account. It may be changed at any time.
     """
@@ -201,20 +201,22 @@ class Api:
         self,
         credentials: Credentials,
         session: requests.Session | None = None,
-        patience: Patience | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
         self.credentials = credentials
         self.session = session or requests.Session()
         self.auth = AuthHMAC(credentials.api_user_id, credentials.secret_key)
-        self.patience = patience or Patience()
-        self.pace = pace or pace_of(credentials.base_url, credentials.api_user_id)
+        self.retry_policy = retry_policy or RetryPolicy()
+        self.rate_limiter = rate_limiter or shared_limiter(
+            credentials.base_url, credentials.api_user_id
+        )
 
     def create(
         self,
         fields: list[tuple[str, str]],
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> int:
         """Ask for an export.
 
@@ -224,7 +226,7 @@ class Api:
             The form fields, as `ExportRequest.wire` gives them.
         on_wait : callable, optional
             Told of each wait before it begins: its seconds, and the error that it is for.
-        patience : Patience, optional
+        retry_policy : RetryPolicy, optional
             In place of that of the calls in general.
 
         Returns
@@ -242,9 +244,9 @@ class Api:
             If the service was not reached: nothing was sent.
         """
 
-        def once(patience: Patience) -> Mapping[str, Any]:
+        def once(retry_policy: RetryPolicy) -> Mapping[str, Any]:
             try:
-                return self._call("POST", f"{_EXPORT}create.json", patience, data=fields)
+                return self._call("POST", f"{_EXPORT}create.json", retry_policy, data=fields)
             except ConnectionFailed as error:
                 if error.was_sent:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
@@ -254,8 +256,8 @@ class Api:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
                 raise
 
-        data = self._patiently(
-            once, lambda error: isinstance(error, QuotaExceeded), on_wait, patience
+        data = self._with_retries(
+            once, lambda error: isinstance(error, QuotaExceeded), on_wait, retry_policy
         )
         id_raw_export = _id(data.get("idRawExport"))
         if id_raw_export is None:
@@ -268,7 +270,7 @@ class Api:
         self,
         id_raw_export: int,
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> State:
         """What the service says of an export.
 
@@ -276,7 +278,7 @@ class Api:
         ----------
         id_raw_export : int
             The export.
-        on_wait, patience : optional
+        on_wait, retry_policy : optional
             As for `create`.
 
         Raises
@@ -284,10 +286,10 @@ class Api:
         NotFound
             If the service knows no such export for this account.
         ApiError, ConnectionFailed
-            If it refused, or faults outlasted the patience.
+            If it refused, or faults outlasted the retry policy.
         """
         params = {"idRawExport": id_raw_export}
-        data = self._read(f"{_EXPORT}get.json", params, on_wait, patience)
+        data = self._read(f"{_EXPORT}get.json", params, on_wait, retry_policy)
         files = data.get("files")
         return State(
             status=_said(data.get("status") or "no status"),
@@ -334,53 +336,53 @@ class Api:
             0.0, or the seconds until there may be a place.
         """
         is_ours = urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc
-        return self.pace.take() if is_ours else 0.0
+        return self.rate_limiter.acquire() if is_ours else 0.0
 
     def _read(
         self,
         path: str,
         params: Mapping[str, Any],
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> Mapping[str, Any]:
         call = partial(self._call, "GET", path, params=params)
-        return self._patiently(call, passes, on_wait, patience)
+        return self._with_retries(call, is_transient, on_wait, retry_policy)
 
-    def _patiently(
+    def _with_retries(
         self,
-        call: Callable[[Patience], _Answer],
+        call: Callable[[RetryPolicy], _Answer],
         again: Callable[[MyTrackerError], bool],
         on_wait: OnWait | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> _Answer:
         """Call until it answers, through the faults after which it is tried `again`.
 
         A loop of our own, as the service says how long to wait, and quotas are none of the faults
         that are counted.
         """
-        patience = patience or self.patience
+        retry_policy = retry_policy or self.retry_policy
         start = time.monotonic()
         faults = tries = 0
         while True:
             try:
                 self._take_turn()
                 tries += 1
-                return call(patience)
+                return call(retry_policy)
             except MyTrackerError as error:
                 if not again(error):
                     raise
                 is_quota = isinstance(error, QuotaExceeded)
                 faults += not is_quota
-                delay = patience.delay(error, tries)
-                longest = patience.quota_seconds if is_quota else patience.seconds
-                if faults > patience.faults or time.monotonic() + delay > start + longest:
+                delay = retry_policy.delay(error, tries)
+                longest = retry_policy.quota_seconds if is_quota else retry_policy.seconds
+                if faults > retry_policy.faults or time.monotonic() + delay > start + longest:
                     raise
                 if on_wait:
                     on_wait(delay, error)
                 time.sleep(delay)
 
     def _take_turn(self) -> None:
-        delay = self.pace.take()
+        delay = self.rate_limiter.acquire()
         if delay > 0:
             raise QuotaExceeded(
                 "as many requests went out as may, to stay under the service's quotas: "
@@ -389,7 +391,7 @@ class Api:
             )
 
     def _call(
-        self, method: str, path: str, patience: Patience, **content: Any
+        self, method: str, path: str, retry_policy: RetryPolicy, **content: Any
     ) -> Mapping[str, Any]:
         try:
             with self.session.request(
@@ -397,7 +399,7 @@ class Api:
                 self.credentials.base_url + path,
                 auth=self.auth,
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                timeout=(min(_CONNECT, patience.answer_seconds), patience.answer_seconds),
+                timeout=(min(_CONNECT, retry_policy.answer_seconds), retry_policy.answer_seconds),
                 # the API has no redirects, and a signature holds for one URL
                 allow_redirects=False,
                 stream=True,
@@ -414,10 +416,10 @@ class Api:
             return _data(response, body)
         except QuotaExceeded as error:
             # nobody else needs to be told the same
-            self.pace.hold(error.retry_after or 0.0)
+            self.rate_limiter.block_for(error.retry_after or 0.0)
             raise
         except ApiError:
-            self.pace.failed()
+            self.rate_limiter.record_error()
             raise
 
     def _unreached(self, error: Exception) -> str:
@@ -459,15 +461,19 @@ def _unconfirmed(reason: str) -> str:
     )
 
 
-def passes(error: MyTrackerError) -> bool:
+def is_transient(error: MyTrackerError) -> bool:
     """Whether a fault of a call that only reads is worth another try."""
     if isinstance(error, ApiError):
         # an HTML page in place of an answer comes from something between us and the service
-        return isinstance(error, QuotaExceeded) or error.payload is None or soon(error.status)
+        return (
+            isinstance(error, QuotaExceeded)
+            or error.payload is None
+            or is_retryable_status(error.status)
+        )
     return isinstance(error, ConnectionFailed)
 
 
-def soon(status: int) -> bool:
+def is_retryable_status(status: int) -> bool:
     """Whether an HTTP status says that the same may go well a little later."""
     return status >= 500 or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 
-__all__ = ["Pace", "growing", "jitter", "pace_of"]
+__all__ = ["RateLimiter", "backoff", "jitter", "shared_limiter"]
 
 _REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
 _ERRORS = {60.0: 40}
@@ -27,7 +27,7 @@ def jitter(least: float, most: float) -> float:
     return _random.uniform(least, most)
 
 
-def growing(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:
+def backoff(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:
     """Seconds between looks at something that takes its time: more and more, up to `last`."""
     pause = first
     while True:
@@ -57,11 +57,11 @@ class _Log:
         )
 
 
-class Pace:
+class RateLimiter:
     """Lets requests through at a bounded rate, and shares them out; for any number of threads.
 
-    ``client.api.pace = Pace({1.0: 2, 60.0: 20, 3600.0: 200})`` gives a client one of its own, where
-    other programs use the same account.
+    ``client.api.rate_limiter = RateLimiter({1.0: 2, 60.0: 20, 3600.0: 200})`` gives a
+    client one of its own, where other programs use the same account.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Pace:
     Notes
     -----
     Rather than run into the hour's limit and then stand still for the rest of it, those who follow
-    exports look less often the more of them there are, and the less is left (`interval`).
+    exports look less often the more of them there are, and the less is left (`poll_interval`).
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Pace:
         self._followed: dict[Hashable, float] = {}
         self._lock = threading.Lock()
 
-    def take(self) -> float:
+    def acquire(self) -> float:
         """Take the place of one request, if there is one.
 
         Returns
@@ -115,32 +115,32 @@ class Pace:
 
     def wait(self) -> None:
         """Return when one more request may be sent; its place is taken."""
-        while (delay := self.take()) > 0:
+        while (delay := self.acquire()) > 0:
             time.sleep(delay)
 
-    def failed(self) -> None:
+    def record_error(self) -> None:
         """Count one more answer that is an error."""
         with self._lock:
             self._errors.add(time.monotonic())
 
-    def hold(self, seconds: float) -> None:
+    def block_for(self, seconds: float) -> None:
         """Let nothing out for so long: the service has said that it will not listen."""
         with self._lock:
             until = time.monotonic() + min(seconds, max(self.limits))
             self._held_until = max(self._held_until, until)
 
-    def follow(self, who: Hashable) -> None:
+    def register_poller(self, who: Hashable) -> None:
         """Count `who` as followed from now on; one that is not looked at again drops out."""
-        lease = max(_LEASE, 2 * self.interval(0.0))
+        lease = max(_LEASE, 2 * self.poll_interval(0.0))
         with self._lock:
             self._followed[who] = time.monotonic() + lease
 
-    def leave(self, who: Hashable) -> None:
+    def unregister_poller(self, who: Hashable) -> None:
         """Count `who` as followed no longer."""
         with self._lock:
             self._followed.pop(who, None)
 
-    def interval(self, wanted: float) -> float:
+    def poll_interval(self, wanted: float) -> float:
         """Seconds between two looks at one export, so that all that are followed have their turn.
 
         Half of the longest window's requests go out evenly, for as long as it may take; the other
@@ -162,11 +162,11 @@ class Pace:
             return max(wanted, len(self._followed) / rate)
 
 
-_paces: dict[tuple[str, int], Pace] = {}
+_paces: dict[tuple[str, int], RateLimiter] = {}
 _lock = threading.Lock()
 
 
-def pace_of(base_url: str, api_user_id: int) -> Pace:
+def shared_limiter(base_url: str, api_user_id: int) -> RateLimiter:
     """The pace that all requests of this process for an account at a service share."""
     with _lock:
-        return _paces.setdefault((base_url, api_user_id), Pace())
+        return _paces.setdefault((base_url, api_user_id), RateLimiter())

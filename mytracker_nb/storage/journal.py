@@ -26,7 +26,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mytracker_nb.client.export import IN_PROGRESS
 from mytracker_nb.errors import (
     ApiError,
     ConnectionFailed,
@@ -34,10 +33,11 @@ from mytracker_nb.errors import (
     MyTrackerError,
     printable,
 )
-from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, Holds
+from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, ValueType
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL, Credentials
+from mytracker_nb.statuses import IN_PROGRESS
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
 
@@ -48,17 +48,17 @@ __all__ = [
     "ASKED",
     "GONE",
     "UNCONFIRMED",
-    "Create",
-    "Entry",
     "Journal",
-    "canonical",
-    "final_from",
+    "JournalEntry",
+    "PendingCreate",
+    "cache_key",
+    "complete_after",
     "journal",
 ]
 
 ASKED = "Asked"
 UNCONFIRMED = "Unconfirmed"
-REFUSED = "Refused"
+REJECTED = "Refused"
 NOT_SENT = "Not sent"
 GONE = "Not found"
 """What the journal says of an export where the service has given no status of it."""
@@ -90,7 +90,7 @@ _LEASE = 90.0  # seconds in which a create that was sent is answered, or its ans
 _Answer = TypeVar("_Answer")
 
 
-def canonical(request: ExportRequest) -> str:
+def cache_key(request: ExportRequest) -> str:
     """A text that requests for the same rows and columns share.
 
     The order of the columns counts, that of the values in a filter does not; the zone that the
@@ -99,14 +99,16 @@ def canonical(request: ExportRequest) -> str:
     parameters = {"timezone": DEFAULT_TIMEZONE, **request.parameters}
     return json.dumps(
         {
-            name: sorted(value) if PARAMETERS[name].filters and PARAMETERS[name].many else value
+            name: sorted(value)
+            if PARAMETERS[name].is_filter and PARAMETERS[name].is_list
+            else value
             for name, value in parameters.items()
         },
         sort_keys=True,
     )
 
 
-def final_from(request: ExportRequest) -> datetime:
+def complete_after(request: ExportRequest) -> datetime:
     """From when on an export of `request` holds all rows that there will be.
 
     Parameters
@@ -123,13 +125,13 @@ def final_from(request: ExportRequest) -> datetime:
     ends = [
         _end(request, interval.end) for interval in INTERVALS if interval.end in request.parameters
     ]
-    return min(ends) + max(interval.lag for interval in INTERVALS)
+    return min(ends) + max(interval.availability_delay for interval in INTERVALS)
 
 
 def _end(request: ExportRequest, name: str) -> datetime:
     """The first moment after an interval."""
     value = request.parameters[name]
-    if PARAMETERS[name].holds is Holds.DATE:
+    if PARAMETERS[name].value_type is ValueType.DATE:
         day = date.fromisoformat(value) + timedelta(days=1)
         return datetime.combine(day, clock_time(), request.zone).astimezone(timezone.utc)
     return _utc(value + 1)
@@ -140,7 +142,7 @@ def _utc(seconds: float) -> datetime:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What the journal knows of a create.
 
     Attributes
@@ -169,7 +171,7 @@ class Entry:
     is_final: bool
 
 
-class Create:
+class PendingCreate:
     """One create on its way, in a ``with`` block around the call: what becomes of it is written.
 
     A create that the block leaves without an id is refused, not sent or unconfirmed, as its
@@ -197,7 +199,7 @@ class Create:
         self._answer = {"id_raw_export": id_raw_export, "status": IN_PROGRESS}
         self._journal._change(self._number, **self._answer)
 
-    def __enter__(self) -> Create:
+    def __enter__(self) -> PendingCreate:
         return self
 
     def __exit__(
@@ -212,7 +214,7 @@ class Create:
             self._journal._change(self._number, **self._answer)
             return
         if isinstance(error, ApiError):
-            status = REFUSED
+            status = REJECTED
         elif isinstance(error, ConnectionFailed) or self.is_held_back:
             status = NOT_SENT
         else:
@@ -228,16 +230,16 @@ class Journal:
     ----------
     credentials : Credentials
         The account and the service; the key is not kept.
-    patience : float
+    lock_timeout : float
         Seconds to wait for another kernel that writes.
     """
 
-    def __init__(self, credentials: Credentials, patience: float = 5.0) -> None:
-        self._patience = patience
+    def __init__(self, credentials: Credentials, lock_timeout: float = 5.0) -> None:
+        self._lock_timeout = lock_timeout
         self._service = credentials.base_url
         self._key = credentials.base_url, credentials.api_user_id
 
-    def ask(self, request: ExportRequest) -> Create:
+    def record_create(self, request: ExportRequest) -> PendingCreate:
         """Write down a create that is about to be sent.
 
         Parameters
@@ -247,12 +249,12 @@ class Journal:
 
         Returns
         -------
-        Create
+        PendingCreate
             What to tell how it goes.
         """
-        return Create(self, self._insert(request) or _UNWRITTEN)
+        return PendingCreate(self, self._insert(request) or _UNWRITTEN)
 
-    def claim(self, request: ExportRequest, after: int) -> Create | None:
+    def claim_create(self, request: ExportRequest, after: int) -> PendingCreate | None:
         """Write down a create, unless another kernel or thread was faster.
 
         Parameters
@@ -260,15 +262,15 @@ class Journal:
         request : ExportRequest
             One without errors.
         after : int
-            The highest number of the `earlier` creates of the same request, 0 without any.
+            The highest number of the `find_same` creates of the same request, 0 without any.
 
         Returns
         -------
-        Create or None
-            As `ask`; None if the same request was written down since.
+        PendingCreate or None
+            As `record_create`; None if the same request was written down since.
         """
         number = self._insert(request, after)
-        return None if number is None else Create(self, number)
+        return None if number is None else PendingCreate(self, number)
 
     def _insert(self, request: ExportRequest, after: int = sys.maxsize) -> int | None:
         def write(connection: sqlite3.Connection) -> int | None:
@@ -283,7 +285,7 @@ class Journal:
             # what was never made is only of interest until it is tried again
             connection.execute(
                 f"DELETE FROM creates WHERE {where} AND status IN (?, ?)",  # noqa: S608
-                (*same, REFUSED, NOT_SENT),
+                (*same, REJECTED, NOT_SENT),
             )
             number = self._add(
                 connection,
@@ -296,9 +298,9 @@ class Journal:
             return number
 
         unwritten: int | None = _UNWRITTEN
-        return _use(self._service, write, unwritten, self._patience)
+        return _use(self._service, write, unwritten, self._lock_timeout)
 
-    def hear(
+    def update_status(
         self,
         id_raw_export: int,
         status: str,
@@ -332,22 +334,22 @@ class Journal:
                     asked_at=asked_at,
                 )
 
-        _use(self._service, write, None, self._patience)
+        _use(self._service, write, None, self._lock_timeout)
 
-    def find(self, id_raw_export: int) -> Entry | None:
+    def find(self, id_raw_export: int) -> JournalEntry | None:
         """What is known of an export; None if it was not made here."""
         entries = self._read("id_raw_export = ?", id_raw_export)
         return entries[0] if entries else None
 
-    def earlier(self, request: ExportRequest) -> list[Entry]:
+    def find_same(self, request: ExportRequest) -> list[JournalEntry]:
         """The creates of the same request, the newest first.
 
         One that is still `ASKED` is being sent by another kernel or thread at this moment.
         """
         return self._read("digest = ?", _digest(request))
 
-    def _read(self, where: str, value: object) -> list[Entry]:
-        def read(connection: sqlite3.Connection) -> list[Entry]:
+    def _read(self, where: str, value: object) -> list[JournalEntry]:
+        def read(connection: sqlite3.Connection) -> list[JournalEntry]:
             rows = connection.execute(
                 f"SELECT * FROM creates WHERE service = ? AND account = ? AND {where}"  # noqa: S608
                 " ORDER BY number DESC",
@@ -355,7 +357,7 @@ class Journal:
             )
             return list(_readable(rows, _entry))
 
-        return _use(self._service, read, [], self._patience)
+        return _use(self._service, read, [], self._lock_timeout)
 
     def _change(self, number: int, **columns: object) -> None:
         if number != _UNWRITTEN:
@@ -365,7 +367,7 @@ class Journal:
         def write(connection: sqlite3.Connection) -> None:
             self._set(connection, key, value, **columns)
 
-        _use(self._service, write, None, self._patience)
+        _use(self._service, write, None, self._lock_timeout)
 
     def _set(self, connection: sqlite3.Connection, key: str, value: int, **columns: object) -> bool:
         """Change a row; whether there is one. Whoever had its id before loses the row."""
@@ -472,7 +474,7 @@ def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
 
 
 def _digest(request: ExportRequest) -> str:
-    return hashlib.sha256(canonical(request).encode()).hexdigest()
+    return hashlib.sha256(cache_key(request).encode()).hexdigest()
 
 
 def _readable(
@@ -489,19 +491,19 @@ def _readable(
             )
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _entry(row: sqlite3.Row) -> JournalEntry:
     lost = row["status"] == ASKED and not _is_being_sent(row)
     number = row["id_raw_export"]
     request = ExportRequest(**json.loads(row["request"]))
     asked_at = _utc(row["asked_at"])
-    return Entry(
+    return JournalEntry(
         number=row["number"],
         id_raw_export=None if number is None else int(number),
         status=UNCONFIRMED if lost else str(row["status"]),
         request=request,
         asked_at=asked_at,
         updated_at=_utc(row["updated_at"]),
-        is_final=asked_at >= final_from(request),
+        is_final=asked_at >= complete_after(request),
     )
 
 
@@ -535,7 +537,7 @@ def _use(
     service: str,
     work: Callable[[sqlite3.Connection], _Answer],
     default: _Answer,
-    patience: float = 5.0,
+    lock_timeout: float = 5.0,
 ) -> _Answer:
     """What `work` gives, done to the journal of a service; `default` where that can't be.
 
@@ -547,7 +549,7 @@ def _use(
         try:
             path = directories.data_directory(service) / _FILE
             identity = _made(path)
-            with closing(_open(path, patience)) as connection:
+            with closing(_open(path, lock_timeout)) as connection:
                 return work(connection)
         except (
             *(sqlite3.Error, OSError),
@@ -573,8 +575,8 @@ def _made(path: Path) -> int:
     return path.stat().st_ino
 
 
-def _open(path: Path, patience: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+def _open(path: Path, lock_timeout: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
         # text that is none shall cost no more than its row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "pool", "regrouped", "settle"]
+__all__ = ["CHUNK", "copy_to_pool", "pool", "rechunk"]
 
 
 # Rows of a chunk: the arrays of common widths then fill what the allocator hands out.
@@ -33,7 +33,7 @@ def pool() -> Any:
     return jemalloc
 
 
-def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of just `rows` rows, the last one of fewer.
 
     Parameters
@@ -69,11 +69,11 @@ def regrouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).unify_dictionaries()
 
 
-def settle(
+def copy_to_pool(
     table: pa.Table,
     narrow: Callable[[pa.Array], pa.Array] = lambda array: array,
     *,
-    tidy: bool = False,
+    release_memory: bool = False,
 ) -> list[pa.Array]:
     """The columns of a table in `pool`, each one array.
 
@@ -83,7 +83,7 @@ def settle(
         All chunks of a title have the same dictionary.
     narrow : callable, optional
         What to make of each chunk before.
-    tidy : bool
+    release_memory : bool
         Whether to give back the memory that it took to make the table.
     """
     import pyarrow as pa
@@ -94,7 +94,7 @@ def settle(
         columns.append(
             pa.concat_arrays(chunks, memory_pool=pool()) if chunks else pa.array([], column.type)
         )
-    if tidy:
+    if release_memory:
         # the allocator keeps what is free, for each thread of its own, and that is a lot
         pa.default_memory_pool().release_unused()
     return columns

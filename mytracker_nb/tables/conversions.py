@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["Targets"]
+__all__ = ["Convertible"]
 
 
-class Targets(ABC):
+class Convertible(ABC):
     """The targets of `data`, a method each; all take the options of the method of `RawData`."""
 
     @abstractmethod

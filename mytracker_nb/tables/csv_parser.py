@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mytracker_nb.download.gzip_csv import BOM, Piece
+from mytracker_nb.download.gzip_csv import BOM, CsvBlock
 from mytracker_nb.errors import FileError, printable
 from mytracker_nb.tables.clickhouse_arrays import NotAnArray, parse_arrays
 from mytracker_nb.tables.schema import (
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-__all__ = ["Misfit", "Parser"]
+__all__ = ["CellTypeError", "Parser"]
 
 
 @dataclass(frozen=True)
-class Misfit:
+class CellTypeError:
     """The first cell that did not fit its column's type.
 
     Attributes
@@ -63,7 +63,7 @@ class Misfit:
 _schema = lru_cache(maxsize=64)(lambda selectors, as_text: schema(selectors, as_text=as_text))
 
 
-class _Odd(Exception):
+class _NeedsSlowPath(Exception):
     """A piece has to be looked at cell by cell."""
 
 
@@ -79,7 +79,7 @@ class Parser:
 
     Attributes
     ----------
-    misfits : dict of str to Misfit
+    misfits : dict of str to CellTypeError
         The columns that turned out to be text. A table parsed before a misfit was found has the
         column's own type.
     """
@@ -87,7 +87,7 @@ class Parser:
     def __init__(self, selectors: Sequence[str], as_text: Collection[str] = ()) -> None:
         self.selectors = tuple(selectors)
         self._as_text = frozenset(as_text)
-        self.misfits: dict[str, Misfit] = {}
+        self.misfits: dict[str, CellTypeError] = {}
 
     @property
     def schema(self) -> pa.Schema:
@@ -96,22 +96,22 @@ class Parser:
 
     def parse(
         self,
-        piece: Piece,
+        piece: CsvBlock,
         header: Sequence[str],
         file: str,
-        found: dict[str, Misfit] | None = None,
+        found: dict[str, CellTypeError] | None = None,
     ) -> pa.Table:
         """The rows of a piece.
 
         Parameters
         ----------
-        piece : Piece
+        piece : CsvBlock
             Whole rows.
         header : sequence of str
             The names of the columns as they stand in the file: those of `selectors`, in any order.
         file : str
             The file's name, for errors.
-        found : dict of str to Misfit, optional
+        found : dict of str to CellTypeError, optional
             Takes the misfits found, for who does not know yet whether the file is sound;
             `misfits` by default.
 
@@ -136,9 +136,9 @@ class Parser:
                 types = {name: _wire_type(name, role) for name, role in roles.items()}
                 raw = _read(piece.text, types)
                 if _length(raw, piece) != len(piece.text):
-                    raise _Odd
+                    raise _NeedsSlowPath
                 columns = [_finish(name, roles[name], raw.column(name)) for name in self.selectors]
-            except (pa.ArrowInvalid, NotAnArray, _Odd) as error:
+            except (pa.ArrowInvalid, NotAnArray, _NeedsSlowPath) as error:
                 misfits = _examine(piece, roles, file)
                 found.update(misfits)
                 if not misfits:
@@ -153,7 +153,7 @@ class Parser:
                 return pa.table(columns, schema=_schema(self.selectors, frozenset(as_text)))
 
 
-def _examine(piece: Piece, roles: dict[str, str], file: str) -> dict[str, Misfit]:
+def _examine(piece: CsvBlock, roles: dict[str, str], file: str) -> dict[str, CellTypeError]:
     """Find what is odd about a piece: the misfits; raise for what cannot be read."""
     import pyarrow as pa
 
@@ -181,14 +181,14 @@ def _examine(piece: Piece, roles: dict[str, str], file: str) -> dict[str, Misfit
     empty = _empty_line(piece, cells)
     if empty:
         raise _bad_row(file, empty, 1, len(roles))
-    misfits: dict[str, Misfit] = {}
+    misfits: dict[str, CellTypeError] = {}
     for name in [name for name, role in roles.items() if role != "text"]:
         column = cells.column(name)
         bad = _unfit(name, column)
         if bad:
             row = next(row for row, value in enumerate(column.to_pylist()) if value in bad)
             line = _line(piece, cells, row)
-            misfits[name] = Misfit(name, file, line, column[row].as_py())
+            misfits[name] = CellTypeError(name, file, line, column[row].as_py())
     return misfits
 
 
@@ -225,10 +225,10 @@ def _finish(selector: str, role: str, column: pa.Array) -> pa.Array:
         column = _without_empty(column)
     if role == "number":
         if _unfit(selector, column):
-            raise _Odd
+            raise _NeedsSlowPath
         return column.cast(pa.float64())
     if role == "date" and (pc.min(column.view(pa.int32())).as_py() or 0) < FIRST_DAY:
-        raise _Odd
+        raise _NeedsSlowPath
     return column
 
 
@@ -241,7 +241,7 @@ def _read(text: bytes, types: dict[str, Any]) -> pa.RecordBatch:
     import pyarrow as pa
 
     if not _is_utf8(text):
-        raise _Odd
+        raise _NeedsSlowPath
     batch = _read_csv(text, types)
     sent = {
         name: kept
@@ -302,7 +302,7 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _length(raw: pa.RecordBatch, piece: Piece) -> int:
+def _length(raw: pa.RecordBatch, piece: CsvBlock) -> int:
     """How many bytes the values would take as CSV text."""
     import pyarrow as pa
 
@@ -380,7 +380,7 @@ def _times(seconds: pa.Array) -> pa.Array:
 
     given = seconds.drop_null().to_numpy()
     if len(given) and (given.min() < 0 or given.max() > LAST_SECOND):
-        raise _Odd
+        raise _NeedsSlowPath
     micros = seconds.fill_null(0).to_numpy() * 1_000_000
     known = micros != 0
     valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
@@ -436,7 +436,7 @@ def _bad_row(file: str, line: int, cells: int, wanted: int) -> FileError:
     )
 
 
-def _empty_line(piece: Piece, cells: pa.RecordBatch) -> int | None:
+def _empty_line(piece: CsvBlock, cells: pa.RecordBatch) -> int | None:
     """The first line of the piece that is a row without a single comma, if columns want some."""
     if cells.num_columns > 1:
         lines = piece.text.split(b"\n")
@@ -448,7 +448,7 @@ def _empty_line(piece: Piece, cells: pa.RecordBatch) -> int | None:
     return None
 
 
-def _line(piece: Piece, cells: pa.RecordBatch, row: int) -> int:
+def _line(piece: CsvBlock, cells: pa.RecordBatch, row: int) -> int:
     """The line that a row of the piece starts in: rows and line breaks inside of cells before."""
     import pyarrow.compute as pc
 

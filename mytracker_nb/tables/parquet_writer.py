@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mytracker_nb.errors import FileError, MyTrackerError
-from mytracker_nb.tables.arrow_memory import regrouped
+from mytracker_nb.tables.arrow_memory import rechunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,7 @@ class Dataset:
         shutil.rmtree(home, ignore_errors=True)
         size = _ROWS_TO_PART if self._partition_by else _ROW_GROUP
         with closing(_Writers(home, f"part-{number:05d}")) as writers:
-            for table in regrouped(tables, size):
+            for table in rechunk(tables, size):
                 for folder, part in self._parts(table):
                     writers.at(folder, part.schema).write_table(part, row_group_size=_ROW_GROUP)
 

@@ -26,15 +26,15 @@ from mytracker_nb.download.gzip_csv import (
     open_csv,
     read_through,
 )
-from mytracker_nb.download.sources import LocalFile, Progress, Reading, source_of
+from mytracker_nb.download.sources import FileReader, LocalFile, Progress, source_of
 from mytracker_nb.download.workers import ahead, run_all, until
 from mytracker_nb.errors import FileError, MyTrackerError
-from mytracker_nb.tables.arrow_memory import CHUNK, regrouped, settle
-from mytracker_nb.tables.csv_parser import Misfit, Parser
+from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, rechunk
+from mytracker_nb.tables.csv_parser import CellTypeError, Parser
 from mytracker_nb.tables.event_params import check_params, with_params
 from mytracker_nb.tables.parquet_writer import Dataset, check_partition
 from mytracker_nb.tables.schema import schema
-from mytracker_nb.tables.to_pandas import DtypeBackend, dtypes, slim, to_frame
+from mytracker_nb.tables.to_pandas import DtypeBackend, dtypes, narrow_codes, to_frame
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -64,7 +64,7 @@ class Source(Protocol):
     def name(self) -> str:
         """What the file is called in messages."""
 
-    def open(self) -> Reading:
+    def open(self) -> FileReader:
         """The compressed bytes from the start; told when they were found sound."""
 
     def retry(self) -> bool:
@@ -205,7 +205,8 @@ class RawData:
         threading.Thread(target=import_module, args=("pandas",)).start()
         parser, parts = self._each(
             lambda number, tables: [
-                slim(table, tidy=self._is_late(number)) for table in regrouped(tables, CHUNK)
+                narrow_codes(table, release_memory=self._is_late(number))
+                for table in rechunk(tables, CHUNK)
             ],
             params,
             stay=True,
@@ -367,7 +368,7 @@ class RawData:
                 break
         _tell(parser)
         rows = pa.concat_tables(parts).slice(0, n).unify_dictionaries()
-        return to_frame(rows.schema, [slim(rows)], dtypes("pyarrow"))
+        return to_frame(rows.schema, [narrow_codes(rows)], dtypes("pyarrow"))
 
     def fetch(self) -> None:
         """Fetch the files one after the other and keep them for later, without reading the rows.
@@ -384,7 +385,7 @@ class RawData:
         with source.open() as reading:
             text = inflate(reading, source.name, self._limits)
             read_through(text, source.name, self._selectors)
-            reading.keep()
+            reading.commit()
 
     def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
@@ -406,8 +407,10 @@ class RawData:
 
         parser, tables = self._each(
             lambda number, tables: [
-                pa.table(settle(table, tidy=self._is_late(number)), schema=table.schema)
-                for table in regrouped(tables, CHUNK)
+                pa.table(
+                    copy_to_pool(table, release_memory=self._is_late(number)), schema=table.schema
+                )
+                for table in rechunk(tables, CHUNK)
             ],
             params,
             stay=True,
@@ -427,7 +430,7 @@ class RawData:
     ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
         known = len(parser.misfits)
-        found: dict[str, Misfit] = {}
+        found: dict[str, CellTypeError] = {}
         with source.open() as reading:
             text = until(stop or threading.Event(), inflate(reading, source.name, self._limits))
             with _read_on(text):
@@ -439,7 +442,7 @@ class RawData:
                         # After a misfit everything is read once more; go on to find the others.
                         if not found and len(parser.misfits) == known:
                             yield table
-            reading.keep()
+            reading.commit()
         # What does not fit in a damaged file tells nothing.
         for name, misfit in found.items():
             parser.misfits.setdefault(name, misfit)
@@ -546,7 +549,7 @@ def _partition(table: pa.Table) -> pd.DataFrame:
         for field in table.schema
     ]
     plain = table.cast(pa.schema(fields))
-    return to_frame(plain.schema, [slim(plain)], dtypes("pyarrow"))
+    return to_frame(plain.schema, [narrow_codes(plain)], dtypes("pyarrow"))
 
 
 def _patiently(source: Source, read: Callable[[], _T]) -> _T:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from mytracker_nb.tables.arrow_memory import pool, settle
+from mytracker_nb.tables.arrow_memory import copy_to_pool, pool
 from mytracker_nb.tables.schema import descriptions
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Columns", "DtypeBackend", "dtypes", "slim", "to_frame"]
+__all__ = ["Columns", "DtypeBackend", "dtypes", "narrow_codes", "to_frame"]
 
 DtypeBackend = Literal["pyarrow", "numpy_nullable"]
 Columns = list[Any]
@@ -48,9 +48,9 @@ def dtypes(dtype_backend: DtypeBackend) -> Callable[[pa.DataType], Any]:
     return dtype
 
 
-def slim(table: pa.Table, *, tidy: bool = False) -> Columns:
-    """The columns of a table to stay, titles with the smallest codes that do (see `settle`)."""
-    return settle(table, _slim, tidy=tidy)
+def narrow_codes(table: pa.Table, *, release_memory: bool = False) -> Columns:
+    """Copy the columns of a table, titles with the smallest codes that fit (see `copy_to_pool`)."""
+    return copy_to_pool(table, _slim, release_memory=release_memory)
 
 
 def _slim(column: pa.Array) -> pa.Array:
@@ -78,8 +78,8 @@ def to_frame(
     schema : pyarrow.Schema
         The names of the columns, and their types where there are no rows.
     parts : list of Columns
-        The rows, as `slim` gives them; emptied on the way, so that what Arrow held of a column is
-        free before the next is converted.
+        The rows, as `narrow_codes` gives them. They are emptied on the way, so that the memory of
+        a column is free before the next is converted.
     dtype : callable
         As `dtypes` gives it.
 

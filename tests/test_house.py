@@ -1,0 +1,98 @@
+"""The house: who may import whom, and how little that costs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mytracker_nb as mt
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mytracker_nb"
+FACES = {"form", "magics", "sandbox"}
+FOLDERS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem not in ("__init__", "__main__")
+}
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """What a new Python has loaded once it has imported `modules`."""
+    code = f"import sys, {', '.join(modules)}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+def test_the_floors_hold_and_no_import_runs_in_a_circle() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_contributing_names_every_folder_and_module() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"```\nmytracker_nb/\n(.*?)```", text, re.DOTALL)
+    assert tree is not None
+    lines = re.findall(r"^( *)([a-z_]+)(?:/|\.py) ", tree[1], re.MULTILINE)
+    named, folder = set(), ""
+    for indent, name in lines:
+        folder = name if len(indent) == 2 else folder
+        named.add(f"mytracker_nb.{name}" if len(indent) == 2 else f"mytracker_nb.{folder}.{name}")
+    modules = {name for name in MODULES if not name.startswith("mytracker_nb.sandbox.")}
+    assert named == modules | {f"mytracker_nb.{folder}" for folder in FOLDERS}
+
+
+def test_folders_hold_no_code_of_their_own() -> None:
+    for folder in FOLDERS - {"sandbox"}:
+        assert (PACKAGE / folder / "__init__.py").read_text() == ""
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    ours = {name for name in loaded_by("mytracker_nb") if name.startswith("mytracker_nb")}
+    assert ours == {"mytracker_nb"}
+    # what it needs of the standard library, and what these need
+    assert loaded_by("mytracker_nb") - loaded_by("__future__", "importlib", "typing") == ours
+
+
+def test_the_core_loads_no_notebook_and_no_table() -> None:
+    core = [name for name in sorted(MODULES) if name.split(".")[1] not in FACES]
+    packages = {name.partition(".")[0] for name in loaded_by(*core)}
+    heavy = {"IPython", "dask", "duckdb", "flask", "ipywidgets", "jinja2", "keyring"}
+    assert packages & (heavy | {"numpy", "pandas", "polars", "pyarrow"}) == set()
+
+
+def test_every_public_name_is_there() -> None:
+    for name in dir(mt):
+        assert getattr(mt, name) is not None
+    assert set(mt.__all__) == set(dir(mt))
+
+
+def test_no_public_function_has_the_name_of_a_folder() -> None:
+    # the folder would hide it once it is imported
+    assert FOLDERS & set(dir(mt)) == {"sandbox"}
+
+
+def test_public_names_are_few_and_known_to_type_checkers() -> None:
+    source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"^    from \S+ import \w+ as (\w+)", source, re.MULTILINE))
+    assert named == set(dir(mt)) - {"__version__"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("exprot", "did you mean 'export'"), ("zzzzzz", "dir"), ("_private", "$")]
+)
+def test_a_misspelt_name_is_met_with_the_near_one(name: str, told: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'.*{told}"):
+        getattr(mt, name)
