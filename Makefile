@@ -1,7 +1,8 @@
 # make demo    the main job against the sandbox, in the terminal
 # make lab     the same in JupyterLab
 # make test    all tests
-# make check   what else has to hold: style, types, the package that is built
+# make test-fast   those without a browser, the image for Binder and the notebooks, in two minutes
+# make check   what else has to hold: style, types, imports, the package that is built
 # make oldest  the tests without a browser on the oldest Python and packages that are supported
 # make docs    the reference, from the tables of the package
 # make notebooks   runs the notebooks again and saves them with what they show
@@ -18,7 +19,7 @@ INSTALLED := .venv/.installed
 RUN := env HOME="$(CURDIR)/.home" XDG_CACHE_HOME= XDG_CONFIG_HOME= XDG_DATA_HOME= \
 	XDG_STATE_HOME= JUPYTER_PLATFORM_DIRS=1 PATH="$(BIN):$(PATH)"
 
-.PHONY: demo lab test notebooks check package oldest docs benchmarks pictures clean
+.PHONY: demo lab test test-fast notebooks check package oldest docs benchmarks pictures clean
 
 demo: $(INSTALLED)
 	@$(RUN) python tools/demo.py
@@ -26,11 +27,18 @@ demo: $(INSTALLED)
 lab: $(INSTALLED)
 	$(RUN) jupyter lab --notebook-dir=notebooks notebooks/01_quickstart.ipynb
 
+# tests are independent of each other: more of them at once than there are cores, as many wait
+PYTEST := python -m pytest --numprocesses 3 --dist loadgroup
+
 test: $(INSTALLED)
 	$(RUN) coverage erase
-	$(RUN) python -m pytest --cov --cov-report=
-	$(RUN) python -m pytest --nbval notebooks --nbval-sanitize-with tests/nbval.cfg
+	$(RUN) $(PYTEST) --cov --cov-report=
+	$(RUN) python -m pytest --numprocesses 2 --dist loadfile \
+		--nbval notebooks --nbval-sanitize-with tests/nbval.cfg
 	$(RUN) coverage report
+
+test-fast: $(INSTALLED)
+	$(RUN) $(PYTEST) -m "not browser and not binder"
 
 check: $(INSTALLED)
 	$(RUN) lint-imports --no-cache --no-logo

@@ -28,6 +28,14 @@ hypothesis.settings.load_profile("untimed")
 pytest_plugins = ["browser"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests that drive a browser: they share a JupyterLab."""
+    for item in items:
+        for marker in ("browser", "binder"):
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.xdist_group(marker))
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox for all, at once and without quotas: to be left as it was found."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import heapq
 import io
@@ -11,6 +10,7 @@ import random
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
@@ -23,6 +23,7 @@ import urllib3
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
+from mytracker_nb.errors import printable
 from mytracker_nb.service import api as api_module
 from mytracker_nb.service.api import USER_AGENT, Api, Link, RetryPolicy, State
 from mytracker_nb.service.credentials import Credentials
@@ -546,9 +547,21 @@ def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
     api = Api(
         credentials, session, RetryPolicy(faults=0, quota_seconds=0), RateLimiter({1.0: 10_000})
     )
-    for call in (api.quotas, partial(api.get, 1), partial(api.create, REQUEST.wire())):
-        with contextlib.suppress(mt.MyTrackerError):
-            call()
+    calls: list[tuple[Callable[[], object], type]] = [
+        (api.quotas, list),
+        (partial(api.get, 1), State),
+        (partial(api.create, REQUEST.wire()), int),
+    ]
+    for call, kind in calls:
+        try:
+            outcome = call()
+        except (mt.ApiError, mt.CreateUnconfirmed) as error:
+            outcome = error
+        if isinstance(outcome, mt.MyTrackerError):
+            assert str(outcome).strip() == printable(outcome).strip() != ""
+        else:
+            assert status == 200
+            assert isinstance(outcome, kind)
         api.rate_limiter = RateLimiter({1.0: 10_000})
 
 
