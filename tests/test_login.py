@@ -12,7 +12,7 @@ import pytest
 from IPython.core.error import StdinNotImplementedError, UsageError
 
 import mytracker_nb as mt
-from mytracker_nb.magics import magics
+from mytracker_nb.magics import account_magics
 from mytracker_nb.service import credentials
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_a_login_leads_out_of_a_sandbox_of_the_environment(
     monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
     monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
     with mt.sandbox.start(api_user_id=5, seconds=0) as service:
-        monkeypatch.setattr(magics, "SERVICE_URL", service.base_url)
+        monkeypatch.setattr(account_magics, "SERVICE_URL", service.base_url)
         answers(key=service.secret_key)
         shell.run_cell("%mytracker_login 5").raise_error()
         assert credentials.find().base_url == service.base_url

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 import mytracker_nb as mt
-from mytracker_nb.magics import magics
+from mytracker_nb.magics import magics, sandbox_magics
 from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.request.parameters import PARAMETERS
 from mytracker_nb.service import credentials
@@ -384,7 +384,7 @@ def test_the_sandbox_is_started_used_and_stopped(
         key = credentials.find().secret_key
     finally:
         run(shell, "%mytracker_sandbox --stop")
-    assert magics._sandbox is None
+    assert sandbox_magics._sandbox is None
     with pytest.raises(mt.CredentialsMissing):
         credentials.find()
     run(shell, "%mytracker_sandbox --stop")
@@ -456,7 +456,9 @@ def test_unloading_leaves_nothing(shell: InteractiveShell) -> None:
     magics.unload(shell)
     assert shell.find_line_magic("mytracker_export") is None
     assert shell.find_cell_magic("mytracker_export") is None
-    assert "MyTrackerMagics" not in [type(part).__name__ for part in shell.configurables]
+    assert [
+        type(part) for part in shell.configurables if "mytracker" in type(part).__module__
+    ] == []
     assert shell.Completer.custom_matchers == []
     assert shell.ast_transformers == []
 

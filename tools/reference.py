@@ -11,8 +11,9 @@ from IPython.core.magic_arguments import argument
 
 from mytracker_nb import errors
 from mytracker_nb.errors import CODES
+from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES
-from mytracker_nb.magics.magics import MyTrackerMagics
+from mytracker_nb.magics.magics import CELL_MAGICS, MAGICS
 from mytracker_nb.request.dictionaries import dictionary, selectors
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
 from mytracker_nb.tables.schema import field
@@ -167,10 +168,8 @@ def _dedented(text: str) -> Iterator[str]:
 
 
 def _magics() -> Iterator[str]:
-    cells = MyTrackerMagics.magics["cell"]
-    for name in MyTrackerMagics.magics["line"]:
-        magic = getattr(MyTrackerMagics, name)
-        yield f"### `%{name}`" + f" and `%%{name}`" * (name in cells)
+    for name, magic in MAGICS.items():
+        yield f"### `%{name}`" + f" and `%%{name}`" * (name in CELL_MAGICS)
         yield ""
         if name == "mytracker_export":
             yield "Makes an export; `%mytracker_export?` is its manual."

@@ -1,0 +1,101 @@
+"""``%mytracker_login``, ``_quotas`` and ``_exports``: the account and what was exported with it."""
+
+# IPython's decorators have no types.
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from IPython.core.error import StdinNotImplementedError, UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from mytracker_nb.client.client import Client, default_client
+from mytracker_nb.errors import CredentialsMissing
+from mytracker_nb.magics.options import parse_options, read_options
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import SERVICE_URL
+from mytracker_nb.service.signing import SecretKey
+from mytracker_nb.storage.journal import journal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AccountMagics"]
+
+# repeats no word of what was typed, which may be the key
+_LOGIN_USAGE = """\
+nothing has changed: %mytracker_login takes an API User ID, --save and --base-url URL. The secret
+key is asked for, so that it stands in no notebook; if you have typed it in the cell, delete it"""
+
+
+@magics_class
+class AccountMagics(Magics):
+    """The magics for the account in use."""
+
+    @line_magic
+    @magic_arguments()
+    def mytracker_exports(self, line: str = "") -> pd.DataFrame:
+        """Show the exports that were made on this machine, the newest first, as a DataFrame."""
+        read_options(self.mytracker_exports, line.split())
+        return journal()
+
+    @line_magic
+    @magic_arguments()
+    def mytracker_quotas(self, line: str = "") -> pd.DataFrame:
+        """Show how much of the service's quotas the account has used, as a DataFrame."""
+        read_options(self.mytracker_quotas, line.split())
+        return default_client().quotas()
+
+    @line_magic
+    @magic_arguments()
+    @argument(
+        "api_user_id", nargs="?", help="The API User ID; it is asked for where it is left out."
+    )
+    @argument("--save", action="store_true", help="Keep both in the system's keyring.")
+    @argument("--base-url", metavar="URL", help="The address of the service, if it is another.")
+    def mytracker_login(self, line: str = "") -> None:
+        """Log in to MyTracker with an API User ID and its secret key.
+
+        Both are in your MyTracker profile, under API Credentials. The key is asked for without
+        showing it. After a call that proves them they are kept until the kernel ends.
+        """
+        options, problems = parse_options(self.mytracker_login, line.split())
+        if problems:
+            raise UsageError(_LOGIN_USAGE)
+        user = SecretKey(options.api_user_id or _ask(input, "API User ID: "))
+        key = SecretKey(_ask(getpass.getpass, "Secret key (it does not show): "))
+        url = options.base_url or _out_of_the_sandbox(user)
+        found = credentials.find(user, key, url)  # type: ignore[arg-type]
+        Client.of(found).quotas()
+        credentials.use(found)
+        print(f"Logged in as API User ID {found.api_user_id} at {found.base_url}.")
+        if options.save:
+            credentials.save(found)
+            print("Saved in the system's keyring.")
+
+
+def _out_of_the_sandbox(user: str) -> str | None:
+    """The service's address, where a sandbox is in use and `user` is not its account."""
+    with suppress(CredentialsMissing):
+        account = credentials.find()
+        if account.is_sandbox and user != str(account.api_user_id):
+            return SERVICE_URL
+    return None
+
+
+def _ask(ask: Callable[[str], str], prompt: str) -> str:
+    try:
+        answer = ask(prompt).strip()
+    except (StdinNotImplementedError, EOFError):
+        raise CredentialsMissing(
+            "nothing can be asked here; set MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY "
+            "before you start Jupyter"
+        ) from None
+    if not answer:
+        raise CredentialsMissing("nothing was typed; nothing has changed")
+    return answer

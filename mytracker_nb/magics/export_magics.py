@@ -1,0 +1,264 @@
+"""``%mytracker_export`` and ``%mytracker_builder``: the magics that take a request."""
+
+# IPython's decorators have no types.
+# mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
+from IPython.core.magic_arguments import argument, kwds, magic_arguments
+from IPython.display import display
+from traitlets import Float, Int, Unicode
+
+from mytracker_nb import errors
+from mytracker_nb.client.client import default_client
+from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.live_output import CardDisplay
+from mytracker_nb.display.plan_card import PlanCard
+from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
+from mytracker_nb.magics.help_page import export_manual
+from mytracker_nb.magics.options import parse_options, read_options
+from mytracker_nb.magics.source_spans import InvalidRequestInCell
+from mytracker_nb.plans import splitting
+from mytracker_nb.plans.plan import Plan, preview
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.syntax import parse_cell
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import SERVICE_URL
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    import pandas as pd
+
+    from mytracker_nb.client.export import Export
+    from mytracker_nb.form.builder import RequestBuilder
+
+__all__ = ["MyTrackerMagics"]
+
+
+@magics_class
+class MyTrackerMagics(Magics):
+    """The magics of MyTracker; ``%config MyTrackerMagics`` shows what can be set."""
+
+    shell: InteractiveShell
+
+    timeout = Float(
+        None, allow_none=True, help="The most seconds that --wait and --frame wait; None: no limit."
+    ).tag(config=True)
+    timezone = Unicode(
+        "", help="The time zone of requests that name none; empty: the service's own default."
+    ).tag(config=True)
+    rows = Int(5, min=0, help="The number of rows that --frame shows under the card.").tag(
+        config=True
+    )
+
+    @no_var_expand
+    @needs_local_scope
+    @magic_arguments()
+    @kwds(
+        description=export_manual(),
+        usage="%(prog)s [options] name=value name=value ...",
+    )
+    @argument("--wait", action="store_true", help="Follow the export until it is finished.")
+    @argument("--out", metavar="NAME", help="Assign the export to NAME.")
+    @argument(
+        "--frame",
+        metavar="NAME",
+        help="Follow the export, load its data, assign the DataFrame to NAME and show its first "
+        "rows.",
+    )
+    @argument(
+        "--fresh",
+        action="store_true",
+        help="Make a new export, even where an earlier one of the same request would do.",
+    )
+    @argument(
+        "--every",
+        metavar="LENGTH",
+        help="Make a plan of several exports and follow it to its end: one for each 7d, 1d or (of "
+        "tsFrom and tsTo) 6h; auto cuts only what proves too large.",
+    )
+    @argument(
+        "--dry-run",
+        action="store_true",
+        help="Judge the request and show it, with the curl command for it; send nothing.",
+    )
+    @line_cell_magic
+    def mytracker_export(
+        self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Export | Plan | Card | PlanCard:
+        """Make an export; the manual is written from the table of parameters."""
+        options, request = self._read_export(line, cell, local_ns)
+        if options.dry_run:
+            return _dry_run(request, options.every)
+        if options.every:
+            return self._follow_plan(request, options)
+        export = _obtain(request, options.fresh)
+        if options.out:
+            self._assign(options.out, export)
+        if options.wait or options.frame:
+            export.wait(self.timeout)
+        if options.frame:
+            self._load(options.frame, export)
+        return export
+
+    @no_var_expand
+    @needs_local_scope
+    @magic_arguments()
+    @kwds(usage="%(prog)s name=value name=value ...")
+    @line_cell_magic
+    def mytracker_builder(
+        self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> RequestBuilder:
+        """Open a form that builds a request.
+
+        It is filled in with what is given, in the notation of %mytracker_export.
+        """
+        from mytracker_nb.form.builder import RequestBuilder
+
+        parsed = parse_cell(line, cell, self._evaluate(local_ns))
+        read_options(self.mytracker_builder, parsed.options)
+        return RequestBuilder(**self._in_zone(parsed.parameters))
+
+    def _read_export(
+        self, line: str, cell: str | None, local_ns: Mapping[str, Any] | None
+    ) -> tuple[Namespace, ExportRequest]:
+        """What is written after ``%mytracker_export``; raises `InvalidRequest` on any error."""
+        parsed = parse_cell(line, cell, self._evaluate(local_ns))
+        options, problems = parse_options(self.mytracker_export, parsed.options)
+        for name in ("out", "frame"):
+            target = getattr(options, name)
+            if target is not None and (not target.isidentifier() or iskeyword(target)):
+                message = f"{target!r} is no name of a variable"
+                hint = "letters, digits and _, and no digit first"
+                problems.append(Problem(f"--{name}", "bad_value", "error", message, hint))
+        request = ExportRequest(**self._in_zone(parsed.parameters))
+        if options.every:
+            problems += _every_problems(options.every, request)
+            problems += splitting.problems(request, datetime.now(timezone.utc))
+        else:
+            problems += request.problems
+        if any(problem.severity == "error" for problem in problems):
+            if cell is None:
+                raise errors.InvalidRequest(problems)
+            body = f"{line}\n{cell}"
+            raise InvalidRequestInCell(problems, "%%mytracker_export ", body, parsed.assignments)
+        return options, request
+
+    def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters with the zone that is set for those that name none."""
+        return {"timezone": self.timezone} | parameters if self.timezone else parameters
+
+    def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
+        # a card that changes tells it by itself
+        on_wait = None if self._is_notebook else _teller()
+        plan = Plan(default_client(), request, options.every, fresh=options.fresh, on_wait=on_wait)
+        if options.out:
+            self._assign(options.out, plan)
+        plan.run(self.timeout).raise_for_failures()
+        if options.frame:
+            self._load(options.frame, plan)
+        return plan
+
+    def _load(self, name: str, export: Export | Plan) -> None:
+        """Assign the rows to `name` and show the first."""
+        frame = export.to_pandas()
+        self._assign(name, frame)
+        self._show_rows(export, frame)
+
+    def _show_rows(self, export: Export | Plan, frame: pd.DataFrame) -> None:
+        """Show the first rows, in a notebook below the card."""
+        if self.rows == 0:
+            return
+        if self._is_notebook:
+            display(export)  # the result of the cell will find it there
+        display(frame.head(self.rows))
+
+    @property
+    def _is_notebook(self) -> bool:
+        """Whether there is a place for cards that change."""
+        return getattr(self.shell, "kernel", None) is not None
+
+    def _evaluate(self, local_ns: Mapping[str, Any] | None) -> Callable[[str], Any]:
+        names = {**self.shell.user_ns, **(local_ns or {})}
+        # the expression stands in the user's own cell
+        return lambda expression: eval(expression, names)  # noqa: S307
+
+    def _assign(self, name: str, value: object) -> None:
+        self.shell.push({name: value})
+
+
+def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
+    try:
+        splitting.read_every(every, request)
+    except errors.InvalidRequest as error:
+        return [replace(problem, parameter="--every") for problem in error.problems]
+    return []
+
+
+def _obtain(request: ExportRequest, fresh: bool) -> Export:
+    """Make or adopt an export; wait for a place in the queue, or for a quota, and say so."""
+    client = default_client()
+    card = Card(
+        request,
+        status="not sent yet",
+        service=client.credentials.base_url,
+        api_user_id=client.credentials.api_user_id,
+        is_sandbox=client.credentials.is_sandbox,
+    )
+    display = CardDisplay(lambda: card)
+    tell = _teller()
+
+    def say(seconds: float, error: MyTrackerError) -> None:
+        nonlocal card
+        card = replace(card, notes=(f"asking again in {seconds:.0f} s: {error}",))
+        if not display.show():
+            tell(f"waiting: {error}")
+
+    try:
+        export = client.export(request, fresh=fresh, on_wait=say)
+    except BaseException:
+        card = replace(card, status="not made", notes=())
+        display.update()
+        raise
+    export.take_place(display)
+    return export
+
+
+def _teller() -> Callable[[str], None]:
+    """What prints why one waits, each reason once."""
+    told: set[str] = set()
+
+    def tell(reason: str) -> None:
+        if reason not in told:
+            told.add(reason)
+            print(f"MyTracker: {reason}")
+
+    return tell
+
+
+def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
+    """The card of a request that is not sent; it needs no account."""
+    service, user, is_sandbox = SERVICE_URL, None, False
+    with suppress(CredentialsMissing):
+        account = credentials.find()
+        service, user, is_sandbox = account.base_url, account.api_user_id, account.is_sandbox
+    if every:
+        return preview(request, every, service=service, api_user_id=user, is_sandbox=is_sandbox)
+    code = request.to_curl(service)
+    return Card(request, service=service, api_user_id=user, is_sandbox=is_sandbox, code=code)

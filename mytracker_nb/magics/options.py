@@ -1,0 +1,58 @@
+"""The options of a magic (``--wait``), read from its line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import argument
+
+from mytracker_nb.errors import Problem
+from mytracker_nb.magics.suggestions import nearest
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+__all__ = ["described_options", "parse_options", "read_options"]
+
+
+def parse_options(
+    magic: Callable[..., Any], words: Sequence[str]
+) -> tuple[Namespace, list[Problem]]:
+    """Read the options of `magic`; what it does not know is met with the nearest that it does."""
+    known = list(described_options(magic))
+    try:
+        options, unknown = magic.parser.parse_known_args(list(words))  # type: ignore[attr-defined]
+    except UsageError as error:
+        option, _, message = str(error).removeprefix("argument ").partition(": ")
+        options, unknown = magic.parser.parse_known_args([])  # type: ignore[attr-defined]
+        hint = described_options(magic).get(option, "")
+        return options, [Problem(option, "bad_value", "error", message, hint)]
+    problems = []
+    for before, word in zip(["", *unknown], unknown, strict=False):
+        if before.startswith("-") and not word.startswith("-"):
+            continue  # what was meant for the unknown option before it
+        option = word.partition("=")[0]
+        hint = f"the nearest known: {', '.join(nearest(option, known))}" if known else ""
+        problems.append(Problem(option, "unknown_parameter", "error", "is no option", hint))
+    return options, problems
+
+
+def read_options(magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
+    """Read the options of `magic`; raises `UsageError` on any error."""
+    options, problems = parse_options(magic, words)
+    if problems:
+        raise UsageError("; ".join(map(str, problems)))
+    return options
+
+
+def described_options(magic: Callable[..., Any]) -> dict[str, str]:
+    """The options of `magic` and what each is for."""
+    return {
+        word: decorator.kwds.get("help", "")
+        for decorator in reversed(magic.decorators)  # type: ignore[attr-defined]
+        if isinstance(decorator, argument)
+        for word in decorator.args
+        if word.startswith("-")
+    }
