@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import keyring
 import pytest
+from fake_clock import FakeClock
 from keyring.backend import KeyringBackend
 
 import mytracker_nb as mt
+from mytracker_nb import clock
 from mytracker_nb.service import credentials
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in ("browser", "binder"):
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.xdist_group(marker))
+
+
+@pytest.fixture
+def fake_clock() -> Iterator[FakeClock]:
+    """No wait takes time; the clock counts what was slept and goes on by it."""
+    with clock.use(FakeClock()) as fake:
+        yield fake
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,10 @@ import io
 import json
 import random
 import ssl
-import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from functools import partial
-from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -25,9 +22,10 @@ from hypothesis import strategies as st
 import mytracker_nb as mt
 from mytracker_nb.errors import printable
 from mytracker_nb.service import api as api_module
-from mytracker_nb.service.api import USER_AGENT, Api, Link, RetryPolicy, State
+from mytracker_nb.service.api import USER_AGENT, Api, Link, State
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import RateLimiter, backoff
+from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import RetryPolicy, backoff
 
 REQUEST = mt.ExportRequest(
     event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
@@ -57,18 +55,9 @@ def api_of():
 
 
 @pytest.fixture
-def no_sleep(monkeypatch):
+def no_sleep(fake_clock):
     """Count the seconds slept in place of sleeping them."""
-    slept: list[float] = []
-    use_clock(monkeypatch, slept.append, lambda: time.monotonic() + sum(slept))
-    return slept
-
-
-def use_clock(monkeypatch, sleep, monotonic):
-    """Another clock for us; the sandbox's own sleeping goes on."""
-    clock = SimpleNamespace(sleep=sleep, monotonic=monotonic)
-    monkeypatch.setattr("mytracker_nb.service.api.time", clock)
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+    return fake_clock.slept
 
 
 def test_create_get_and_quotas(start_sandbox, api_of):
@@ -190,7 +179,7 @@ def test_waits_leave_the_numbers_of_a_seeded_notebook_alone() -> None:
     random.seed(1)
     expected = random.random()
     random.seed(1)
-    RetryPolicy().delay(mt.ConnectionFailed("lost"), 3)
+    RetryPolicy().delay(3)
     assert random.random() == expected
 
 
@@ -234,20 +223,14 @@ def test_a_create_that_never_left_may_be_asked_again_by_the_user(start_sandbox, 
     assert not isinstance(caught.value, mt.CreateUnconfirmed)
 
 
-def test_a_quota_is_waited_for_as_long_as_the_service_says(start_sandbox, api_of, monkeypatch):
+def test_a_quota_is_waited_for_as_long_as_the_service_says(start_sandbox, api_of, fake_clock):
     sandbox = start_sandbox(
         without_quotas=False,
         quotas={"RequestsByUserPerMinute": 3, "RequestsByUserPerSecond": 0},
         now=lambda: NOW,
     )
     api = api_of(sandbox, RetryPolicy())
-    slept = []
-
-    def sleep(seconds):
-        slept.append(seconds)
-        sandbox.clock.advance(seconds)
-
-    use_clock(monkeypatch, sleep, lambda: time.monotonic() + sum(slept))
+    slept, fake_clock.on_sleep = fake_clock.slept, sandbox.clock.advance
     ids = [api.create(REQUEST.wire()) for _ in range(4)]
 
     assert len(set(ids)) == 4, "after a 429 nothing was made, so it is asked again"
@@ -268,8 +251,7 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
     assert any(quota["exceeded"] for quota in caught.value.quotas)
 
 
-def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, monkeypatch):
-    use_clock(monkeypatch, time.sleep, lambda: 5.0)
+def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, fake_clock):
     api = api_of(sandbox, RetryPolicy(quota_seconds=0))
     for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
         api.rate_limiter = RateLimiter()
@@ -355,25 +337,7 @@ class Canned(requests.adapters.BaseAdapter):
         pass
 
 
-class Clock:
-    """A clock that only sleeping moves."""
-
-    def __init__(self):
-        self.now = 1000.0
-        self.lock = threading.Lock()
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        assert seconds > 0
-        with self.lock:
-            self.now += seconds
-
-
-def test_the_pace_keeps_every_window(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+def test_the_pace_keeps_every_window(fake_clock):
     limits = {1.0: 3, 10.0: 12, 100.0: 40}
     limiter = RateLimiter(limits)
     times = []
@@ -381,17 +345,15 @@ def test_the_pace_keeps_every_window(monkeypatch):
 
     for _ in range(120):
         limiter.wait()
-        times.append(clock.now)
-        clock.now += randomness.choice([0, 0, 0.1, 2])
+        times.append(fake_clock.monotonic())
+        fake_clock.move(randomness.choice([0, 0, 0.1, 2]))
 
     for window, count in limits.items():
         for first, last in zip(times, times[count:], strict=False):
             assert last - first >= window - 1e-6
 
 
-def test_many_followed_exports_share_what_may_go_out(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+def test_many_followed_exports_share_what_may_go_out(fake_clock):
     limiter = RateLimiter()
     limiter.register_poller("one")
     assert limiter.poll_interval(1.0) == 1.0
@@ -409,45 +371,41 @@ def test_many_followed_exports_share_what_may_go_out(monkeypatch):
     assert limiter.poll_interval(1.0) == pytest.approx(9)
 
 
-def test_who_is_not_looked_at_again_drops_out(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+def test_who_is_not_looked_at_again_drops_out(fake_clock):
     limiter = RateLimiter()
     for number in range(100):
         limiter.register_poller(number)
     assert limiter.poll_interval(1.0) > 60
-    clock.sleep(3600)
+    fake_clock.sleep(3600)
     assert limiter.poll_interval(1.0) == 1.0
 
 
-def test_fifty_exports_are_followed_at_once_within_the_quotas(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+def test_fifty_exports_are_followed_at_once_within_the_quotas(fake_clock):
     limiter, randomness = RateLimiter(), random.Random(1)
-    ends = [clock.now + randomness.uniform(60, 300) for _ in range(50)]
-    due = [(clock.now, number) for number in range(50)]
+    ends = [fake_clock.monotonic() + randomness.uniform(60, 300) for _ in range(50)]
+    due = [(fake_clock.monotonic(), number) for number in range(50)]
     pauses = [backoff() for _ in ends]
     looks, late = [], []
     while due:
         moment, number = heapq.heappop(due)
-        clock.now = max(clock.now, moment)
+        fake_clock.move(max(0.0, moment - fake_clock.monotonic()))
         limiter.wait()
-        looks.append(clock.now)
-        if clock.now >= ends[number]:
-            late.append(clock.now - ends[number])
+        looks.append(fake_clock.monotonic())
+        if fake_clock.monotonic() >= ends[number]:
+            late.append(fake_clock.monotonic() - ends[number])
             limiter.unregister_poller(number)
         else:
             limiter.register_poller(number)
-            heapq.heappush(due, (clock.now + limiter.poll_interval(next(pauses[number])), number))
+            heapq.heappush(
+                due, (fake_clock.monotonic() + limiter.poll_interval(next(pauses[number])), number)
+            )
 
     assert len(looks) < 300
     assert sum(late) / len(late) < 25, "seconds after its end that an export is seen to have ended"
     assert max(late) < 60
 
 
-def test_errors_stay_under_their_quota(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
+def test_errors_stay_under_their_quota(fake_clock):
     limiter = RateLimiter({1.0: 1000})
     for _ in range(40):
         assert limiter.acquire() == 0
@@ -473,17 +431,17 @@ def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api
     assert no_sleep == []
 
 
-def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, monkeypatch):
+def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, fake_clock):
     sandbox = start_sandbox()
     api = api_of(sandbox, RetryPolicy())
     api.rate_limiter = RateLimiter({60.0: 1})
     api.quotas()
     told = []
 
-    def sleep(seconds):
+    def interrupt(seconds):
         raise KeyboardInterrupt
 
-    use_clock(monkeypatch, sleep, time.monotonic)
+    fake_clock.on_sleep = interrupt
     with pytest.raises(KeyboardInterrupt):
         api.create(REQUEST.wire(), lambda seconds, error: told.append((seconds, str(error))))
 

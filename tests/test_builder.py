@@ -849,7 +849,7 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
     monkeypatch.setattr("mytracker_nb.client.export.backoff", lambda: iter(lambda: 0.02, None))
-    monkeypatch.setattr("mytracker_nb.service.api.RetryPolicy.delay", lambda *_: 0.02)
+    monkeypatch.setattr("mytracker_nb.service.retry.RetryPolicy.delay", lambda *_, **options: 0.02)
 
 
 @pytest.mark.parametrize("status", [503, 429])

@@ -16,8 +16,8 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb.plans.plan import Plan
-from mytracker_nb.service.api import RetryPolicy
 from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import RetryPolicy
 
 REQUEST = mt.ExportRequest(
     event="installs",
@@ -45,22 +45,12 @@ def client_of():
 
 
 @pytest.fixture
-def advancing(monkeypatch):
+def advancing(fake_clock):
     """Let waiting move a sandbox's clock in place of time; returns the seconds waited."""
 
     def use(sandbox):
-        slept = []
-        start = time.monotonic()
-
-        def sleep(seconds):
-            slept.append(seconds)
-            sandbox.clock.advance(seconds)
-
-        clock = SimpleNamespace(sleep=sleep, monotonic=lambda: start + sum(slept))
-        monkeypatch.setattr("mytracker_nb.client.export.time", clock)
-        monkeypatch.setattr("mytracker_nb.service.api.time", clock)
-        monkeypatch.setattr("mytracker_nb.service.rate_limit.time", clock)
-        return slept
+        fake_clock.on_sleep = sandbox.clock.advance
+        return fake_clock.slept
 
     return use
 
@@ -310,22 +300,17 @@ def test_who_awaits_an_export_may_end_that_at_any_time(start_sandbox, client_of)
         asyncio.run(cancelled())
 
 
-def test_awaiting_survives_faults(start_sandbox, client_of, monkeypatch):
+def test_awaiting_survives_faults(start_sandbox, client_of, fake_clock):
     sandbox = start_sandbox()
     export = client_of(sandbox).create(REQUEST)
     sandbox.faults.add(path="/get.json", status=503, times=3)
-    slept = []
-
-    async def sleep(seconds):
-        slept.append(seconds)
 
     async def follow():
         return await export
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     assert asyncio.run(follow()).status == "Success!"
-    assert len(slept) == 3
-    assert min(slept) > 5
+    assert len(fake_clock.slept) == 3
+    assert min(fake_clock.slept) > 5
 
 
 def test_how_far_a_file_may_grow_is_set_on_the_client(sandbox, client_of, tmp_path):

@@ -20,7 +20,6 @@ import requests
 from raw_client import created, links
 
 import mytracker_nb as mt
-from mytracker_nb.download import http_stream, workers
 from mytracker_nb.download.gzip_csv import Limits
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import LocalFile, download, remote_files, source_of
@@ -33,11 +32,9 @@ KEY = "a key that must not be seen"
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
+def no_pauses(fake_clock):
     """Faults pass at once."""
-    waits: list[float] = []
-    monkeypatch.setattr(http_stream, "rest", waits.append)
-    return waits
+    return fake_clock.slept
 
 
 @pytest.fixture
@@ -213,9 +210,8 @@ def test_what_does_not_pass_is_told_and_the_others_are_kept(served, tmp_path, fa
     assert texts([tmp_path / files[0].name]) == wanted[:1]
 
 
-def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path, monkeypatch):
+def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path):
     sandbox, files, _ = served
-    monkeypatch.setattr(http_stream, "rest", workers.rest)
     sandbox.faults.add(
         path=f"/{files[1].name}", status=429, headers={"Retry-After": "600"}, times=None
     )

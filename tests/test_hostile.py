@@ -6,12 +6,10 @@ import csv
 import io
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb.download import http_stream
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.rate_limit import RateLimiter
 
@@ -42,28 +40,12 @@ TOO_MANY = json.dumps(
 class SandboxUser:
     """A client of a sandbox whose waits move the sandbox's clock in place of time."""
 
-    def __init__(self, sandbox, monkeypatch):
+    def __init__(self, sandbox, fake_clock):
         self.sandbox = sandbox
-        self.slept = []
+        self.clock, self.slept = fake_clock, fake_clock.slept
         self.client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
         self.client.api.rate_limiter = RateLimiter({1.0: 10_000})
-        clock = SimpleNamespace(sleep=self.sleep, monotonic=self.monotonic)
-        for name in (
-            "service.api",
-            "client.client",
-            "client.export",
-            "download.http_stream",
-            "service.rate_limit",
-        ):
-            monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-        monkeypatch.setattr(http_stream, "rest", self.sleep)
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.sandbox.clock.advance(seconds)
-
-    def monotonic(self):
-        return time.monotonic() + sum(self.slept)
+        fake_clock.on_sleep = sandbox.clock.advance
 
     def create(self):
         return self.client.create(mt.ExportRequest(**REQUEST))
@@ -74,11 +56,11 @@ class SandboxUser:
 
 
 @pytest.fixture
-def desk(start_sandbox, monkeypatch):
+def desk(start_sandbox, fake_clock):
     opened = []
 
     def open_desk(**config):
-        opened.append(SandboxUser(start_sandbox(**config), monkeypatch))
+        opened.append(SandboxUser(start_sandbox(**config), fake_clock))
         return opened[-1]
 
     yield open_desk
@@ -145,7 +127,7 @@ def test_a_quota_of_files_is_waited_for_and_the_card_says_so(desk):
     export._display.update = lambda: (notes.extend(export.card().notes), update())
 
     assert len(export.to_pandas()) > 100
-    assert here.slept == [30] * 30, "as long as the exceeded quota says, and it is no fault"
+    assert [int(seconds) for seconds in here.slept] == [30] * 30, "as long as the quota says"
     assert any("trying again in 30 s" in note and "429" in note for note in notes)
     assert "trying again" not in export.card().text()
 
@@ -233,7 +215,7 @@ def test_who_is_told_of_a_wait_may_end_it(desk):
 
 
 @pytest.mark.parametrize("why", ["queue", "quota", "pace"])
-def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, why):
+def test_interrupting_a_create_that_waits_has_sent_nothing(desk, why):
     here = desk(seconds=60, queue=1)
     if why == "queue":
         here.create()
@@ -243,13 +225,10 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, monkeypatch, wh
         here.client.api.rate_limiter = RateLimiter({60.0: 1})
         here.client.quotas()
 
-    def sleep(seconds):
+    def interrupt(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(here, "sleep", sleep)
-    clock = SimpleNamespace(sleep=sleep, monotonic=here.monotonic)
-    for name in ("service.api", "client.client"):
-        monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
+    here.clock.on_sleep = interrupt
     request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
     with pytest.raises(mt.WaitInterrupted, match="no export was made"):
         here.client.export(request, on_wait=lambda seconds, error: None)

@@ -14,9 +14,8 @@ import pytest
 from nbclient import NotebookClient
 
 import mytracker_nb as mt
-from mytracker_nb.download import http_stream
-from mytracker_nb.service.api import RetryPolicy
 from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import RetryPolicy
 
 EVIL = (
     "<img src=x onerror=alert(1)><script>alert(2)</script>"
@@ -40,7 +39,7 @@ http.client.HTTPConnection.debuglevel = 2
 %xmode Verbose
 import mytracker_nb as mt
 from mytracker_nb.client.client import default_client
-from mytracker_nb.service.api import RetryPolicy
+from mytracker_nb.service.retry import RetryPolicy
 default_client().api.retry_policy = RetryPolicy(faults=0)""",
     f"%mytracker_export {LINE} --wait --out export --frame frame",
     "%mytracker_exports",
@@ -147,13 +146,12 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
 
 
 @pytest.fixture
-def evil(start_sandbox, monkeypatch):
+def evil(start_sandbox, fake_clock):
     """A client of a sandbox that says odd things, with one export."""
     sandbox = start_sandbox(seconds=100)
     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
     client.api.rate_limiter = RateLimiter({1.0: 10_000})
     client.api.retry_policy = RetryPolicy(faults=0, quota_seconds=0)
-    monkeypatch.setattr(http_stream, "rest", lambda seconds: None)
     export = client.create(mt.ExportRequest(**REQUEST))
     yield sandbox, client, export
     client.api.session.close()

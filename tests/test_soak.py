@@ -13,27 +13,24 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
+from fake_clock import HurriedClock
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
-from mytracker_nb.download import http_stream
+from mytracker_nb import clock
 from mytracker_nb.service.rate_limit import RateLimiter
 
 EVENTS = ["installs", "payments", "sessions"]
 
 
 @pytest.fixture
-def hurry(monkeypatch):
+def hurry():
     """All waits are short."""
-    clock = SimpleNamespace(
-        sleep=lambda seconds: time.sleep(min(seconds, 0.02)), monotonic=time.monotonic
-    )
-    for name in ("service.api", "client.client", "client.export"):
-        monkeypatch.setattr(f"mytracker_nb.{name}.time", clock)
-    monkeypatch.setattr(http_stream, "rest", lambda seconds: time.sleep(0.01))
+    with clock.use(HurriedClock()):
+        yield
 
 
 @pytest.fixture
@@ -123,17 +120,13 @@ for name in export.to_pandas()["idDevice"]:
     print(name)
 """
 PLAN = """
-import time
-from types import SimpleNamespace
 import mytracker_nb as mt
-from mytracker_nb.service import rate_limit
-rate_limit.backoff = lambda: iter(lambda: 0.05, None)
-from mytracker_nb.service import api
+from fake_clock import HurriedClock
+from mytracker_nb import clock
 from mytracker_nb.client import client
-from mytracker_nb.download import http_stream
-hurry = lambda seconds: time.sleep(min(seconds, 0.02))
-api.time = client.time = SimpleNamespace(sleep=hurry, monotonic=time.monotonic)
-http_stream.rest = hurry
+from mytracker_nb.service import retry
+retry.backoff = lambda: iter(lambda: 0.05, None)
+clock._current = HurriedClock()
 limits = {1.0: 10_000}
 client.default_client().api.rate_limiter = mt.RateLimiter(limits, errors=limits)
 print("ready", flush=True)
@@ -157,6 +150,7 @@ def test_a_kernel_is_killed_half_way_and_the_cell_run_again(
     sandbox.faults.add(method="POST", every=5, times=None, status=429)
     environment = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
         "MYTRACKER_BASE_URL": sandbox.base_url,
         "MYTRACKER_API_USER_ID": str(sandbox.api_user_id),
         "MYTRACKER_SECRET_KEY": sandbox.secret_key,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from mytracker_nb import clock
 from mytracker_nb.client.export import Export
 from mytracker_nb.errors import (
     CreateUnconfirmed,
@@ -20,9 +20,9 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials as sources
-from mytracker_nb.service.api import LOOK_FIRST, NO_RETRY, Api, OnWait, RetryPolicy
+from mytracker_nb.service.api import LOOK_FIRST, Api, OnWait
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import backoff
+from mytracker_nb.service.retry import NO_RETRY, RetryPolicy, backoff
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.storage.journal import (
     ASKED,
@@ -210,7 +210,7 @@ class Client:
                     raise
                 on_wait(pause, error)
             try:
-                time.sleep(pause)
+                clock.sleep(pause)
             except KeyboardInterrupt:
                 raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
@@ -257,7 +257,7 @@ class Client:
                 if is_piece:
                     raise CreateInProgress("another kernel or thread is sending the same request")
                 try:
-                    time.sleep(_POLL)
+                    clock.sleep(_POLL)
                 except KeyboardInterrupt:
                     raise WaitInterrupted(_NOT_SENT) from None
                 continue
@@ -341,7 +341,7 @@ class Client:
         try:
             with create:
                 number = self.api.create(request.wire(), wait, retry_policy)
-                export = self._export(number, request, datetime.now(timezone.utc), *notes)
+                export = self._export(number, request, clock.now(), *notes)
                 create.answer(number)
         except CreateUnconfirmed as error:
             error.request = request
@@ -412,7 +412,7 @@ def _judge(request: ExportRequest) -> None:
             f"create takes an ExportRequest, not {type(request).__name__}: "
             "client.create(mt.ExportRequest(event=...)), or mt.export(event=...)"
         )
-    problems = request.check(datetime.now(timezone.utc))
+    problems = request.check(clock.now())
     if any(problem.severity == "error" for problem in problems):
         raise InvalidRequest(problems)
 
@@ -461,12 +461,12 @@ def _two(doubt: JournalEntry) -> str:
 
 
 def _age(entry: JournalEntry) -> timedelta:
-    return datetime.now(timezone.utc) - entry.asked_at
+    return clock.now() - entry.asked_at
 
 
 def _ago(moment: datetime) -> str:
     """``12 minutes ago``."""
-    seconds = max(0, int((datetime.now(timezone.utc) - moment).total_seconds()))
+    seconds = max(0, int((clock.now() - moment).total_seconds()))
     lengths = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
     unit = next((unit for unit, length in lengths.items() if seconds >= length), "second")
     count = seconds // lengths[unit]

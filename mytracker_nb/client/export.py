@@ -9,13 +9,13 @@ import asyncio
 import math
 import os
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mytracker_nb import clock
 from mytracker_nb.display.export_card import Card, Download
 from mytracker_nb.display.live_output import CardDisplay, follow
 from mytracker_nb.download.http_stream import Fetcher
@@ -31,17 +31,9 @@ from mytracker_nb.errors import (
     WaitInterrupted,
 )
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import (
-    LONG_RETRY,
-    NO_RETRY,
-    Api,
-    Link,
-    RetryPolicy,
-    State,
-    is_transient,
-)
+from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.rate_limit import backoff
+from mytracker_nb.service.retry import LONG_RETRY, NO_RETRY, RetryPolicy, backoff, is_transient
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -153,7 +145,7 @@ class Export(Convertible, Mapping[str, Any]):
     @property
     def waiting_for(self) -> str:
         """What it waits for at the moment, and for how long; ``""`` if for nothing but its end."""
-        held_up = self._held_up_by if time.monotonic() < self._held_up_until else ""
+        held_up = self._held_up_by if clock.monotonic() < self._held_up_until else ""
         return self._waiting or held_up
 
     def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
@@ -208,7 +200,7 @@ class Export(Convertible, Mapping[str, Any]):
         ApiError, ConnectionFailed
             If the service refused, or faults outlasted the retry policy for long tasks.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else clock.monotonic() + timeout
         with self._waited_for():
             if not self.is_finished:
                 self._follow(deadline)
@@ -223,7 +215,7 @@ class Export(Convertible, Mapping[str, Any]):
         looks = self._looks()
         with self._waited_for():
             while (pause := await asyncio.to_thread(next, looks, None)) is not None:
-                await asyncio.sleep(pause)
+                await clock.sleep_async(pause)
         self._raise_for_status()
         return self
 
@@ -251,7 +243,7 @@ class Export(Convertible, Mapping[str, Any]):
     def _follow(self, deadline: float | None) -> None:
         pauses = self.pauses()
         while True:
-            left = math.inf if deadline is None else deadline - time.monotonic()
+            left = math.inf if deadline is None else deadline - clock.monotonic()
             try:
                 self._look(LONG_RETRY.within(max(0.0, left)))
             except MyTrackerError as error:
@@ -264,11 +256,11 @@ class Export(Convertible, Mapping[str, Any]):
                 return
             pause = next(pauses)
             if deadline is not None:
-                left = deadline - time.monotonic()
+                left = deadline - clock.monotonic()
                 if left <= 0:
                     raise self._timeout()
                 pause = min(pause, left)
-            time.sleep(pause)
+            clock.sleep(pause)
 
     def pauses(self) -> Iterator[float]:
         """Seconds to leave after each of one's looks at the export, for those who follow it.
@@ -298,7 +290,7 @@ class Export(Convertible, Mapping[str, Any]):
                 faults += not isinstance(error, QuotaExceeded)
                 if faults > LONG_RETRY.faults or not is_transient(error):
                     raise
-                pause = max(pause, LONG_RETRY.delay(error, 5))
+                pause = max(pause, LONG_RETRY.delay_after(error, 5))
                 self._waiting = f"trying again in {pause:.0f} s: {error}"
             self._display.update()
             if not self.is_finished:
@@ -313,7 +305,7 @@ class Export(Convertible, Mapping[str, Any]):
 
         self._state = self.api.get(self.id_raw_export, on_wait, retry_policy)
         self._waiting = ""
-        self.updated_at = datetime.now(timezone.utc)
+        self.updated_at = clock.now()
         if self.is_finished:
             self.api.rate_limiter.unregister_poller(self._identity)
         else:
@@ -458,7 +450,7 @@ class Export(Convertible, Mapping[str, Any]):
     @property
     def has_files(self) -> bool:
         """Whether every file is in the cache, or still to be had from the service."""
-        now = datetime.now(timezone.utc)
+        now = clock.now()
         return all(
             file.link.expires is None or file.link.expires > now or file.is_kept
             for file in self._remote_files()
@@ -478,7 +470,7 @@ class Export(Convertible, Mapping[str, Any]):
         self, bytes_done: int, bytes_total: int | None, files_done: int, files_total: int
     ) -> None:
         """Show how far the files are."""
-        now = time.monotonic()
+        now = clock.monotonic()
         if self._download is None:
             self._download_began = now
         self._download = Download(files_done, files_total, bytes_done, bytes_total)
@@ -491,7 +483,7 @@ class Export(Convertible, Mapping[str, Any]):
 
     def _held_up(self, seconds: float, why: str) -> None:
         """Show that files are waited for; told by threads."""
-        self._held_up_until = time.monotonic() + seconds
+        self._held_up_until = clock.monotonic() + seconds
         self._held_up_by = f"trying again in {seconds:.0f} s: {why}"
         self._display.update()
 

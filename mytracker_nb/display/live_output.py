@@ -11,11 +11,12 @@ import itertools
 import logging
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet
+
+from mytracker_nb import clock
 
 __all__ = ["CardDisplay", "Drawable", "follow"]
 
@@ -160,7 +161,7 @@ class _Follower:
             self._changed.notify()
 
     def _push(self, delay: float, display: CardDisplay, step: Step) -> None:
-        heapq.heappush(self._due, (time.monotonic() + delay, next(self._numbers), display, step))
+        heapq.heappush(self._due, (clock.monotonic() + delay, next(self._numbers), display, step))
 
     def _run(self) -> None:
         while True:
@@ -171,8 +172,8 @@ class _Follower:
                     self._running = False
                     return
                 due, _, display, step = self._due[0]
-                if due > time.monotonic():
-                    self._changed.wait(due - time.monotonic())
+                if due > clock.monotonic():
+                    clock.wait(self._changed, due - clock.monotonic())
                     continue
             # the entry stays in its place during the step, so that no other is made beside it
             try:

@@ -6,31 +6,22 @@ Source: page ``download`` of the service's documentation.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 
+from mytracker_nb import clock
 from mytracker_nb.download.gzip_csv import CorruptFile
 from mytracker_nb.download.workers import rest
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
-from mytracker_nb.service.api import (
-    LONG_RETRY,
-    USER_AGENT,
-    Link,
-    RetryPolicy,
-    asked_pause,
-    is_retryable_status,
-    refusal,
-)
+from mytracker_nb.service.api import USER_AGENT, Link, asked_pause, refusal
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.rate_limit import jitter
+from mytracker_nb.service.retry import FILE_RETRY, RetryPolicy, is_retryable_status
 
 __all__ = ["Fetcher", "as_sent", "pause"]
 
@@ -39,7 +30,6 @@ _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
 _REDIRECTS = 5
 _LONGEST_REFUSAL = 64 << 10  # bytes of what a server says when it refuses
 _FIRST_WORDS = 200  # of it that are shown
-_LONGEST_PAUSE, _LONGEST_ASKED_PAUSE = 15.0, 120.0
 _PAGES = 6  # refusals in a row by an HTML page, which may be a proxy's, until they are believed
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -123,7 +113,7 @@ class Fetcher:
     session: requests.Session
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
     turn: Callable[[str], float] | None = None
-    retry_policy: RetryPolicy = LONG_RETRY
+    retry_policy: RetryPolicy = FILE_RETRY
     on_wait: Callable[[float, str], None] | None = None
 
     def stream(
@@ -177,16 +167,14 @@ class Fetcher:
                 fault = error if isinstance(error, _Fault) else _failed(error, link, name)
             if not tries or place.done > before:
                 tries = faults = 0
-                since = time.monotonic()
+                since = clock.monotonic()
             tries += 1
             faults += not fault.is_quota
             if fault.verdict and faults >= _PAGES:
                 raise fault.verdict
-            delay = _delay(tries, fault)
-            longest = (
-                self.retry_policy.quota_seconds if fault.is_quota else self.retry_policy.seconds
-            )
-            if faults > self.retry_policy.faults or time.monotonic() + delay > since + longest:
+            delay = self.retry_policy.delay(tries, fault.delay, is_quota=fault.is_quota)
+            longest = self.retry_policy.longest(is_quota=fault.is_quota)
+            if faults > self.retry_policy.faults or clock.monotonic() + delay > since + longest:
                 raise FileError(
                     f"{name}: could not be fetched, {tries} tries in a row failed at byte "
                     f"{place.done:,} ({printable(fault)}). {_AGAIN}",
@@ -312,7 +300,7 @@ def _check_status(response: requests.Response, link: Link, name: str) -> None:
     body = _refusal_of(response)
     words = printable(body[:_FIRST_WORDS].decode("utf-8", "replace"))
     told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
-    is_past = link.expires is not None and link.expires <= datetime.now(timezone.utc)
+    is_past = link.expires is not None and link.expires <= clock.now()
     verdict: MyTrackerError | None = None
     if status in _GONE or (status in _REFUSED and is_past):
         when = f" (its link was good until {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
@@ -354,15 +342,7 @@ def _refusal_of(response: requests.Response) -> bytes:
 
 def pause(faults: int) -> None:
     """Wait after the `faults`-th fault in a row, longer each time."""
-    rest(_delay(faults))
-
-
-def _delay(faults: int, fault: _Fault | None = None) -> float:
-    """Seconds to wait after the `faults`-th in a row: growing, and at least what is asked for."""
-    growing: float = min(_LONGEST_PAUSE, 0.1 * 2.0**faults) * jitter(0.5, 1.0)
-    if fault is None or fault.delay is None:
-        return growing
-    return max(growing, fault.delay if fault.is_quota else min(_LONGEST_ASKED_PAUSE, fault.delay))
+    rest(FILE_RETRY.delay(faults))
 
 
 def _integer(text: str | None) -> int | None:

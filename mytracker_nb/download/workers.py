@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Any, TypeVar
 
+from mytracker_nb import clock
 from mytracker_nb.errors import MyTrackerError
 
 __all__ = ["Stopped", "ahead", "rest", "run_all", "until"]
@@ -89,8 +89,8 @@ def rest(seconds: float) -> None:
     """
     stop = _stop.get()
     if stop is None:
-        time.sleep(seconds)
-    elif stop.wait(seconds):
+        clock.sleep(seconds)
+    elif clock.wait(stop, seconds):
         raise Stopped("stopped")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cache
 from html import escape
 from importlib import resources
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 import traitlets
 
+from mytracker_nb import clock
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import CredentialsMissing, InvalidRequest, Problem
@@ -286,7 +286,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if self._applying or change.new in (None, _CUSTOM):
             return
         preset = next(preset for preset in PRESETS if preset.title == change.new)
-        days = preset.days(datetime.now(self.request.zone).date())
+        days = preset.days(clock.now().astimezone(self.request.zone).date())
         with self._applied():
             for name, day in zip(_days().names, days, strict=True):
                 self._fields[name].value = day.isoformat()
@@ -387,7 +387,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         if first is None and last is None:
             self._presets.value = None
         else:
-            preset = preset_of(str(first), str(last), datetime.now(request.zone).date())
+            preset = preset_of(str(first), str(last), clock.now().astimezone(request.zone).date())
             self._presets.value = preset.title if preset else _CUSTOM
 
     def _show_fold(self, request: ExportRequest, shown: Mapping[str, Field]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
+from mytracker_nb import clock
 from mytracker_nb.client import client
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.export_card import Card
@@ -18,7 +18,7 @@ from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.form.buttons import Button
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import NO_RETRY, is_transient
+from mytracker_nb.service.retry import NO_RETRY, is_transient
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.storage.journal import complete_after
 
@@ -201,7 +201,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                     raise
                 # the export goes on meanwhile: it is asked for as long as the form stands
                 faults = min(faults + 1, _FAULTS)
-                pause = max(pause, export.api.retry_policy.delay(error, faults))
+                pause = max(pause, export.api.retry_policy.delay_after(error, faults))
                 number = export.id_raw_export
                 self._complain(f"Export {number} is asked for again in {pause:.0f} s: {error}")
             else:
@@ -209,7 +209,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                     self._complain(None)
                 faults = 0
             if not export.is_finished:
-                time.sleep(pause)
+                clock.sleep(pause)
 
     def _cancel_export(self) -> None:
         if self._is_waiting:

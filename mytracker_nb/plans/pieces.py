@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mytracker_nb import clock
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.plan_card import PieceState
 from mytracker_nb.plans.splitting import Piece
-from mytracker_nb.service.rate_limit import backoff
+from mytracker_nb.service.retry import backoff
 
 __all__ = ["QueueEstimate", "Task"]
 
@@ -87,7 +87,7 @@ class QueueEstimate:
 
     def has_place(self, running: int) -> bool:
         """Whether to ask for one more beside `running` of the plan's own."""
-        return self.places is None or running < self.places or time.monotonic() >= self.retry_at
+        return self.places is None or running < self.places or clock.monotonic() >= self.retry_at
 
     def on_accepted(self, running: int) -> None:
         """One more was let in, with which `running` are in progress."""
@@ -100,4 +100,4 @@ class QueueEstimate:
         self.places = len(running)
         # where the service does not say who fills it, it may be anyone
         by_others = not running or not set(running).issuperset(filling) or not filling
-        self.retry_at = time.monotonic() + next(self.pauses) if by_others else math.inf
+        self.retry_at = clock.monotonic() + next(self.pauses) if by_others else math.inf

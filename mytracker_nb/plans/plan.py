@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mytracker_nb import clock
 from mytracker_nb.client.client import Client, CreateInProgress, default_client
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.live_output import CardDisplay
@@ -42,7 +41,7 @@ from mytracker_nb.plans.manifest import Manifest, parts_in
 from mytracker_nb.plans.pieces import QueueEstimate, Task
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.api import NO_RETRY, is_transient
+from mytracker_nb.service.retry import NO_RETRY, is_transient
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.tables.conversions import Convertible
 from mytracker_nb.tables.event_params import check_params, with_params
@@ -89,7 +88,7 @@ class Plan(Convertible):
         fresh: bool = False,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        problems = splitting.problems(request, datetime.now(timezone.utc))
+        problems = splitting.problems(request, clock.now())
         if any(problem.severity == "error" for problem in problems):
             raise InvalidRequest(problems)
         self.request = request
@@ -387,7 +386,7 @@ class Plan(Convertible):
         if self._started is not None:
             since, share_then = self._started
             if share > share_then:
-                seconds_left = (time.monotonic() - since) * left / (share - share_then)
+                seconds_left = (clock.monotonic() - since) * left / (share - share_then)
         credentials = self._client.credentials
         return PlanCard(
             request=self.request,
@@ -424,8 +423,8 @@ class Plan(Convertible):
 
     def _settle(self, fetch: _Fetch, timeout: float | None = None) -> None:
         """Bring every piece as far as it goes, `fetch` what the service has made of it."""
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        self._started = time.monotonic(), self._shares()[0]
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
+        self._started = clock.monotonic(), self._shares()[0]
         if not self.is_finished:
             self._display.show()
         pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
@@ -444,7 +443,7 @@ class Plan(Convertible):
                         self._on_wait(reason)
                 if self.is_finished:
                     break
-                if time.monotonic() >= deadline:
+                if clock.monotonic() >= deadline:
                     raise ExportTimeout(self._unfinished("the plan is not finished"))
                 self._rest(downloads, deadline)
         except KeyboardInterrupt:
@@ -475,7 +474,7 @@ class Plan(Convertible):
 
     def _rest(self, downloads: _Downloads, deadline: float) -> None:
         """Sleep until there may be something to do."""
-        now = time.monotonic()
+        now = clock.monotonic()
         running = self._in(PieceState.RUNNING)
         dues = [max(task.next_poll_at, self._pause_until) for task in running]
         waiting = self._in(PieceState.WAITING)
@@ -486,7 +485,7 @@ class Plan(Convertible):
         if downloads:
             wait(downloads, pause, FIRST_COMPLETED)
         else:
-            time.sleep(pause)
+            clock.sleep(pause)
 
     def _ask(self) -> None:
         """Adopt exports, and make those that are missing while there is a place for them."""
@@ -496,7 +495,7 @@ class Plan(Convertible):
         for task in self._in(PieceState.WAITING):
             if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
                 return
-            if task.next_poll_at <= time.monotonic() and not self._obtain(task, self._make):
+            if task.next_poll_at <= clock.monotonic() and not self._obtain(task, self._make):
                 return
 
     def _seek(self) -> bool:
@@ -511,14 +510,14 @@ class Plan(Convertible):
 
     def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
         """Get the export of a piece, if there is one; whether to go on with the next piece."""
-        if time.monotonic() < self._pause_until:
+        if clock.monotonic() < self._pause_until:
             return False
         try:
             export = how(task)
         except CreateInProgress as error:
             # whoever sends it may wait for long
             task.error = error
-            task.next_poll_at, task.adoption_checked = time.monotonic() + next(task.pauses), False
+            task.next_poll_at, task.adoption_checked = clock.monotonic() + next(task.pauses), False
             return True
         except QueueFull as error:
             running = self._in(PieceState.RUNNING)
@@ -565,7 +564,7 @@ class Plan(Convertible):
     def _look(self, deadline: float) -> None:
         """Look at the exports in progress whose time has come."""
         for task in self._in(PieceState.RUNNING):
-            now = time.monotonic()
+            now = clock.monotonic()
             if task.export is None or now < max(task.next_poll_at, self._pause_until):
                 continue
             try:
@@ -580,7 +579,7 @@ class Plan(Convertible):
             else:
                 self._recover()
                 self._judge(task)
-            task.next_poll_at = time.monotonic() + next(task.pauses)
+            task.next_poll_at = clock.monotonic() + next(task.pauses)
 
     def _survive(self, error: ApiError | ConnectionFailed) -> None:
         """Pause after a fault that may pass; raise it if too many came in a row."""
@@ -588,8 +587,8 @@ class Plan(Convertible):
         self._faults += not isinstance(error, QuotaExceeded)
         if self._faults > _FAULTS or not is_transient(error):
             raise error
-        delay = NO_RETRY.delay(error, self._tries)
-        self._pause_until = time.monotonic() + delay
+        delay = NO_RETRY.delay_after(error, self._tries)
+        self._pause_until = clock.monotonic() + delay
         self._trouble = f"trying again in {delay:.0f} s: {error}"
 
     def _reasons(self) -> list[str]:
@@ -662,7 +661,7 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
         ``api_user_id`` and ``is_sandbox`` of the `PlanCard`.
     """
     pieces = splitting.cut(request, splitting.read_every(every, request))
-    said = splitting.problems(request, datetime.now(timezone.utc))
+    said = splitting.problems(request, clock.now())
     alerts = [(problem.severity, str(problem)) for problem in said]
     alerts.append(("note", "dry run: nothing was sent; the curl command is for the first export"))
     return PlanCard(

@@ -11,9 +11,8 @@ import json
 import math
 import platform
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -23,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from mytracker_nb import __version__
+from mytracker_nb import __version__, clock
 from mytracker_nb.errors import (
     AccessDenied,
     ApiError,
@@ -37,21 +36,17 @@ from mytracker_nb.errors import (
     printable,
 )
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import RateLimiter, jitter, shared_limiter
+from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
+from mytracker_nb.service.retry import RetryPolicy, is_transient
 from mytracker_nb.service.signing import AuthHMAC
 
 __all__ = [
-    "LONG_RETRY",
     "LOOK_FIRST",
-    "NO_RETRY",
     "Api",
     "Link",
     "OnWait",
-    "RetryPolicy",
     "State",
     "asked_pause",
-    "is_retryable_status",
-    "is_transient",
     "refusal",
 ]
 
@@ -121,58 +116,6 @@ class State:
     links: tuple[Link, ...] = ()
     error_message: str = ""
 
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How many faults in a row a call survives, and for how long.
-
-    Attributes
-    ----------
-    faults : int
-        Failed tries before the error is raised; waiting for a quota is no failed try.
-    seconds : float
-        The longest time that one call may go on failing.
-    quota_seconds : float
-        The longest time that one call may wait for a quota. By default a little longer than the
-        longest interval of a quota is.
-    answer_seconds : float
-        The longest silence of the service within an answer.
-    """
-
-    faults: int = 5
-    seconds: float = 900.0
-    quota_seconds: float = 3700.0
-    answer_seconds: float = 60.0
-
-    def within(self, seconds: float) -> RetryPolicy:
-        """The same, but for no longer than `seconds`."""
-        return replace(
-            self,
-            seconds=min(self.seconds, seconds),
-            quota_seconds=min(self.quota_seconds, seconds),
-            answer_seconds=min(self.answer_seconds, max(1.0, seconds)),
-        )
-
-    def delay(self, error: MyTrackerError, tries: int) -> float:
-        """Seconds to wait after so many tries that went wrong in a row.
-
-        At least what the service asks for, if it does; growing, and with jitter, so that not all
-        come back at the same moment.
-        """
-        growing: float = min(60.0, 0.5 * 2.0**tries)
-        delay = growing * jitter(0.5, 1.0)
-        if isinstance(error, QuotaExceeded) and error.retry_after is not None:
-            asked = error.retry_after + jitter(0.1, 0.5)
-            # told once more, it is not told well; our own pace is always right
-            return max(asked, delay) if tries > 1 and error.status else asked
-        return delay
-
-
-NO_RETRY = RetryPolicy(faults=0, quota_seconds=1.0)
-"""For one of several that wait for their turn: who follows them all waits, and says so."""
-
-LONG_RETRY = RetryPolicy(faults=20, seconds=1800.0)
-"""For what takes its time, as to follow an export or to fetch its files."""
 
 LOOK_FIRST = (
     "Look at MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up; "
@@ -361,7 +304,7 @@ class Api:
         that are counted.
         """
         retry_policy = retry_policy or self.retry_policy
-        start = time.monotonic()
+        start = clock.monotonic()
         faults = tries = 0
         while True:
             try:
@@ -373,13 +316,13 @@ class Api:
                     raise
                 is_quota = isinstance(error, QuotaExceeded)
                 faults += not is_quota
-                delay = retry_policy.delay(error, tries)
-                longest = retry_policy.quota_seconds if is_quota else retry_policy.seconds
-                if faults > retry_policy.faults or time.monotonic() + delay > start + longest:
+                delay = retry_policy.delay_after(error, tries)
+                longest = retry_policy.longest(is_quota=is_quota)
+                if faults > retry_policy.faults or clock.monotonic() + delay > start + longest:
                     raise
                 if on_wait:
                     on_wait(delay, error)
-                time.sleep(delay)
+                clock.sleep(delay)
 
     def _take_turn(self) -> None:
         delay = self.rate_limiter.acquire()
@@ -459,23 +402,6 @@ def _unconfirmed(reason: str) -> str:
         f"the create was sent, but its answer was lost ({reason}). The export may have been made. "
         f"Nothing is sent again by itself. {LOOK_FIRST}"
     )
-
-
-def is_transient(error: MyTrackerError) -> bool:
-    """Whether a fault of a call that only reads is worth another try."""
-    if isinstance(error, ApiError):
-        # an HTML page in place of an answer comes from something between us and the service
-        return (
-            isinstance(error, QuotaExceeded)
-            or error.payload is None
-            or is_retryable_status(error.status)
-        )
-    return isinstance(error, ConnectionFailed)
-
-
-def is_retryable_status(status: int) -> bool:
-    """Whether an HTTP status says that the same may go well a little later."""
-    return status >= 500 or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
 def _body(response: requests.Response) -> bytes:
@@ -604,7 +530,7 @@ def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | Non
         return _number(header)
     # HTTP has no zone but GMT, though its name may be missing
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    return max(0.0, (moment - clock.now()).total_seconds())
 
 
 def _number(value: Any) -> float | None:

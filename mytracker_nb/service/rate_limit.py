@@ -5,34 +5,18 @@ Source of the quotas: page ``quotas`` of the service's documentation.
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 
-__all__ = ["RateLimiter", "backoff", "jitter", "shared_limiter"]
+from mytracker_nb import clock
+
+__all__ = ["RateLimiter", "shared_limiter"]
 
 _REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
 _ERRORS = {60.0: 40}
 _BURST = 300.0  # seconds in which most of what may go out at once does
 _LEASE = 60.0  # seconds in which one that is followed is looked at again, at the least
-
-# of our own: what we draw in the background must not change the numbers of a seeded notebook
-_random = random.Random()  # noqa: S311
-
-
-def jitter(least: float, most: float) -> float:
-    """A number in between, so that not all come back at the same moment."""
-    return _random.uniform(least, most)
-
-
-def backoff(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:
-    """Seconds between looks at something that takes its time: more and more, up to `last`."""
-    pause = first
-    while True:
-        yield pause
-        pause = min(last, pause * factor)
 
 
 class _Log:
@@ -98,7 +82,7 @@ class RateLimiter:
             0.0, or the seconds until there may be a place.
         """
         with self._lock:
-            now = time.monotonic()
+            now = clock.monotonic()
             delay = self._delay(now)
             if delay <= 0:
                 self._requests.add(now)
@@ -107,7 +91,7 @@ class RateLimiter:
     def delay(self) -> float:
         """Seconds until there may be a place for one more request, which is not taken."""
         with self._lock:
-            return self._delay(time.monotonic())
+            return self._delay(clock.monotonic())
 
     def _delay(self, now: float) -> float:
         held = self._held_until - now
@@ -116,24 +100,24 @@ class RateLimiter:
     def wait(self) -> None:
         """Return when one more request may be sent; its place is taken."""
         while (delay := self.acquire()) > 0:
-            time.sleep(delay)
+            clock.sleep(delay)
 
     def record_error(self) -> None:
         """Count one more answer that is an error."""
         with self._lock:
-            self._errors.add(time.monotonic())
+            self._errors.add(clock.monotonic())
 
     def block_for(self, seconds: float) -> None:
         """Let nothing out for so long: the service has said that it will not listen."""
         with self._lock:
-            until = time.monotonic() + min(seconds, max(self.limits))
+            until = clock.monotonic() + min(seconds, max(self.limits))
             self._held_until = max(self._held_until, until)
 
     def register_poller(self, who: Hashable) -> None:
         """Count `who` as followed from now on; one that is not looked at again drops out."""
         lease = max(_LEASE, 2 * self.poll_interval(0.0))
         with self._lock:
-            self._followed[who] = time.monotonic() + lease
+            self._followed[who] = clock.monotonic() + lease
 
     def unregister_poller(self, who: Hashable) -> None:
         """Count `who` as followed no longer."""
@@ -154,7 +138,7 @@ class RateLimiter:
         window = max(self.limits)
         half = self.limits[window] / 2
         with self._lock:
-            now = time.monotonic()
+            now = clock.monotonic()
             self._followed = {who: until for who, until in self._followed.items() if until > now}
             spare = max(0.0, half - self._requests.count(now, window))
             rates = [count / length for length, count in self.limits.items() if length != window]
