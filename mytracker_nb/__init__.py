@@ -1,6 +1,6 @@
 """From a notebook cell to a DataFrame of raw MyTracker events.
 
-Names are handed on when they are first used, so that importing the package costs little.
+Names are imported when they are first used, so that importing the package costs little.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"mytracker_nb.{_MODULE_OF[name]}"), name)
     text = f"module {__name__!r} has no attribute {name!r}"
     if not name.startswith("_"):
-        from difflib import get_close_matches
+        from mytracker_nb.request.suggestions import closest, did_you_mean
 
-        near = get_close_matches(name, __all__, n=1)
-        text += f"; did you mean {near[0]!r}?" if near else "; dir() tells what it has"
+        near = did_you_mean(map(repr, closest(name, __all__, 1)))
+        text += f"; {near or 'dir() lists its names'}"
     raise AttributeError(text)
 
 
@@ -113,7 +113,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away again: what ``%unload_ext mytracker_nb`` calls."""
+    """Unregister the magics: what ``%unload_ext mytracker_nb`` calls."""
     from mytracker_nb.magics.magics import unload
 
     unload(shell)

@@ -1,31 +1,31 @@
-"""Everything that can go wrong, in one tree.
+"""The errors of this package, in one tree.
 
 ::
 
     MyTrackerError
-    ├── InvalidRequest          .problems    refused before anything is sent
+    ├── InvalidRequest          .problems    the request has errors and was not sent
     ├── CredentialsMissing                   no API User ID or secret key was found
-    ├── ConnectionFailed                     no answer of the service was to be had
-    ├── CreateUnconfirmed       .request     a create was sent, its answer was lost
-    ├── ApiError                .status .detail .payload     the service refused
+    ├── ConnectionFailed                     the service did not respond
+    ├── CreateUnconfirmed       .request     a create was sent, no response arrived
+    ├── ApiError                .status .detail .payload     the service returned an error
     │   ├── BadRequest                       400
-    │   │   └── QueueFull       .exports     400, every place in the queue is taken
+    │   │   └── QueueFull       .exports     400, the export queue is full
     │   ├── AccessDenied                     403
     │   ├── NotFound                         404
     │   └── QuotaExceeded       .retry_after .quotas         429
-    ├── ExportFailed            .export      the service gave the export up
-    │   ├── ExportTooLarge                   ... because it will never complete
-    │   └── ExportCanceled                   ... because it was cancelled
-    ├── ExportTimeout           .export      it is still running, the wait is over
+    ├── ExportFailed            .export      the export failed
+    │   ├── ExportTooLarge                   it is too large to complete
+    │   └── ExportCanceled                   it was cancelled
+    ├── ExportTimeout           .export      the wait ended before the export
     └── FileError               .file .line  a file could not be fetched or read
-        └── LinkExpired                      the service has deleted it
+        └── LinkExpired                      the service has deleted the file
 
-Beside it stands `WaitInterrupted`, a KeyboardInterrupt: it is the user's own doing.
+`WaitInterrupted` is not in the tree: it is a KeyboardInterrupt, since the user causes it.
 """
 
 from __future__ import annotations
 
-# `Export` and `ExportRequest` are annotated as Any: they stand on floors above this one.
+# `Export` and `ExportRequest` are annotated as Any: they are on floors above this one.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,29 +63,30 @@ _CONTROL = re.compile(
 
 
 def printable(text: object) -> str:
-    """`text` without what could steer a terminal or has no place in a file.
+    """`text` without the characters that could control a terminal or can't be in a file.
 
-    That is control characters, marks of text direction and halves of characters.
+    These are control characters, marks of text direction and halves of surrogate pairs.
     """
     return _CONTROL.sub("\ufffd", str(text))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to know about a request before it is sent.
+    """One error, warning or note about a request.
 
     Attributes
     ----------
     parameter : str
-        The service's name of the parameter it is about.
+        The parameter, by the service's name.
     code : str
-        What kind of problem it is, for programs: one of `CODES`.
+        The kind of problem, for programs: one of `CODES`.
     severity : str
-        ``error`` (the request is not sent), ``warning`` (it is sent; likely a slip) or ``note``.
+        ``error`` (the request is not sent), ``warning`` (it is sent; probably a mistake) or
+        ``note``.
     message : str
-        What is wrong, as a sentence about the parameter.
+        What is wrong.
     hint : str
-        What would be right; ``""`` where the message says it.
+        How to correct it; ``""`` if the message says so.
     """
 
     parameter: str
@@ -105,7 +106,7 @@ class Code(NamedTuple):
     Attributes
     ----------
     severities : tuple of str
-        Those that such a problem can have, the usual one first.
+        The severities that such a problem can have, the usual one first.
     meaning : str
         What is wrong.
     """
@@ -118,35 +119,37 @@ _ERROR, _WARNING, _NOTE = ("error",), ("warning",), ("note",)
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
-        "required": Code(_ERROR, "a parameter that every request has is missing"),
-        "interval_missing": Code(_ERROR, "no interval is given; told of the first day"),
-        "interval_half": Code(_ERROR, "one end of an interval is given, and this one is missing"),
-        "order": Code(_ERROR, "an interval ends before it begins; told of its beginning"),
-        "too_early": Code(_ERROR, "the time is before the first that the service knows"),
-        "too_late": Code(_ERROR, "the time has not come yet, or not long enough ago"),
+        "required": Code(_ERROR, "a required parameter is missing"),
+        "interval_missing": Code(_ERROR, "no interval is set; reported for dateFrom"),
+        "interval_half": Code(_ERROR, "only the other end of the interval is set"),
+        "order": Code(_ERROR, "an interval ends before it begins; reported for its start"),
+        "too_early": Code(_ERROR, "the time is before the first that the service accepts"),
+        "too_late": Code(_ERROR, "the time is in the future, or not long enough ago"),
         "not_in_dictionary": Code(
             ("error", "warning"),
-            "a value is in no list of known ones; a warning for a well-formed column, an id of a "
-            "country and a time zone that the service does not list: these are sent as they are",
+            "the value is not in the dictionary; a warning for columns, ids of countries and time "
+            "zones, whose dictionaries may be incomplete: these values are sent unchanged",
         ),
         "not_for_event": Code(_ERROR, "the parameter does not apply to the event"),
-        "too_many": Code(_ERROR, "more values in one filter than the service takes"),
-        "bad_value": Code(_ERROR, "a value can't be read as what the parameter holds"),
-        "unknown_parameter": Code(_ERROR, "there is no parameter (or option) of that name"),
-        "duplicate": Code(_WARNING, "a value is given more than once; it is sent once"),
-        "or_filter": Code(_NOTE, "two filters widen each other: rows that meet either come"),
-        "no_effect": Code(_WARNING, "the parameter does nothing without another one"),
+        "too_many": Code(_ERROR, "more values in one filter than the service accepts"),
+        "bad_value": Code(_ERROR, "the value has the wrong form or type"),
+        "unknown_parameter": Code(_ERROR, "unknown parameter or option"),
+        "duplicate": Code(_WARNING, "a value is repeated; it is sent once"),
+        "or_filter": Code(_NOTE, "filters are combined by OR: rows that match either are exported"),
+        "no_effect": Code(_WARNING, "the parameter has no effect without another one"),
         "slow_selector": Code(_NOTE, "the service warns that a column slows the export"),
+        "empty_list": Code(_WARNING, "a filter is an empty list, so it does not filter"),
+        "placeholder": Code(_WARNING, "a text is a placeholder, probably meant to be its value"),
     }
 )
 """The kinds of problems, by their code."""
 
 
 class _Short(BaseException):
-    """In a notebook, one short message in place of a traceback; it still fails the cell."""
+    """An error that IPython shows as one short message, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython's protocol for exceptions that draw themselves.
+        # IPython's protocol for exceptions that format themselves
         return [f"{type(self).__name__}: {printable(self)}"]
 
 
@@ -160,7 +163,7 @@ class InvalidRequest(MyTrackerError):
     Attributes
     ----------
     problems : tuple of Problem
-        All that is known of it, warnings and notes too, in the order of the documentation.
+        All of its problems, warnings and notes too, in the order of the documentation.
     """
 
     def __init__(self, problems: Sequence[Problem] = ()) -> None:
@@ -171,19 +174,19 @@ class InvalidRequest(MyTrackerError):
         errors = [problem for problem in self.problems if problem.severity == "error"]
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = [f"the request has {count}; nothing was sent"]
-        return "\n".join([*lines, *map(self._told, self.problems)])
+        return "\n".join([*lines, *map(self._line, self.problems)])
 
-    def _told(self, problem: Problem) -> str:
+    def _line(self, problem: Problem) -> str:
         mark = "" if problem.severity == "error" else f"{problem.severity}: "
         return f"  - {mark}{problem}"
 
 
 class CredentialsMissing(MyTrackerError):
-    """No API User ID or no secret key was found in any of the places they are looked for in."""
+    """No API User ID or no secret key was found."""
 
 
 class ConnectionFailed(MyTrackerError):
-    """No answer of the service was to be had.
+    """The service did not respond.
 
     Attributes
     ----------
@@ -197,12 +200,12 @@ class ConnectionFailed(MyTrackerError):
 
 
 class CreateUnconfirmed(MyTrackerError):
-    """A create was sent and its answer was lost: the export may or may not exist.
+    """A create was sent and no response arrived: the export may or may not exist.
 
     Attributes
     ----------
     request : ExportRequest or None
-        What was asked for.
+        The request that was sent.
     """
 
     def __init__(self, message: str = "", *, request: Any = None) -> None:
@@ -211,16 +214,16 @@ class CreateUnconfirmed(MyTrackerError):
 
 
 class ApiError(MyTrackerError):
-    """The service refused, in its own words.
+    """The service returned an error, in its own words.
 
     Attributes
     ----------
     status : int
         The HTTP status.
     detail : str
-        The service's explanation, ``""`` where it gave none.
+        The service's explanation; ``""`` if it gave none.
     payload : object
-        The whole decoded answer.
+        The whole decoded response.
     """
 
     def __init__(
@@ -233,7 +236,7 @@ class ApiError(MyTrackerError):
 
 
 class BadRequest(ApiError):
-    """HTTP 400: the service does not accept the request as it stands."""
+    """HTTP 400: the service does not accept the request."""
 
 
 class QueueFull(BadRequest):
@@ -242,7 +245,7 @@ class QueueFull(BadRequest):
     Attributes
     ----------
     exports : tuple of int
-        The idRawExport of those that fill the queue.
+        The idRawExport of the exports that fill the queue.
     """
 
     def __init__(self, message: str = "", *, exports: Sequence[int] = (), **facts: Any) -> None:
@@ -251,22 +254,22 @@ class QueueFull(BadRequest):
 
 
 class AccessDenied(ApiError):
-    """HTTP 403: the signature or the rights of the account do not suffice."""
+    """HTTP 403: the signature is wrong, or the account lacks the permission."""
 
 
 class NotFound(ApiError):
-    """HTTP 404: the service knows no such export for this account."""
+    """HTTP 404: the account has no such export."""
 
 
 class QuotaExceeded(ApiError):
-    """HTTP 429: too many requests; or our own pace has held a request back (status 0).
+    """HTTP 429: too many requests; or our own rate limit was reached (status 0).
 
     Attributes
     ----------
     retry_after : float or None
-        Seconds until the service will listen again, where it said so.
+        Seconds until the service accepts requests again, if it said so.
     quotas : tuple of dict
-        The quotas as the service listed them.
+        The quotas, as the service lists them.
     """
 
     def __init__(
@@ -291,7 +294,7 @@ class _AboutExport(MyTrackerError):
 
 
 class ExportFailed(_AboutExport):
-    """The service gave the export up.
+    """The export failed at the service.
 
     Attributes
     ----------
@@ -301,7 +304,7 @@ class ExportFailed(_AboutExport):
 
 
 class ExportTooLarge(ExportFailed):
-    """The export holds more than the service hands out at once; it will never complete."""
+    """The export is too large to complete: request less data, or split it with a plan."""
 
 
 class ExportCanceled(ExportFailed):
@@ -309,7 +312,7 @@ class ExportCanceled(ExportFailed):
 
 
 class ExportTimeout(_AboutExport):
-    """The wait ended before the export did; the export goes on.
+    """The wait ended before the export did; the export keeps running.
 
     Attributes
     ----------
@@ -319,12 +322,12 @@ class ExportTimeout(_AboutExport):
 
 
 class WaitInterrupted(_Short, KeyboardInterrupt):
-    """The user ended the wait; an export that was made goes on.
+    """The user interrupted the wait; an export that was created keeps running.
 
     Attributes
     ----------
     export : Export or None
-        The export as it was last seen; None where none is known to be made.
+        The export as it was last seen; None if none is known to be created.
     """
 
     def __init__(self, message: str = "", *, export: Any = None) -> None:
@@ -340,7 +343,7 @@ class FileError(MyTrackerError):
     file : str
         The file's name or path.
     line : int or None
-        The line of the decompressed text, counted from 1 (the header), where one is to blame.
+        The line of the decompressed text, counted from 1 (the header), if a line is the cause.
     """
 
     def __init__(self, message: str = "", *, file: object = "", line: int | None = None) -> None:
@@ -350,4 +353,4 @@ class FileError(MyTrackerError):
 
 
 class LinkExpired(FileError):
-    """The service has deleted the file; only a new export brings it back."""
+    """The service has deleted the file; a new export is needed."""

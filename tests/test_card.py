@@ -162,15 +162,15 @@ def test_the_status_is_the_services_own_word_with_a_bar(
 def test_a_dry_run_says_that_nothing_was_sent_and_lists_all_problems() -> None:
     card = Card(request(event="instals", idApp=[1, 1], dateTo=None), code="curl -X POST ...")
     assert seen(card, "dry run: 2 errors, nothing was sent", "curl -X POST ...")
-    assert seen(card, "error event: 'instals' is", "error dateTo: is missing")
-    assert seen(card, "warning idApp: 1: given more than once")
+    assert seen(card, "error event: 'instals' is", "error dateTo: required when dateFrom is set")
+    assert seen(card, "warning idApp: 1: repeated")
     assert not seen(card, "attach")
     assert seen(Card(request()), "dry run: valid, nothing was sent")
 
 
 def test_what_the_service_has_taken_has_no_errors_of_ours() -> None:
     card = Card(request(event="brandNewEvent", idApp=[1, 1]), 4, "In progress")
-    assert seen(card, "brandNewEvent", "warning idApp: 1: given more than once")
+    assert seen(card, "brandNewEvent", "warning idApp: 1: repeated")
     for face in both(card):
         assert "error" not in face
 

@@ -15,10 +15,10 @@ from mytracker_nb.request.dictionaries import (
     Entry,
     dictionary,
     events,
-    nearest,
     selectors,
 )
 from mytracker_nb.request.parameters import PARAMETERS
+from mytracker_nb.request.suggestions import closest
 
 SMALL = {
     "isVerified": 2,
@@ -69,14 +69,15 @@ def test_a_dictionary_is_a_mapping_in_the_service_s_order() -> None:
 
 
 def test_there_is_no_dictionary_of_another_name() -> None:
-    with pytest.raises(KeyError, match=r"nothing.*there are event, .*rooted"):
+    with pytest.raises(KeyError, match=r"nothing.*expected event, .*rooted"):
         dictionary("nothing")
 
 
 def test_names_have_no_other_names() -> None:
     assert events().find("Installs") is None
     assert events().find("installs") is events()["installs"]
-    assert dictionary("timezone").find("europe/moscow") is None
+    # the service writes zones in one way, people in several
+    assert dictionary("timezone").find("europe/MOSCOW") is dictionary("timezone")["Europe/Moscow"]
 
 
 def test_countries_go_by_code_and_title() -> None:
@@ -134,18 +135,59 @@ def test_the_nearest_comes_first(name: str, text: str, near: str) -> None:
 
 
 @given(st.text(), st.integers(1, 5), st.sampled_from(["event", "country", "rooted", "timezone"]))
-def test_something_is_always_nearest(text: str, count: int, name: str) -> None:
+def test_no_more_suggestions_than_asked_for(text: str, count: int, name: str) -> None:
     near = dictionary(name).nearest(text, count)
-    assert 1 <= len(near) <= count
+    assert len(near) <= count
     assert len(set(near)) == len(near)
+
+
+@given(st.data(), st.sampled_from(["event", "selector", "timezone"]))
+def test_one_wrong_letter_in_a_long_name_is_found(data: st.DataObject, name: str) -> None:
+    names = [value for value in dictionary(name) if len(value) >= 8]
+    value = data.draw(st.sampled_from(names))
+    place = data.draw(st.integers(0, len(value) - 1))
+    wrong = f"{value[:place]}{data.draw(st.sampled_from('xyzq'))}{value[place + 1 :]}"
+    assert value in closest(wrong, names, 10)
+
+
+@pytest.mark.parametrize("text", ["XX", "ZZ", "Q", "Атлантида", "Wakanda", ""])
+def test_what_is_not_near_is_not_suggested(text: str) -> None:
+    assert dictionary("country").nearest(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        *(("Россия", "RU"), ("россия", "RU"), ("RUS", "RU"), ("Российская Федерация", "RU")),
+        *(("Германия", "DE"), ("germany", "DE"), ("США", "US"), ("USA", "US"), ("us", "US")),
+        *(("United States", "US"), ("UK", "GB"), ("Великобритания", "GB"), ("Turkey", "TR")),
+        *(("South Korea", "KR"), ("Южная Корея", "KR"), ("Республика Корея", "KR")),
+        *(("Czechia", "CZ"), ("Чехия", "CZ"), ("Côte d’Ivoire", "CI"), ("Ivory Coast", "CI")),
+        *(("Белоруссия", "BY"), ("Беларусь", "BY"), ("ОАЭ", "AE"), ("NA", "NA")),
+    ],
+)
+def test_a_country_goes_by_its_usual_names(text: str, code: str) -> None:
+    entry = dictionary("country").find(text)
+    assert entry is not None
+    assert entry.aliases == (code,)
+
+
+def test_no_name_is_that_of_two_countries() -> None:
+    names = [
+        name.casefold()
+        for entry in dictionary("country").values()
+        for name in {*entry.aliases, entry.title, *entry.other_names}
+    ]
+    assert len(names) == len(set(names))
 
 
 def test_a_very_long_text_is_compared_quickly() -> None:
     # the whole of it would take minutes
-    assert nearest("x" * 10**7, ["a", "b"], 1)
-    assert dictionary("selector").nearest("ab" * 10**6)
+    assert closest("hits" * 10**7, ["hits", "hits" * 25]) == ["hits" * 25]
+    assert dictionary("selector").nearest("ab" * 10**6) == []
 
 
 def test_a_dictionary_of_names_only_has_labels() -> None:
     assert Entry("hits").label == "hits"
-    assert Dictionary("thing", {"a": Entry("a")}).nearest("b") == [Entry("a")]
+    things = Dictionary("thing", {"hammer": Entry("hammer")})
+    assert things.nearest("hamer") == [Entry("hammer")]

@@ -126,7 +126,7 @@ def test_ipython_shows_it_and_the_cell_fails(
     assert isinstance(result.error_in_exec, mt.InvalidRequest)
     shown = "".join(capsys.readouterr())
     assert shown.startswith("InvalidRequest: the request has 3 errors; nothing was sent\n")
-    assert "the nearest known: installs" in shown
+    assert "did you mean installs or reinstalls?" in shown
     assert "Traceback" not in shown
     assert "s3cret" not in shown
 

@@ -154,7 +154,7 @@ def test_a_key_in_the_cell_is_refused_and_not_repeated(
     asked = answers()
     error = shell.run_cell(f"%mytracker_login {words.format('typed-key')}").error_in_exec
     assert isinstance(error, UsageError)
-    assert "is asked for" in str(error)
+    assert "asks\nfor the secret key" in str(error)
     assert "typed-key" not in "".join(capsys.readouterr())
     assert asked == []
 

@@ -298,14 +298,14 @@ def test_python_catches_it(shell: InteractiveShell) -> None:
 @pytest.mark.parametrize(
     ("options", "parameter", "text"),
     [
-        ("--out 1st", "--out", "'1st' is no name of a variable"),
-        ("--frame class", "--frame", "'class' is no name of a variable"),
+        ("--out 1st", "--out", "'1st' is not a valid variable name"),
+        ("--frame class", "--frame", "'class' is not a valid variable name"),
         ("--frame", "--frame", "expected one argument"),
         ("--every", "--every", "one for each 7d, 1d"),
         ("--wait=5", "--wait", "ignored explicit argument '5'"),
-        ("--frmae=df", "--frmae", "the nearest known: --frame"),
-        ("--xyz df", "--xyz", "--wait, --out, --frame, --fresh, --every, --dry-run"),
-        ("--wait 5", "5", "is no option"),
+        ("--frmae=df", "--frmae", "did you mean --frame?"),
+        ("--xyz df", "--xyz", "expected --wait, --out, --frame, --fresh, --every or --dry-run"),
+        ("--wait 5", "5", "unknown option"),
     ],
 )
 def test_bad_options(shell: InteractiveShell, options: str, parameter: str, text: str) -> None:
@@ -333,7 +333,7 @@ def test_a_misspelt_magic_is_met_with_the_near_one(
 ) -> None:
     error = shell.run_cell(code).error_before_exec
     assert isinstance(error, mt.MyTrackerError)
-    assert str(error).endswith(f"the nearest known: {near}")
+    assert str(error).endswith(f"did you mean {near}?")
 
 
 def test_other_code_is_left_alone(shell: InteractiveShell) -> None:

@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_read(text: str, why: str) -
 
 def test_only_the_notebook_knows_names() -> None:
     request = mt.ExportRequest.from_magic("idApp=$apps,{apps}")
-    assert "known in the notebook only" in str(request.problems[-1])
+    assert "needs the notebook's variables" in str(request.problems[-1])
     assert mt.ExportRequest.from_magic("idApp={[1, 2]}").parameters["idApp"] == (1, 2)
 
 

@@ -649,7 +649,7 @@ def test_plan_uses_the_account_in_use(
     plan = mt.plan(**WEEK, every="4d")
     assert words(plan.run()) == ["done", "done"]
     assert "[SANDBOX]" in plan.card().text()
-    with pytest.raises(mt.InvalidRequest, match="selectors: is missing"):
+    with pytest.raises(mt.InvalidRequest, match="selectors: required"):
         mt.plan(event="installs", dateFrom="2026-10-01", dateTo="2026-10-02")
 
 
@@ -716,7 +716,7 @@ def test_the_magic_points_at_a_length_that_is_none(
     told = capsys.readouterr().out
     assert "--every: '6h' is not a number of whole days" in told
     assert "line 1: %%mytracker_export --every 6h" in told
-    assert "event: is missing" in told
+    assert "event: required" in told
 
 
 def test_a_failed_piece_fails_the_cell(at_desk: SandboxUser, shell: InteractiveShell) -> None:

@@ -166,8 +166,10 @@ def test_a_country_goes_by_id_code_or_title(thing: Any) -> None:
 
 @pytest.mark.parametrize("thing", [1.5, -1, b"RU"], ids=kind)
 def test_what_goes_by_name_too_is_told_so(thing: Any) -> None:
-    assert re.search(r"an id or a name, such as \d+ \(\w\w, \w+", refused("idCountry", thing).hint)
-    assert "such as 0 (Off)" in refused("eventNameInvert", thing).hint
+    assert re.search(
+        r"a two-letter code or a name, such as \d+ \(\w\w, \w+", refused("idCountry", thing).hint
+    )
+    assert "expected 0 (Off)" in refused("eventNameInvert", thing).hint
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_what_goes_by_name_too_is_told_so(thing: Any) -> None:
 def test_brackets_around_a_list_are_told(text: str) -> None:
     given = mt.ExportRequest.from_magic(f"%%x\n{text}").parameters
     ((name, things),) = given.items()
-    assert "leave out the brackets" in refused(name, things).hint
+    assert "remove the brackets" in refused(name, things).hint
 
 
 def test_namibia_is_a_country_and_no_missing_value() -> None:

@@ -15,10 +15,10 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from mytracker_nb.client.client import Client, default_client
+from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.options import parse_options, read_options
 from mytracker_nb.service import credentials
-from mytracker_nb.service.credentials import SERVICE_URL
 from mytracker_nb.service.signing import SecretKey
 from mytracker_nb.storage.journal import journal
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountMagics"]
 
-# repeats no word of what was typed, which may be the key
+# repeats nothing that was typed: it may be the key
 _LOGIN_USAGE = """\
-nothing has changed: %mytracker_login takes an API User ID, --save and --base-url URL. The secret
-key is asked for, so that it stands in no notebook; if you have typed it in the cell, delete it"""
+nothing has changed. %mytracker_login takes an API User ID, --save and --base-url URL; it then asks
+for the secret key, so that no notebook holds it. If you typed the key in the cell, delete it"""
 
 
 @magics_class
@@ -40,7 +40,7 @@ class AccountMagics(Magics):
     @line_magic
     @magic_arguments()
     def mytracker_exports(self, line: str = "") -> pd.DataFrame:
-        """Show the exports that were made on this machine, the newest first, as a DataFrame."""
+        """Show the exports that were created on this machine, newest first, as a DataFrame."""
         read_options(self.mytracker_exports, line.split())
         return journal()
 
@@ -53,22 +53,20 @@ class AccountMagics(Magics):
 
     @line_magic
     @magic_arguments()
-    @argument(
-        "api_user_id", nargs="?", help="The API User ID; it is asked for where it is left out."
-    )
-    @argument("--save", action="store_true", help="Keep both in the system's keyring.")
-    @argument("--base-url", metavar="URL", help="The address of the service, if it is another.")
+    @argument("api_user_id", nargs="?", help="The API User ID; asked for if omitted.")
+    @argument("--save", action="store_true", help="Save both in the system's keyring.")
+    @argument("--base-url", metavar="URL", help="The address of the service, if not the usual one.")
     def mytracker_login(self, line: str = "") -> None:
         """Log in to MyTracker with an API User ID and its secret key.
 
-        Both are in your MyTracker profile, under API Credentials. The key is asked for without
-        showing it. After a call that proves them they are kept until the kernel ends.
+        Both are in your MyTracker profile, under API Credentials. The key is not shown while you
+        type it. After a call that checks them they are kept until the kernel ends.
         """
         options, problems = parse_options(self.mytracker_login, line.split())
         if problems:
             raise UsageError(_LOGIN_USAGE)
         user = SecretKey(options.api_user_id or _ask(input, "API User ID: "))
-        key = SecretKey(_ask(getpass.getpass, "Secret key (it does not show): "))
+        key = SecretKey(_ask(getpass.getpass, "Secret key (not shown): "))
         url = options.base_url or _out_of_the_sandbox(user)
         found = credentials.find(user, key, url)  # type: ignore[arg-type]
         Client.of(found).quotas()
@@ -80,7 +78,7 @@ class AccountMagics(Magics):
 
 
 def _out_of_the_sandbox(user: str) -> str | None:
-    """The service's address, where a sandbox is in use and `user` is not its account."""
+    """The service's address, if a sandbox is in use and `user` is not its account."""
     with suppress(CredentialsMissing):
         account = credentials.find()
         if account.is_sandbox and user != str(account.api_user_id):
@@ -93,7 +91,7 @@ def _ask(ask: Callable[[str], str], prompt: str) -> str:
         answer = ask(prompt).strip()
     except (StdinNotImplementedError, EOFError):
         raise CredentialsMissing(
-            "nothing can be asked here; set MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY "
+            "no input is possible here; set MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY "
             "before you start Jupyter"
         ) from None
     if not answer:

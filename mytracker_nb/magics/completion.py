@@ -1,6 +1,6 @@
-"""What Tab offers within a magic: parameters, values of dictionaries, options, names of objects.
+"""What Tab offers in a magic: parameters, values of dictionaries, options, variables.
 
-It looks at text alone; `mytracker_nb.magics.magics` puts it into the completer of IPython.
+It works on text alone; `mytracker_nb.magics.magics` connects it to IPython's completer.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mytracker_nb.magics.source_spans import parameter_name, written_parts
+from mytracker_nb.magics.source_spans import parameter_name
 from mytracker_nb.request.dictionaries import Dictionary, Entry, Selector
 from mytracker_nb.request.parameters import PARAMETERS, ValueType, find_parameter
 from mytracker_nb.request.syntax import Assignment, Parsed, parse_cell
@@ -28,14 +28,14 @@ _MOMENTS = {
 
 
 class Candidate(NamedTuple):
-    """Something to put in the place of what is typed, and what it is."""
+    """A text that can replace the typed one, and what it is."""
 
     text: str
     about: str
 
 
 class Completions(NamedTuple):
-    """What is typed so far, up to the cursor, and what may stand in its place, best first."""
+    """The text typed so far, up to the cursor, and what can replace it, best first."""
 
     fragment: str
     candidates: tuple[Candidate, ...]
@@ -48,9 +48,9 @@ class Syntax:
     Attributes
     ----------
     options : dict of str to str
-        The options (``--wait``) and what each is for.
+        The options (``--wait``) with their help.
     parameters : bool
-        Whether it takes the parameters of an export.
+        Whether it takes the parameters of a request.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Syntax:
 
 @dataclass(frozen=True)
 class _Cursor:
-    """A cursor in what follows the name of a magic."""
+    """A cursor in the text after the name of a magic."""
 
     syntax: Syntax
     body: str
@@ -72,7 +72,7 @@ class _Cursor:
 
     @property
     def in_line(self) -> bool:
-        """Whether it is in the magic's own line."""
+        """Whether it is in the line of the magic itself."""
         return not self.is_cell or "\n" not in self.before
 
 
@@ -86,16 +86,16 @@ def complete(
     code : str
         The whole cell.
     position : int
-        Where the cursor stands in it.
+        The position of the cursor in it.
     magics : dict of str to Syntax
         The magics by name.
     names : callable
-        Gives the names of the notebook's objects, for ``$name``.
+        Gives the names of the notebook's variables, for ``$name``.
 
     Returns
     -------
     Completions or None
-        None where the cursor is in none of the magics, or where nothing is known.
+        None if the cursor is in none of the magics, or if there is nothing to offer.
     """
     cursor = _locate(code, position, magics)
     if cursor is None:
@@ -103,14 +103,15 @@ def complete(
     before = cursor.before
     if not cursor.in_line and _COMMENT.search(before.rpartition("\n")[2]):
         return None
-    assignment, value = _open_value(cursor) if cursor.syntax.parameters else (None, "")
+    assignment = _open_assignment(cursor) if cursor.syntax.parameters else None
     if assignment is not None:
-        *others, last = written_parts(value)
-        fragment = value[last.start :]
+        *others, last = assignment.parts
+        # an empty part may have space after it
+        fragment = before[last.start :] if last.end > last.start else ""
         if fragment.startswith("$"):
             candidates = _objects(fragment, names())
         else:
-            given = [value[slice(*part)].strip(_QUOTES) for part in others]
+            given = [before[slice(*part)].strip(_QUOTES) for part in others]
             candidates = _values(assignment.name, fragment, given, _event(cursor))
     else:
         fragment = re.split(r"\s", before)[-1]
@@ -146,21 +147,20 @@ def _parse(cursor: _Cursor, text: str) -> Parsed:
     return parse_cell(line, cell)
 
 
-def _open_value(cursor: _Cursor) -> tuple[Assignment | None, str]:
-    """The assignment whose value is being written, and the value so far."""
+def _open_assignment(cursor: _Cursor) -> Assignment | None:
+    """The assignment whose value is being typed."""
     before = cursor.before
     assignments = _parse(cursor, before).assignments
-    if not assignments:
-        return None, ""
+    if not assignments or not assignments[-1].parts:
+        return None
     last = assignments[-1]
-    _, equals, value = before[last.start :].partition("=")
-    more = before[last.end :]  # space, in which a value may still go on
+    more = before[last.end :]  # space, in which the value can still go on
     goes_on = before[last.end - 1] in "=," and (cursor.is_cell or "\n" not in more)
-    if not equals or (more and not goes_on):
-        return None, ""
+    if more and not goes_on:
+        return None
     if "\n" in more and before[last.end - 1] == "=" and not more.endswith((" ", "\t")):
-        return None, ""  # a new line of a cell
-    return last, value
+        return None  # a new line of a cell
+    return last
 
 
 def _event(cursor: _Cursor) -> str | None:
@@ -171,7 +171,7 @@ def _event(cursor: _Cursor) -> str | None:
 def _objects(typed: str, names: Iterable[str]) -> Iterator[Candidate]:
     for name in sorted(names):
         if f"${name}".startswith(typed) and not name.startswith("_"):
-            yield Candidate(f"${name}", "object")
+            yield Candidate(f"${name}", "variable")
 
 
 def _options(cursor: _Cursor, typed: str) -> Iterator[Candidate]:
@@ -217,7 +217,7 @@ def _values(name: str, typed: str, given: list[str], event: str | None) -> Itera
 
 
 def _ordered(names: Dictionary, event: str | None) -> list[Entry]:
-    """The entries in their order, columns that the event is known to have before all others."""
+    """The entries in their order; columns that were seen with the event come first."""
 
     def is_rare(entry: Entry) -> bool:
         return isinstance(entry, Selector) and event not in entry.seen_with
@@ -226,12 +226,12 @@ def _ordered(names: Dictionary, event: str | None) -> list[Entry]:
 
 
 def _spelled(names: Dictionary, entry: Entry, typed: str) -> Iterator[Candidate]:
-    """The entry under those of its names that begin with what is typed."""
+    """The entry under its first name that begins with the typed text."""
     if not names.numeric:
         if entry.value.casefold().startswith(typed.casefold()):
             yield Candidate(entry.value, entry.title or names.name)
         return
-    spellings = [*entry.aliases, entry.value, entry.title]
+    spellings = [*entry.aliases, entry.value, entry.title, *entry.other_names]
     word = typed.strip(_QUOTES).casefold()
     for spelling in spellings if word else spellings[:1]:
         if spelling.casefold().startswith(word):

@@ -29,6 +29,7 @@ from mytracker_nb.client.client import default_client
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
+from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
 from mytracker_nb.magics.help_page import export_manual
 from mytracker_nb.magics.options import parse_options, read_options
@@ -38,7 +39,6 @@ from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.syntax import parse_cell
 from mytracker_nb.service import credentials
-from mytracker_nb.service.credentials import SERVICE_URL
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -53,17 +53,17 @@ __all__ = ["MyTrackerMagics"]
 
 @magics_class
 class MyTrackerMagics(Magics):
-    """The magics of MyTracker; ``%config MyTrackerMagics`` shows what can be set."""
+    """The magics that take a request; ``%config MyTrackerMagics`` shows their settings."""
 
     shell: InteractiveShell
 
     timeout = Float(
-        None, allow_none=True, help="The most seconds that --wait and --frame wait; None: no limit."
+        None, allow_none=True, help="Seconds that --wait and --frame wait at most; None: no limit."
     ).tag(config=True)
     timezone = Unicode(
-        "", help="The time zone of requests that name none; empty: the service's own default."
+        "", help="The time zone of requests without one; empty: the service's default."
     ).tag(config=True)
-    rows = Int(5, min=0, help="The number of rows that --frame shows under the card.").tag(
+    rows = Int(5, min=0, help="The number of rows that --frame shows below the card.").tag(
         config=True
     )
 
@@ -74,35 +74,35 @@ class MyTrackerMagics(Magics):
         description=export_manual(),
         usage="%(prog)s [options] name=value name=value ...",
     )
-    @argument("--wait", action="store_true", help="Follow the export until it is finished.")
+    @argument("--wait", action="store_true", help="Wait until the export is finished.")
     @argument("--out", metavar="NAME", help="Assign the export to NAME.")
     @argument(
         "--frame",
         metavar="NAME",
-        help="Follow the export, load its data, assign the DataFrame to NAME and show its first "
+        help="Wait for the export, load its data, assign the DataFrame to NAME and show its first "
         "rows.",
     )
     @argument(
         "--fresh",
         action="store_true",
-        help="Make a new export, even where an earlier one of the same request would do.",
+        help="Create a new export, even if an earlier one of the same request could be reused.",
     )
     @argument(
         "--every",
         metavar="LENGTH",
-        help="Make a plan of several exports and follow it to its end: one for each 7d, 1d or (of "
-        "tsFrom and tsTo) 6h; auto cuts only what proves too large.",
+        help="Split the request into several exports (a plan) and wait for all: one for each 7d, "
+        "1d or, with tsFrom and tsTo, 6h; auto splits only what is too large.",
     )
     @argument(
         "--dry-run",
         action="store_true",
-        help="Judge the request and show it, with the curl command for it; send nothing.",
+        help="Validate the request and show it, with its curl command; send nothing.",
     )
     @line_cell_magic
     def mytracker_export(
         self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> Export | Plan | Card | PlanCard:
-        """Make an export; the manual is written from the table of parameters."""
+        """Create an export; the help page is written from the table of parameters."""
         options, request = self._read_export(line, cell, local_ns)
         if options.dry_run:
             return _dry_run(request, options.every)
@@ -127,7 +127,7 @@ class MyTrackerMagics(Magics):
     ) -> RequestBuilder:
         """Open a form that builds a request.
 
-        It is filled in with what is given, in the notation of %mytracker_export.
+        The given parameters fill it in; they are written as for %mytracker_export.
         """
         from mytracker_nb.form.builder import RequestBuilder
 
@@ -138,14 +138,14 @@ class MyTrackerMagics(Magics):
     def _read_export(
         self, line: str, cell: str | None, local_ns: Mapping[str, Any] | None
     ) -> tuple[Namespace, ExportRequest]:
-        """What is written after ``%mytracker_export``; raises `InvalidRequest` on any error."""
+        """Parse the text after ``%mytracker_export``; raise `InvalidRequest` on any error."""
         parsed = parse_cell(line, cell, self._evaluate(local_ns))
         options, problems = parse_options(self.mytracker_export, parsed.options)
         for name in ("out", "frame"):
             target = getattr(options, name)
             if target is not None and (not target.isidentifier() or iskeyword(target)):
-                message = f"{target!r} is no name of a variable"
-                hint = "letters, digits and _, and no digit first"
+                message = f"{target!r} is not a valid variable name"
+                hint = "use letters, digits and _, and no digit first"
                 problems.append(Problem(f"--{name}", "bad_value", "error", message, hint))
         request = ExportRequest(**self._in_zone(parsed.parameters))
         if options.every:
@@ -161,12 +161,12 @@ class MyTrackerMagics(Magics):
         return options, request
 
     def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters with the zone that is set for those that name none."""
+        """The parameters, with the zone of the settings if they have none."""
         return {"timezone": self.timezone} | parameters if self.timezone else parameters
 
     def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
-        # a card that changes tells it by itself
-        on_wait = None if self._is_notebook else _teller()
+        # in a notebook the card shows it
+        on_wait = None if self._is_notebook else _print_once()
         plan = Plan(default_client(), request, options.every, fresh=options.fresh, on_wait=on_wait)
         if options.out:
             self._assign(options.out, plan)
@@ -176,27 +176,27 @@ class MyTrackerMagics(Magics):
         return plan
 
     def _load(self, name: str, export: Export | Plan) -> None:
-        """Assign the rows to `name` and show the first."""
+        """Assign the rows to `name` and show the first ones."""
         frame = export.to_pandas()
         self._assign(name, frame)
         self._show_rows(export, frame)
 
     def _show_rows(self, export: Export | Plan, frame: pd.DataFrame) -> None:
-        """Show the first rows, in a notebook below the card."""
+        """Show the first rows; in a notebook, below the card."""
         if self.rows == 0:
             return
         if self._is_notebook:
-            display(export)  # the result of the cell will find it there
+            display(export)  # the result of the cell is then not shown again
         display(frame.head(self.rows))
 
     @property
     def _is_notebook(self) -> bool:
-        """Whether there is a place for cards that change."""
+        """Whether outputs can change in place."""
         return getattr(self.shell, "kernel", None) is not None
 
     def _evaluate(self, local_ns: Mapping[str, Any] | None) -> Callable[[str], Any]:
         names = {**self.shell.user_ns, **(local_ns or {})}
-        # the expression stands in the user's own cell
+        # the expression is the user's own code
         return lambda expression: eval(expression, names)  # noqa: S307
 
     def _assign(self, name: str, value: object) -> None:
@@ -212,48 +212,48 @@ def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
 
 
 def _obtain(request: ExportRequest, fresh: bool) -> Export:
-    """Make or adopt an export; wait for a place in the queue, or for a quota, and say so."""
+    """Create or reuse an export; wait for the queue or a quota, and show what it waits for."""
     client = default_client()
     card = Card(
         request,
-        status="not sent yet",
+        status="waiting to send",
         service=client.credentials.base_url,
         api_user_id=client.credentials.api_user_id,
         is_sandbox=client.credentials.is_sandbox,
     )
     display = CardDisplay(lambda: card)
-    tell = _teller()
+    print_once = _print_once()
 
-    def say(seconds: float, error: MyTrackerError) -> None:
+    def show_wait(seconds: float, error: MyTrackerError) -> None:
         nonlocal card
-        card = replace(card, notes=(f"asking again in {seconds:.0f} s: {error}",))
+        card = replace(card, notes=(f"next try in {seconds:.0f} s: {error}",))
         if not display.show():
-            tell(f"waiting: {error}")
+            print_once(f"waiting: {error}")
 
     try:
-        export = client.export(request, fresh=fresh, on_wait=say)
+        export = client.export(request, fresh=fresh, on_wait=show_wait)
     except BaseException:
-        card = replace(card, status="not made", notes=())
+        card = replace(card, status="not created", notes=())
         display.update()
         raise
     export.take_place(display)
     return export
 
 
-def _teller() -> Callable[[str], None]:
-    """What prints why one waits, each reason once."""
-    told: set[str] = set()
+def _print_once() -> Callable[[str], None]:
+    """A function that prints the reason for a wait, each reason once."""
+    printed: set[str] = set()
 
-    def tell(reason: str) -> None:
-        if reason not in told:
-            told.add(reason)
+    def print_once(reason: str) -> None:
+        if reason not in printed:
+            printed.add(reason)
             print(f"MyTracker: {reason}")
 
-    return tell
+    return print_once
 
 
 def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
-    """The card of a request that is not sent; it needs no account."""
+    """The card of a request that is not sent; no account is needed."""
     service, user, is_sandbox = SERVICE_URL, None, False
     with suppress(CredentialsMissing):
         account = credentials.find()

@@ -1,4 +1,4 @@
-"""Registering the magics and their completion with a shell."""
+"""Registers the magics and their completion with a shell."""
 
 # IPython's decorators have no types.
 # mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
@@ -18,9 +18,9 @@ from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.account_magics import AccountMagics
 from mytracker_nb.magics.completion import Syntax, complete
 from mytracker_nb.magics.export_magics import MyTrackerMagics
+from mytracker_nb.magics.magic_names import MagicNames
 from mytracker_nb.magics.options import described_options
 from mytracker_nb.magics.sandbox_magics import SandboxMagics
-from mytracker_nb.magics.suggestions import MagicNames
 from mytracker_nb.service import credentials
 
 __all__ = ["CELL_MAGICS", "MAGICS", "load", "unload"]
@@ -33,17 +33,17 @@ MAGICS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 """The magics by name."""
 
 CELL_MAGICS = frozenset(name for family in _CLASSES for name in family.magics["cell"])
-"""Those with a cell form: the ones that take a request."""
+"""The magics with a cell form: they take a request."""
 
 _FIRST_STEPS = """\
-MyTracker: no account yet. %mytracker_login takes your API User ID and secret key;
-%mytracker_sandbox starts a local MyTracker with made-up data, to try everything without one."""
+MyTracker: no account yet. Log in with %mytracker_login (API User ID and secret key), or
+start a local MyTracker with made-up data with %mytracker_sandbox; it needs no account."""
 
 _IN_SANDBOX = """\
-MyTracker: the service is a sandbox with made-up data, at {}.
-%mytracker_login with your API User ID leads to your account."""
+MyTracker: in use is a sandbox with made-up data, at {}.
+Log in to your own account with %mytracker_login."""
 
-# JupyterLab would break a line of its popup there, into the next one
+# JupyterLab would break a line of its popup there and draw it over the next one
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 _SYNTAX = {
@@ -53,14 +53,14 @@ _SYNTAX = {
 
 
 class _Completer:
-    """Completes within the magics: its `matcher` is one of IPython's completer."""
+    """Completes in the magics: its `matcher` is registered with IPython's completer."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
 
     @context_matcher(identifier="mytracker_nb.matcher", priority=200)
     def matcher(self, context: CompletionContext) -> dict[str, Any]:
-        """Complete within the magics: a matcher of IPython's completer."""
+        """Complete in the magics: a matcher for IPython's completer."""
         lines = context.full_text.split("\n")[: context.cursor_line]
         position = sum(len(line) + 1 for line in lines) + context.cursor_position
         found = complete(context.full_text, position, _SYNTAX, lambda: self._shell.user_ns)
@@ -78,7 +78,7 @@ class _Completer:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics and their completion; say how to begin where no account is known."""
+    """Register the magics and their completion; print the first steps if no account is known."""
     unload(shell)
     shell.register_magics(*(family(shell) for family in _CLASSES))
     shell.Completer.custom_matchers.append(_Completer(shell).matcher)
@@ -93,7 +93,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take back what `load` did."""
+    """Undo `load`."""
     for family in _CLASSES:
         magics = shell.magics_manager.registry.pop(family.__name__, None)
         if magics is None:

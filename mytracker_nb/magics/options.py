@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import argument
 
 from mytracker_nb.errors import Problem
-from mytracker_nb.magics.suggestions import nearest
+from mytracker_nb.request.suggestions import closest, did_you_mean, either
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -20,7 +20,7 @@ __all__ = ["described_options", "parse_options", "read_options"]
 def parse_options(
     magic: Callable[..., Any], words: Sequence[str]
 ) -> tuple[Namespace, list[Problem]]:
-    """Read the options of `magic`; what it does not know is met with the nearest that it does."""
+    """Parse the options of `magic`; return them and the problems of unknown ones."""
     known = list(described_options(magic))
     try:
         options, unknown = magic.parser.parse_known_args(list(words))  # type: ignore[attr-defined]
@@ -32,15 +32,17 @@ def parse_options(
     problems = []
     for before, word in zip(["", *unknown], unknown, strict=False):
         if before.startswith("-") and not word.startswith("-"):
-            continue  # what was meant for the unknown option before it
+            continue  # the value of the unknown option before it
         option = word.partition("=")[0]
-        hint = f"the nearest known: {', '.join(nearest(option, known))}" if known else ""
-        problems.append(Problem(option, "unknown_parameter", "error", "is no option", hint))
+        hint = did_you_mean(closest(option, known, 1)) or (
+            f"expected {either(known)}" * bool(known)
+        )
+        problems.append(Problem(option, "unknown_parameter", "error", "unknown option", hint))
     return options, problems
 
 
 def read_options(magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
-    """Read the options of `magic`; raises `UsageError` on any error."""
+    """Parse the options of `magic`; raise `UsageError` on any problem."""
     options, problems = parse_options(magic, words)
     if problems:
         raise UsageError("; ".join(map(str, problems)))
@@ -48,7 +50,7 @@ def read_options(magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
 
 
 def described_options(magic: Callable[..., Any]) -> dict[str, str]:
-    """The options of `magic` and what each is for."""
+    """The options of `magic` with their help."""
     return {
         word: decorator.kwds.get("help", "")
         for decorator in reversed(magic.decorators)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""``%mytracker_sandbox``: a local MyTracker in place of an account."""
+"""``%mytracker_sandbox``: a local MyTracker instead of an account."""
 
 # IPython's decorators have no types.
 # mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
@@ -31,11 +31,11 @@ class SandboxMagics(Magics):
 
     @line_magic
     @magic_arguments()
-    @argument("--stop", action="store_true", help="Stop it.")
+    @argument("--stop", action="store_true", help="Stop the sandbox.")
     def mytracker_sandbox(self, line: str = "") -> None:
-        """Start a local MyTracker with made-up data, and use it in place of an account.
+        """Start a local MyTracker with made-up data, and use it instead of an account.
 
-        Its exports are marked as the sandbox's and end with it.
+        Its exports are marked as the sandbox's, and are deleted when it stops.
         """
         options = read_options(self.mytracker_sandbox, line.split())
         if options.stop:
@@ -60,7 +60,7 @@ def _start_sandbox() -> None:
     print(
         f"The sandbox {'is running' if was_running else 'has started'} at {_sandbox.base_url}: "
         "a local MyTracker with made-up data.\n"
-        "It is used in place of an account until %mytracker_sandbox --stop or %mytracker_login."
+        "It is used instead of an account until %mytracker_sandbox --stop or %mytracker_login."
     )
 
 
@@ -78,4 +78,4 @@ def _stop_sandbox() -> None:
             credentials.use(_before_sandbox)
     _sandbox.stop()
     _sandbox = _before_sandbox = None
-    print("The sandbox has stopped; its exports are gone.")
+    print("The sandbox has stopped; its exports are deleted.")

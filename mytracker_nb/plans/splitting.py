@@ -8,7 +8,6 @@ are those of page ``export-api/raw/create`` of its documentation.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -16,6 +15,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.request.durations import parse_duration
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Interval
 from mytracker_nb.request.request import ExportRequest
 
@@ -38,8 +38,6 @@ MAX_PIECES = 10_000
 """More exports than this in one plan are taken for a slip: they would take days."""
 
 _DAY = 86_400  # seconds, but for the days on which clocks change
-_EVERY = re.compile(r"(\d{1,6})\s*([mhdw])", re.ASCII)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 FilterParts: TypeAlias = "tuple[tuple[str, int, tuple[Any, ...]], ...]"
 
@@ -200,9 +198,7 @@ def read_every(every: object, request: ExportRequest) -> int | None:
     axis = split_axis(request)
     if every is None or every == "auto":
         return None
-    length = every
-    if isinstance(every, str) and (match := _EVERY.fullmatch(every.strip())):
-        length = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    length = parse_duration(every.strip(), "mhdw") if isinstance(every, str) else every
     if not isinstance(length, timedelta) or length <= timedelta(0):
         raise _refused("every", "bad_value", f"{every!r} is no length of time", _EVERY_HINT)
     units, rest = divmod(length, axis.unit)

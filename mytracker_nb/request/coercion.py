@@ -1,7 +1,7 @@
-"""CoercedValue one parameter's value, as people have it, into the form that is judged and sent.
+"""Turn one parameter's value, in whatever form a person has it, into the form that is sent.
 
-A normal value is a plain, immutable one: a name or a date (``YYYY-MM-DD``) as str, an id or a Unix
-time as int, a list as a tuple of these.
+A normal value is plain and immutable: a name or a date (``YYYY-MM-DD``) is a str, an id or a Unix
+time an int, a list a tuple of these.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from mytracker_nb.errors import Problem
-from mytracker_nb.request.dictionaries import Dictionary, Entry, dictionary
-from mytracker_nb.request.parameters import MAX_VALUES, Parameter, ValueType
+from mytracker_nb.request.dictionaries import Dictionary, dictionary
+from mytracker_nb.request.durations import parse_duration
+from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, Parameter, ValueType
+from mytracker_nb.request.periods import find_period, relative_day, why_impossible
+from mytracker_nb.request.suggestions import did_you_mean
 
 __all__ = [
     "CoercedValue",
     "Item",
     "Moment",
+    "QuotedPlaceholder",
     "Unreadable",
     "Value",
     "coerce",
     "foreign_letters",
+    "is_single",
     "iter_values",
     "presentable",
     "split_values",
@@ -43,17 +48,17 @@ _SHOWN = 5  # values named in one message, suggestions in one hint
 _SELECTOR = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 _SDK_KEY = re.compile(r"\d{20}", re.ASCII)
 _BRACKET = re.compile(r"^[\[(]|\]$")  # names of countries end in a round one
+# what stands for a value in templates, in a text that is nothing else
+_PLACEHOLDER = re.compile(r"\$[A-Za-z_]\w*|\$?\{[A-Za-z_]\w*\}|%\([A-Za-z_]\w*\)s", re.ASCII)
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_RELATIVE_DAY = re.compile(r"(today|yesterday)(?:\s*([+-])\s*(\d{1,6})\s*([dw]))?", re.ASCII)
-_RELATIVE_TIME = re.compile(r"now(?:\s*([+-])\s*(\d{1,9})\s*([smhdw]))?", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_RELATIVE_TIME = re.compile(r"now(?:\s*([+-])\s*(\d.*))?", re.ASCII | re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """What stands in the place of a value that could not be read.
+    """A value that could not be read.
 
     Attributes
     ----------
@@ -67,6 +72,26 @@ class Unreadable:
     why: str
 
 
+class QuotedPlaceholder(str):
+    """A text in quotes that holds a ``{placeholder}``, which quotes turn off.
+
+    Attributes
+    ----------
+    unquoted : str
+        How it is written to be evaluated.
+    """
+
+    __slots__ = ("unquoted",)
+
+    unquoted: str
+
+    def __new__(cls, text: str, unquoted: str) -> QuotedPlaceholder:
+        """Make one of `text`."""
+        self = super().__new__(cls, text)
+        self.unquoted = unquoted
+        return self
+
+
 class Moment(NamedTuple):
     """Now, and the zone whose days count."""
 
@@ -75,7 +100,7 @@ class Moment(NamedTuple):
 
     @property
     def today(self) -> date:
-        """The day that it now is in the zone."""
+        """The current day in the zone."""
         try:
             return self.now.astimezone(self.zone).date()
         except OverflowError:  # at the ends of the calendar
@@ -83,22 +108,28 @@ class Moment(NamedTuple):
 
 
 class CoercedValue(NamedTuple):
-    """What was made of a given value: its normal form (None where it has none) and the problems."""
+    """The normal form of a given value, None where it has none, and the problems found."""
 
     value: Value | None
     problems: tuple[Problem, ...]
 
 
 class _Flawed(Exception):
-    """One item is not as it should be."""
+    """One item is invalid, or doubtful."""
 
     def __init__(
-        self, code: str = "bad_value", hint: str = "", *, keep: Item | None = None
+        self,
+        code: str = "bad_value",
+        hint: str = "",
+        *,
+        message: str = "",
+        keep: Item | None = None,
     ) -> None:
         super().__init__(code)
         self.code = code
         self.hint = hint
-        self.keep = keep  # the normal item where the flaw is only a warning
+        self.message = message  # in place of the usual one for the code
+        self.keep = keep  # the normal item, if the flaw is only a warning
 
 
 def _plain(item: Any) -> Any:
@@ -110,7 +141,7 @@ def _plain(item: Any) -> Any:
 
 
 def presentable(item: Any) -> Any:
-    """`item`, or what stands in its place where not even its repr is to be had."""
+    """`item`, or an `Unreadable` if its repr raises."""
     try:
         repr(item)
     except Exception as error:
@@ -129,13 +160,21 @@ def iter_values(given: Any) -> list[Any]:
         return [Unreadable(type(given).__name__, f"can't be read ({type(error).__name__})")]
 
 
-def _items(given: Any) -> Iterator[Any]:
+def is_single(given: Any) -> bool:
+    """Whether `given` is one value, not a collection of values."""
+    is_scalar = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
+    return is_scalar or _dimensions(given) == 0
+
+
+def _dimensions(given: Any) -> int:
     shape = getattr(given, "shape", None)
-    dimensions = len(shape) if isinstance(shape, tuple) else 1
-    single = isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable)
-    if dimensions > 1:
-        yield Unreadable(type(given).__name__, "is a table; hand over one of its columns")
-    elif single or dimensions == 0:
+    return len(shape) if isinstance(shape, tuple) else 1
+
+
+def _items(given: Any) -> Iterator[Any]:
+    if _dimensions(given) > 1:
+        yield Unreadable(type(given).__name__, "is a table; use one of its columns")
+    elif is_single(given):
         yield _plain(given)
     elif isinstance(given, (set, frozenset)):
         yield from sorted((_plain(item) for item in given), key=str)  # sets have no order
@@ -154,7 +193,7 @@ def split_values(parameter: Parameter, given: Any) -> list[Any]:
     whole = parameter.repeats_field and not isinstance(given, str)
     result: list[Any] = []
     for item in iter_values(given):
-        if isinstance(item, str) and not whole:
+        if isinstance(item, str) and not whole and not isinstance(item, QuotedPlaceholder):
             result.extend(part.strip() for part in item.split(","))
         else:
             result.append(item)
@@ -169,12 +208,6 @@ def _timestamp(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(seconds=1)
 
 
-def _offset(sign: str | None, count: str | None, unit: str | None) -> timedelta:
-    if count is None or unit is None:
-        return timedelta(0)
-    return timedelta(**{_UNITS[unit]: int(f"{sign}{count}")})
-
-
 def _iso_datetime(text: str) -> datetime | None:
     if not _ISO_DAY.match(text):
         return None  # newer Pythons read week dates and digits without dashes as well
@@ -187,42 +220,58 @@ def _iso_datetime(text: str) -> datetime | None:
 
 
 def _read_date(parameter: Parameter, item: Any, moment: Moment) -> str:
+    why = ""
     if isinstance(item, str):
-        relative = _RELATIVE_DAY.fullmatch(item)
-        if relative:
-            day, *offset = relative.groups()
-            start = moment.today - timedelta(days=day == "yesterday")
-            return (start + _offset(*offset)).isoformat()
+        if day := _day_in_words(parameter, item, moment):
+            return day.isoformat()
+        why = why_impossible(item)
         item = _iso_datetime(item)
     if isinstance(item, datetime) and item == item:  # pandas' NaT does not equal itself
         item = (item.astimezone(moment.zone) if item.tzinfo else item).date()
     if isinstance(item, date) and not isinstance(item, datetime):
         return item.isoformat()
-    hint = "YYYY-MM-DD, today, yesterday or today-7d"
-    raise _Flawed(hint=f"{hint}; Unix times go to tsFrom and tsTo" if _is_number(item) else hint)
+    hint = why or "expected YYYY-MM-DD, today, yesterday, today-7d, last-7-days or last-month"
+    raise _Flawed(hint=f"{hint}; for Unix times use tsFrom and tsTo" if _is_number(item) else hint)
+
+
+def _day_in_words(parameter: Parameter, text: str, moment: Moment) -> date | None:
+    """The day that `text` names: of a period the end that the parameter is."""
+    if period := find_period(text):
+        first, last = period.days(moment.today)
+        return first if parameter.name in _STARTS else last
+    return relative_day(text, moment.today)
+
+
+_STARTS = frozenset(interval.start for interval in INTERVALS)
 
 
 def _read_time(parameter: Parameter, item: Any, moment: Moment) -> int:
     if isinstance(item, str):
         if _INTEGER.fullmatch(item):
             return _checked_time(int(item))
-        relative = _RELATIVE_TIME.fullmatch(item)
-        if relative:
-            return _timestamp(moment.now + _offset(*relative.groups()))
+        if relative := _RELATIVE_TIME.fullmatch(item):
+            sign, length = relative.groups()
+            offset = parse_duration(length) if length else timedelta(0)
+            if offset is None:
+                raise _Flawed(hint=_TIMES)
+            return _timestamp(moment.now - offset if sign == "-" else moment.now + offset)
         item = None if _ISO_DAY.fullmatch(item) else _iso_datetime(item)
     if isinstance(item, datetime) and item == item:
         return _timestamp(item if item.tzinfo else item.replace(tzinfo=moment.zone))
     if _is_number(item) and math.isfinite(item):
         return _checked_time(math.floor(item))
-    raise _Flawed(
-        hint="seconds since 1970, an ISO date with a time such as 2026-11-01T10:00, now or now-6h; "
-        "days go to dateFrom and dateTo"
-    )
+    raise _Flawed(hint=_TIMES)
+
+
+_TIMES = (
+    "expected seconds since 1970, a date with a time such as 2026-11-01T10:00, now or now-6h; "
+    "for days use dateFrom and dateTo"
+)
 
 
 def _checked_time(seconds: int) -> int:
     if abs(seconds) > _MAX_TIME:
-        raise _Flawed(hint="seconds since 1970")
+        raise _Flawed(hint="expected seconds since 1970")
     return seconds
 
 
@@ -231,11 +280,8 @@ def _is_number(item: Any) -> bool:
 
 
 def _an_id(names: Dictionary | None) -> str:
-    """What would be right."""
-    if names is None:
-        return "a whole number from 0 up"
-    example = max(names.values(), key=lambda entry: len(entry.aliases))
-    return f"an id or a name, such as {example.label}"
+    """What is accepted, as a hint."""
+    return "expected a whole number, 0 or greater" if names is None else names.accepted()
 
 
 def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
@@ -256,13 +302,15 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
             raise _Flawed("not_in_dictionary")
         return int(entry.value)
     if isinstance(item, bool):
-        raise _Flawed(hint="a truth value is not an id; write the number")
+        raise _Flawed(message="True/False is not an id; use the number")
     raise _Flawed(hint=_an_id(names))
 
 
 @cache
-def _all_timezones() -> set[str]:
-    return zoneinfo.available_timezones() - {"localtime"}  # a file of some systems, not a zone
+def _all_timezones() -> dict[str, str]:
+    """The zones that Python knows, by their name in lower case."""
+    zones = zoneinfo.available_timezones() - {"localtime"}  # a file of some systems, not a zone
+    return {zone.casefold(): zone for zone in zones}
 
 
 @cache
@@ -282,17 +330,23 @@ def _read_word(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, tzinfo):
         item = getattr(item, "key", None) or str(item)
     if not isinstance(item, str):
-        raise _Flawed(hint="write its name as text")
+        raise _Flawed(hint="expected its name as text")
     if item in names:
         return item
+    if names.any_case and (entry := names.find(item)):
+        return entry.value
     if parameter.dictionary_name == "timezone":
-        if item not in _all_timezones():
+        zone = _all_timezones().get(item.casefold())
+        if zone is None:
             raise _Flawed("not_in_dictionary")
-        alike = ", ".join(_listed_zones_like(item, moment.now.year)[:_SHOWN])
-        raise _Flawed("not_in_dictionary", f"the same time in {alike}" if alike else "", keep=item)
+        alike = ", ".join(_listed_zones_like(zone, moment.now.year)[:_SHOWN])
+        hint = f"the same time as {alike}" if alike else "no listed zone has the same time"
+        raise _Flawed("not_in_dictionary", hint, keep=zone)
     if parameter.dictionary_name == "selector":
         if not _SELECTOR.fullmatch(item):
-            raise _Flawed(hint="a column's name has letters, digits and dots; commas separate")
+            raise _Flawed(
+                hint="a column name has letters, digits and dots; separate columns with commas"
+            )
         raise _Flawed("not_in_dictionary", keep=item)
     raise _Flawed("not_in_dictionary")
 
@@ -304,16 +358,18 @@ def _read_sdk_key(parameter: Parameter, item: Any, moment: Moment) -> str:
         if not (item.isascii() and item.isdigit()) or len(item) > 20:
             raise _Flawed
     raise _Flawed(
-        hint="a number or a shorter text has lost the key's leading zeros; "
-        "read the keys as text (dtype=str)"
+        hint="numbers and shorter texts have lost the key's leading zeros; "
+        "load the keys as text (dtype=str)"
     )
 
 
 def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, str):
         item.encode()  # half of a surrogate pair raises: it can't be sent
+        if isinstance(item, QuotedPlaceholder) or _PLACEHOLDER.fullmatch(item):
+            raise _Flawed("placeholder", keep=str(item))
         return item
-    raise _Flawed(hint="text, in quotes")
+    raise _Flawed(hint="expected text, in quotes")
 
 
 _READERS: Mapping[ValueType, Callable[[Parameter, Any, Moment], Item]] = {
@@ -333,7 +389,7 @@ def _some(texts: list[str]) -> str:
 
 def _show(item: Any) -> str:
     if _is_blank(item):
-        return "an empty part"
+        return "empty value"
     return repr(_short(item)) if isinstance(item, str) else _short(" ".join(repr(item).split()))
 
 
@@ -342,25 +398,22 @@ def _short(text: str) -> str:
 
 
 def foreign_letters(text: str) -> str:
-    """What a reader can't see: letters of other alphabets, and marks, among Latin ones in `text`.
+    """The letters of other alphabets, and the marks, among Latin letters in `text`.
 
-    ``""`` where there are none. Pasted text often holds them.
+    A reader can't see them, and pasted text often has some. ``""`` if there are none.
     """
     if not re.search("[A-Za-z0-9]", text):
         return ""
     names = {letter: unicodedata.name(letter, "") for letter in text if not letter.isascii()}
-    told = [f"{letter!r} is {name}" for letter, name in names.items() if name[:5] != "LATIN"]
-    return f"in it {_some(told)}" if told else ""
+    found = [f"{letter!r} is {name}" for letter, name in names.items() if name[:5] != "LATIN"]
+    return f"it contains {_some(found)}" if found else ""
 
 
-def _suggestion(names: Dictionary, items: list[Any]) -> str:
-    if len(names) <= 6:
-        return f"one of {', '.join(entry.label for entry in names.values())}"
-    near: list[Entry] = []
-    for item in items[:_SHOWN]:
-        near += names.nearest(str(item))
+def _suggestion(names: Dictionary, items: list[Any], severity: str) -> str:
+    near = [entry for item in items[:_SHOWN] for entry in names.nearest(str(item))]
     labels = [entry.label if names.numeric else entry.value for entry in near]
-    return f"the nearest known: {', '.join(dict.fromkeys(labels))}"
+    accepted = names.accepted() if severity == "error" else ""
+    return did_you_mean(dict.fromkeys(labels)) or accepted
 
 
 def _not(what: str, items: list[Any]) -> str:
@@ -369,33 +422,42 @@ def _not(what: str, items: list[Any]) -> str:
 
 
 class _Flaws:
-    """The flaws of one parameter's items, told together: one problem a code, not one an item."""
+    """The flaws of one parameter's items, as one problem per code rather than one per item."""
 
     def __init__(self, parameter: Parameter) -> None:
         self.parameter = parameter
-        self.items: dict[tuple[str, str], list[Any]] = {}
-        self.hints: dict[tuple[str, str], dict[str, None]] = {}
+        self.items: dict[tuple[str, str, str], list[Any]] = {}
+        self.hints: dict[tuple[str, str, str], dict[str, None]] = {}
 
     def add(self, item: Any, flaw: _Flawed) -> None:
-        key = flaw.code, "error" if flaw.keep is None else "warning"
+        key = flaw.code, "error" if flaw.keep is None else "warning", flaw.message
         self.items.setdefault(key, []).append(item)
         if flaw.hint:
             self.hints.setdefault(key, {})[flaw.hint] = None
 
     def problems(self) -> Iterator[Problem]:
         names = self.parameter.dictionary
-        for (code, severity), items in self.items.items():
-            hints = list(self.hints.get((code, severity), ()))
-            if code == "not_in_dictionary" and names is not None:
-                sent = "" if severity == "error" else "; sent as it is"
+        for key, items in self.items.items():
+            code, severity, message = key
+            hints = list(self.hints.get(key, ()))
+            if message:
+                pass
+            elif code == "placeholder":
+                some = _some(list(dict.fromkeys(map(_show, items))))
+                message = f"the placeholder {some} is sent as text, not as its value"
+            elif code == "not_in_dictionary" and names is not None:
+                sent = "" if severity == "error" else "; sent unchanged"
                 message = _not(f"a known {names.name}", items) + sent
-                hints = [_suggestion(names, items), *hints]
+                hints = hints or [_suggestion(names, items, severity), names.caveat]
             else:
                 what = self.parameter.value_type.value if names is None else f"a valid {names.name}"
                 message = _not(what, items)
             texts = [item for item in items if isinstance(item, str)]
             if any(map(_BRACKET.search, texts)):
-                hints.append("leave out the brackets: a list is made by its commas")
+                hints.append("remove the brackets: commas make a list")
+            unquoted = [item.unquoted for item in texts if isinstance(item, QuotedPlaceholder)]
+            if unquoted:
+                hints.append(f"without quotes it is evaluated: {_some(unquoted)}")
             if self.parameter.value_type is not ValueType.TEXT:
                 hints.append(foreign_letters("".join(texts)))
             yield Problem(
@@ -408,30 +470,30 @@ def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Pro
 
 
 def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedValue:
-    """Read the `pieces` of what was given as the value of `parameter`.
+    """Turn the `pieces` of a given value into the value of `parameter`.
 
     Parameters
     ----------
     parameter : Parameter
-        Whose value it is.
+        The parameter.
     pieces : list
-        What `parts` made of the given value; not empty.
+        The given value, split by `split_values`; not empty.
     moment : Moment
-        When and where ``today`` and times without a zone are.
+        The current time, and the zone for ``today`` and for times without a zone.
 
     Returns
     -------
     CoercedValue
-        With the problems ``bad_value``, ``not_in_dictionary``, ``duplicate`` and ``too_many`` that
-        the value alone shows; no value raises.
+        With the problems that the value alone shows: ``bad_value``, ``not_in_dictionary``,
+        ``duplicate``, ``too_many``. No value raises.
     """
     unreadable = [piece for piece in pieces if isinstance(piece, Unreadable)]
     if unreadable:
-        told = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
-        return CoercedValue(None, (_error(parameter, "bad_value", _some(list(told))),))
+        reasons = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
+        return CoercedValue(None, (_error(parameter, "bad_value", _some(list(reasons))),))
     if len(pieces) != 1 and not parameter.is_list:
-        message = f"holds one value, not {len(pieces)}"
-        hint = "one value, without a comma"
+        message = f"takes one value, not {len(pieces)}"
+        hint = "remove the comma"
         return CoercedValue(None, (_error(parameter, "bad_value", message, hint),))
 
     reader = _READERS[parameter.value_type]
@@ -440,7 +502,7 @@ def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedVa
     for piece in pieces:
         try:
             if _is_blank(piece):
-                raise _Flawed(hint="one comma between two values, none at the end")
+                raise _Flawed(message="empty value: remove the extra comma")
             values.append(reader(parameter, piece, moment))
         except _Flawed as flaw:
             flaws.add(piece, flaw)
@@ -454,13 +516,15 @@ def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedVa
     distinct = tuple(counts)
     if len(distinct) < len(values):
         twice = [_show(value) for value, count in counts.items() if count > 1]
-        message = f"{_some(twice)}: given more than once"
+        message = f"{_some(twice)}: repeated"
         problems.append(
             Problem(parameter.name, "duplicate", "warning", message, "each value is sent once")
         )
     if parameter.is_filter and len(distinct) > MAX_VALUES:
-        message = f"{len(distinct)} different values; the service takes {MAX_VALUES} in one filter"
-        hint = f"several exports of at most {MAX_VALUES} values each, as mt.plan makes them"
+        message = (
+            f"{len(distinct)} different values; the service accepts {MAX_VALUES} in one filter"
+        )
+        hint = f"split the request into exports of at most {MAX_VALUES} values with mt.plan(...)"
         problems.append(_error(parameter, "too_many", message, hint))
 
     if len(values) < len(pieces):

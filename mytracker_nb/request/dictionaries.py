@@ -1,21 +1,24 @@
-"""The closed vocabularies of the Export API: events, selectors, countries, time zones, small lists.
+"""The dictionaries of the Export API: events, columns, countries, time zones, small closed lists.
 
-The facts are the CSV files in ``mytracker_nb/data``; each is read once, when it is first asked for.
-Source: pages ``dictionary/*`` of the service's documentation.
+The facts are the CSV files in ``mytracker_nb/request/data``; each is read when it is first needed.
+Source: pages ``dictionary/*`` of the service's documentation; the names of countries beside the
+service's own are those of the Unicode CLDR (`tools/countries.py`).
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-__all__ = ["Dictionary", "Entry", "Selector", "dictionary", "events", "nearest", "selectors"]
+from mytracker_nb.endpoints import CREATE_PAGE
+from mytracker_nb.request.suggestions import closest, either
 
-_LONG = 100  # characters past which a text is like no name
+__all__ = ["Dictionary", "Entry", "Selector", "dictionary", "events", "selectors"]
+
+_FEW = 6  # a dictionary of no more values is listed in full
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,20 @@ class Entry:
     value : str
         The value as the service knows it (a name, or an id in digits).
     title : str
-        What a person calls it; ``""`` where the name says it all.
+        What a person calls it; ``""`` where the value is its own title.
     group : str
-        The heading that it stands under in a list; ``""`` without headings.
+        Its heading in a list; ``""`` without headings.
     aliases : tuple of str
-        Other names it is known by (a country's ISO 3166-1 alpha-2 code).
+        Other names to show beside the title (a country's ISO 3166-1 alpha-2 code).
+    other_names : tuple of str
+        Further names that are understood and not shown (``Россия``, ``USA``).
     """
 
     value: str
     title: str = ""
     group: str = ""
     aliases: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -74,25 +80,38 @@ class Dictionary(Mapping[str, Entry]):
     Parameters
     ----------
     name : str
-        What the values are, in the singular (``"country"``), for messages.
+        What one value is called in messages (``"country"``).
     entries : dict of str to Entry
         The entries by value.
     complete : bool
         Whether the service is known to refuse every other value.
     numeric : bool
         Whether the values are ids; such entries are found by title and alias as well.
+    any_case : bool
+        Whether upper and lower case are the same.
+    expected : str
+        What is accepted, for a message about a value that resembles none.
+    caveat : str
+        What is not known of the list, for a message about a value that it lacks.
     """
 
     name: str
     entries: Mapping[str, Entry]
     complete: bool = True
     numeric: bool = False
+    any_case: bool = False
+    expected: str = ""
+    caveat: str = ""
     _names: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for entry in self.entries.values() if self.numeric else ():
-            for name in (*entry.aliases, entry.title):
-                self._names.setdefault(name.casefold(), entry)
+        # a name that two entries share is the first one's; a title counts before a further name
+        for names in (_shown_names, _other_names):
+            for entry in self.entries.values() if self.numeric else ():
+                for name in names(entry):
+                    self._names.setdefault(_folded(name), entry)
+        for entry in self.entries.values() if self.any_case else ():
+            self._names.setdefault(_folded(entry.value), entry)
 
     def __getitem__(self, value: str) -> Entry:
         return self.entries[value]
@@ -107,25 +126,39 @@ class Dictionary(Mapping[str, Entry]):
         return hash(self.name)
 
     def find(self, text: str) -> Entry | None:
-        """The entry that a person means by `text`: its value, or (for ids) a title or alias."""
-        return self.entries.get(text) or self._names.get(text.casefold())
+        """The entry that `text` names: by its value or, for ids, by a title or alias."""
+        return self.entries.get(text) or self._names.get(_folded(text))
 
     def nearest(self, text: str, count: int = 3) -> list[Entry]:
-        """The entries whose names look most like `text`, best first."""
+        """The entries that `text` was probably meant to be, best first; none if none is similar."""
         names = dict(self._names)
         for entry in self.entries.values():
-            names.setdefault(entry.value.casefold(), entry)
-        close = nearest(text, names, 2 * count)
-        return list(dict.fromkeys(names[name] for name in close))[:count]
+            # the last word of a time zone is its city
+            for name in (entry.value, entry.value.rpartition("/")[2]):
+                names.setdefault(_folded(name) if self.numeric else name, entry)
+        return list(dict.fromkeys(names[name] for name in closest(text, names, 2 * count)))[:count]
+
+    def accepted(self) -> str:
+        """What is accepted, as a hint: all values of a short list, examples of a long one."""
+        if len(self) <= _FEW:
+            return f"expected {either(entry.label for entry in self.values())}"
+        return f"expected {self.expected}" if self.expected else ""
 
 
-def nearest(text: str, names: Iterable[str], count: int) -> list[str]:
-    """The casefolded `names` that look most like `text`, best first; never none of them."""
-    word = text.casefold()[:_LONG]
-    # something near is worth more than nothing: the cutoff only keeps the far away out of the
-    # company of the close
-    close = difflib.get_close_matches(word, names, n=count, cutoff=0.6)
-    return close or difflib.get_close_matches(word, names, n=count, cutoff=0.0)
+def _shown_names(entry: Entry) -> tuple[str, ...]:
+    return *entry.aliases, entry.title
+
+
+def _other_names(entry: Entry) -> tuple[str, ...]:
+    return entry.other_names
+
+
+def _folded(name: str) -> str:
+    """`name` as it is compared: in lower case, with one kind of apostrophe, hyphen and space."""
+    return " ".join(name.casefold().translate(_SAME).split())
+
+
+_SAME = str.maketrans({"\u2019": "'", "\u2010": "-", "\u2011": "-", "\u0451": "\u0435"})  # ё as е
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
@@ -140,13 +173,16 @@ def _by_value(entries: Iterable[Entry]) -> Mapping[str, Entry]:
 def _events() -> Dictionary:
     rows = _rows("events")
     return Dictionary(
-        "event", _by_value(Entry(row["event"], row["title"], row["group"]) for row in rows)
+        "event",
+        _by_value(Entry(row["event"], row["title"], row["group"]) for row in rows),
+        expected="an event such as installs, sessions or customEvents; "
+        "mt.dictionary('event') has all of them",
     )
 
 
 def _selectors() -> Dictionary:
     return Dictionary(
-        "selector",
+        "column",
         _by_value(
             Selector(
                 value=row["selector"],
@@ -159,6 +195,8 @@ def _selectors() -> Dictionary:
             for row in _rows("selectors")
         ),
         complete=False,
+        caveat="the public list is complete for customEvents only; look the name up in the "
+        f"dictionary of selectors, linked from {CREATE_PAGE}",
     )
 
 
@@ -166,11 +204,17 @@ def _countries() -> Dictionary:
     return Dictionary(
         "country",
         _by_value(
-            Entry(row["idCountry"], row["title"], aliases=tuple(filter(None, [row["alpha2"]])))
+            Entry(
+                row["idCountry"],
+                row["title"],
+                aliases=tuple(filter(None, [row["alpha2"]])),
+                other_names=tuple(filter(None, row["names"].split("|"))),
+            )
             for row in _rows("countries")
         ),
         complete=False,
         numeric=True,
+        expected="an id, a two-letter code or a name, such as 188 (RU, Russia)",
     )
 
 
@@ -182,6 +226,8 @@ def _timezones() -> Dictionary:
             for row in _rows("timezones")
         ),
         complete=False,
+        any_case=True,
+        expected="a zone such as Europe/Moscow; mt.dictionary('timezone') has those of the service",
     )
 
 
@@ -214,7 +260,7 @@ def dictionary(name: str) -> Dictionary:
     entries = [Entry(row["id"], row["title"]) for row in small if row["dictionary"] == name]
     if not entries:
         known = dict.fromkeys([*_LARGE, *(row["dictionary"] for row in small)])
-        raise KeyError(f"there is no dictionary {name!r}; there are {', '.join(known)}")
+        raise KeyError(f"unknown dictionary {name!r}; expected {either(known)}")
     return Dictionary("value", _by_value(entries), numeric=True)
 
 

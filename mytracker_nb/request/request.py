@@ -1,7 +1,7 @@
-"""What to export: an immutable, normalised request and the judgement of it.
+"""What to export: an immutable, normalised request, and its validation.
 
-The rules are those of page ``export-api/raw/create`` of the service's documentation; what concerns
-one parameter is read from `mytracker_nb.request.parameters`.
+The rules are those of page ``export-api/raw/create`` of the service's documentation; the rules of
+single parameters are in `mytracker_nb.request.parameters`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import InvalidRequest, Problem
 from mytracker_nb.request import syntax
 from mytracker_nb.request.coercion import (
@@ -24,7 +25,7 @@ from mytracker_nb.request.coercion import (
     presentable,
     split_values,
 )
-from mytracker_nb.request.dictionaries import Selector, dictionary, nearest
+from mytracker_nb.request.dictionaries import Selector, dictionary
 from mytracker_nb.request.parameters import (
     DEFAULT_TIMEZONE,
     INTERVALS,
@@ -34,29 +35,32 @@ from mytracker_nb.request.parameters import (
     ValueType,
     find_parameter,
 )
+from mytracker_nb.request.suggestions import closest, did_you_mean, either
 
 __all__ = ["ExportRequest"]
 
 _ORDER = {name: position for position, name in enumerate(PARAMETERS)}
-# A Unix time past this one is taken for milliseconds: in seconds it lies after the year 5000.
+# A Unix time greater than this is taken for milliseconds: in seconds it is after the year 5000.
 _FAR = 10**11
 _FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 
 
 class ExportRequest:
-    """A request for raw events, judged before it is sent.
+    """A request for raw events, validated before it is sent.
 
-    Nothing that a person types makes it raise: what is wrong is told by `problems`, all at once.
+    No value makes it raise: `problems` lists everything that is wrong, at once.
 
     Parameters
     ----------
     **parameters
-        The parameters of the create call under the service's own names (``dateFrom``, ``idApp``;
-        ``idApp[]`` is understood). Lists may be comma text, lists, tuples, sets, Series or arrays;
-        dates ``date``, ``datetime``, ISO text, ``today``, ``yesterday`` or ``today-7d``; Unix times
-        also ``datetime`` (without a zone: that of `timezone`), ISO text, ``now`` or ``now-6h``;
-        countries ids, two-letter codes or names; values of closed lists ids or titles. Empty text
-        and empty lists count as not given.
+        The parameters of the create call, under the service's own names (``dateFrom``, ``idApp``;
+        ``idApp[]`` works too). Lists can be text with commas, lists, tuples, sets, Series or
+        arrays. Dates can be ``date``, ``datetime``, ISO text, ``today``, ``yesterday``,
+        ``today-7d``, or a period such as ``last-month`` (its first day in `dateFrom`, its last in
+        `dateTo`). Unix times can also be ``datetime`` (without a zone: in that of `timezone`),
+        ISO text, ``now`` or ``now-6h``. Countries are ids, codes or names, English or Russian;
+        values of closed lists are ids or titles. Empty text and empty lists count as not given;
+        an empty list is a warning, since its filter is off.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class ExportRequest:
     def __init__(self, /, **parameters: Any) -> None:
         given: dict[str, list[Any]] = {}
         unknown: dict[str, Any] = {}
+        empty: list[str] = []
         for name, value in parameters.items():
             parameter = find_parameter(name)
             if parameter is None:
@@ -75,13 +80,15 @@ class ExportRequest:
             elif pieces := split_values(parameter, value):
                 # a list may come under both of its names
                 given.setdefault(parameter.name, []).extend(pieces)
+            elif parameter.is_filter and value is not None and not isinstance(value, str):
+                empty.append(parameter.name)
 
         self._unknown = unknown
         moment = Moment(datetime.now(timezone.utc), ZoneInfo(DEFAULT_TIMEZONE))
-        problems: list[Problem] = []
+        problems = [_no_filter(name) for name in empty if name not in given]
         normal: dict[str, Any] = {}
         shown: dict[str, Any] = {}
-        # the zone first: the days and times of the others depend on it
+        # the zone first: the days and times of the other parameters depend on it
         for name in sorted(given, key=lambda name: (name != "timezone", _ORDER[name])):
             reading = coerce(PARAMETERS[name], given[name], moment)
             problems.extend(reading.problems)
@@ -98,30 +105,30 @@ class ExportRequest:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        """What was given, by name in the order of the documentation.
+        """The given parameters, by name, in the order of the documentation.
 
-        A value is in its normal form (lists as tuples, ids and Unix times as int, days as
-        ``YYYY-MM-DD``) where it has one, and as it was given where it has not.
+        Values are in their normal form (lists as tuples, ids and Unix times as int, days as
+        ``YYYY-MM-DD``); invalid values are as they were given.
         """
         return MappingProxyType(self._parameters)
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone whose days the request counts in."""
+        """The time zone of the request's days."""
         return self._zone
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All that is to be said of the request now, in the order of the documentation."""
+        """Everything to know about the request now, in the order of the documentation."""
         return self.check(datetime.now(timezone.utc))
 
     @property
     def is_valid(self) -> bool:
-        """Whether the request can be sent: no problem is an error."""
+        """Whether the request can be sent: none of its problems is an error."""
         return not _has_errors(self.problems)
 
     def check(self, now: datetime) -> tuple[Problem, ...]:
-        """Judge the request as of another moment.
+        """Validate the request as of another moment.
 
         Parameters
         ----------
@@ -131,7 +138,7 @@ class ExportRequest:
         Returns
         -------
         tuple of Problem
-            As `problems`. Relative dates keep the day that they meant when the request was made.
+            As `problems`. Relative dates stay the days that they were when the request was made.
 
         Raises
         ------
@@ -148,7 +155,7 @@ class ExportRequest:
         ]
         for interval in INTERVALS:
             problems.extend(self._bounds(interval, Moment(now, self._zone)))
-        # stable: what a value alone shows comes before what it shows together with others
+        # stable: problems of a single value come before those of values together
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
         unknown = [_unknown_parameter(name, value) for name, value in self._unknown.items()]
         return (*problems, *unknown)
@@ -179,7 +186,7 @@ class ExportRequest:
         return fields
 
     def to_magic(self, magic: str = "mytracker_export", *, line: bool = False) -> str:
-        """The request as a notebook cell: ``%%mytracker_export`` and a line a parameter.
+        """The request as a notebook cell: ``%%mytracker_export``, one parameter per line.
 
         Parameters
         ----------
@@ -192,16 +199,16 @@ class ExportRequest:
         return write(magic, self._parameters)
 
     def to_python(self) -> str:
-        """The request as Python code that makes the export."""
+        """The request as Python code that creates the export."""
         return syntax.to_python(self._parameters)
 
-    def to_curl(self, base_url: str = "https://tracker.my.com") -> str:
-        """The request as a curl command, the signature left out.
+    def to_curl(self, base_url: str = SERVICE_URL) -> str:
+        """The request as a curl command, without the signature.
 
         Raises
         ------
         InvalidRequest
-            If the request has errors: there is nothing that would be sent.
+            If the request has errors.
         """
         return syntax.to_curl(self.wire(), base_url)
 
@@ -214,16 +221,16 @@ class ExportRequest:
         Parameters
         ----------
         text : str
-            What stands in the cell. Nothing in it raises; what can't be read is a problem.
+            The text of the cell. No text raises; what can't be parsed is a problem.
         evaluate : callable
-            Gives the object of an expression in ``{braces}`` or of a ``$name``; without it only
-            literals are understood.
+            Evaluates an expression in ``{braces}`` or a ``$name``. By default only literals are
+            allowed.
         """
         return cls(**syntax.parse_magic(text, evaluate).parameters)
 
     @classmethod
     def from_url(cls, text: str) -> ExportRequest:
-        """Read the service's own URL or query string, or a curl command with one."""
+        """Read the service's own URL, a query string or a curl command."""
         return cls(**syntax.parse_url(text))
 
     def __eq__(self, other: object) -> bool:
@@ -250,21 +257,19 @@ class ExportRequest:
     def _missing(self) -> Iterator[Problem]:
         for parameter in PARAMETERS.values():
             if parameter.required and parameter.name not in self._parameters:
-                yield _error(parameter.name, "required", "is missing", parameter.help)
+                yield _error(parameter.name, "required", "required", parameter.help)
 
         selecting = [interval for interval in INTERVALS if interval.satisfies_required_interval]
         pairs = " or ".join(" and ".join(interval.names) for interval in selecting)
         if not any(name in self._parameters for pair in selecting for name in pair.names):
             yield _error(
-                selecting[0].start, "interval_missing", "no interval is given", f"set {pairs}"
+                selecting[0].start, "interval_missing", "an interval is required", f"set {pairs}"
             )
         for interval in selecting:
             absent = [name for name in interval.names if name not in self._parameters]
             if len(absent) == 1:
                 (present,) = set(interval.names) - set(absent)
-                yield _error(
-                    absent[0], "interval_half", f"is missing, as {present} is given", "set both"
-                )
+                yield _error(absent[0], "interval_half", f"required when {present} is set")
 
     def _misplaced(self) -> Iterator[Problem]:
         for name in self._parameters:
@@ -275,7 +280,7 @@ class ExportRequest:
                     name,
                     "not_for_event",
                     f"does not apply to {self._event}",
-                    f"only for {', '.join(allowed)}",
+                    f"only with {either(allowed)}",
                 )
 
     def _bounds(self, interval: Interval, moment: Moment) -> Iterator[Problem]:
@@ -286,7 +291,7 @@ class ExportRequest:
         for name in (interval.start,) if interval.earliest else interval.names:
             if name in values and values[name] < earliest:
                 yield _error(
-                    name, "too_early", f"{values[name]} is before 1970", f"{earliest} or later"
+                    name, "too_early", f"{values[name]} is before 1970", f"use {earliest} or later"
                 )
         for name, value in values.items():
             yield from _too_late(PARAMETERS[name], value, interval, moment)
@@ -302,16 +307,16 @@ class ExportRequest:
                 "SDKKey",
                 "or_filter",
                 "note",
-                "with idApp: rows that meet either of the two are exported",
+                "combined with idApp by OR: rows that match either filter are exported",
             )
         inverts = self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters
-        # of another event it is told that the parameter does not apply
+        # with another event the problem is that the parameter does not apply
         if inverts and self._event and PARAMETERS["eventNameInvert"].applies_to(self._event):
             yield Problem(
                 "eventNameInvert",
                 "no_effect",
                 "warning",
-                "has no effect, as no event is named",
+                "has no effect without eventName",
                 "set eventName to the names to exclude",
             )
         slow = [name for name in self._normal.get("selectors", ()) if self._is_slow(name)]
@@ -320,8 +325,8 @@ class ExportRequest:
                 "selectors",
                 "slow_selector",
                 "note",
-                f"the service warns that the export is slower with {', '.join(slow)}",
-                "leave out what you do not need",
+                f"the service warns of slower exports with {', '.join(slow)}",
+                "remove the columns that you do not need",
             )
 
     def _is_slow(self, name: str) -> bool:
@@ -334,7 +339,7 @@ class ExportRequest:
             starts.append(self._normal["dateFrom"])
         if "tsFrom" in self._normal:
             starts.append(_day(self._normal["tsFrom"], self._zone))
-        # where both are given the later one counts: the rows meet both
+        # the rows match both intervals, so the later start counts
         return bool(starts) and max(starts) < when.removeprefix("before ")
 
 
@@ -353,11 +358,19 @@ def _error(parameter: str, code: str, message: str, hint: str = "") -> Problem:
 def _unknown_parameter(name: str, value: Any) -> Problem:
     if isinstance(value, Unreadable) and value.text == name:
         return _error(name, "unknown_parameter", value.why)
-    folded = {known.casefold(): known for known in PARAMETERS}
-    near = nearest(name, folded, 3)
-    hint = f"the nearest known: {', '.join(folded[match] for match in near)}"
+    hint = did_you_mean(closest(name, PARAMETERS)) or "%mytracker_export? lists the parameters"
     hint = "; ".join(filter(None, [hint, foreign_letters(name)]))
-    return _error(name, "unknown_parameter", "is not a parameter of an export", hint)
+    return _error(name, "unknown_parameter", "unknown parameter", hint)
+
+
+def _no_filter(name: str) -> Problem:
+    return Problem(
+        name,
+        "empty_list",
+        "warning",
+        "the list is empty, so the export is not filtered by it",
+        "check the variable, or leave the parameter out",
+    )
 
 
 def _day(seconds: int, zone: ZoneInfo) -> str:
@@ -376,28 +389,28 @@ def _too_late(
             yield _error(
                 parameter.name,
                 "too_late",
-                f"{value} is after today, {today} in {moment.zone}",
-                f"{today} or earlier",
+                f"{value} is after today, which is {today} in {moment.zone}",
+                f"use {today} or earlier",
             )
         return
     limit = math.floor(moment.now.timestamp() - interval.availability_delay.total_seconds())
-    # up to now itself is allowed; a lag must be exceeded
+    # now itself is allowed; a delay must have passed
     if value > limit or (interval.availability_delay and value == limit):
         hours = interval.availability_delay.total_seconds() / 3600
         last = f"{hours:g} hours ago" if hours else "now"
         message = (
-            f"{value} is not before {last}, {limit}" if hours else f"{value} is after now, {limit}"
+            f"{value} is less than {hours:g} hours ago" if hours else f"{value} is in the future"
         )
         unit, per_second = _unit(value)
         if per_second > 1:
-            hint = f"{unit}? in seconds it would be {value // per_second}"
+            hint = f"are these {unit}? in seconds: {value // per_second}"
         else:
-            hint = f"a Unix time in seconds before {last}"
+            hint = f"use a Unix time in seconds before {limit}, {last}"
         yield _error(parameter.name, "too_late", message, hint)
 
 
 def _unit(time: int) -> tuple[str, int]:
-    """What a Unix time seems to count, and how many of it a second has."""
+    """The unit that a Unix time seems to have, and how many of it make a second."""
     for unit, per_second in _FRACTIONS.items():
         if time > _FAR * per_second // 1000:
             return unit, per_second

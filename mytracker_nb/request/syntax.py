@@ -1,16 +1,18 @@
-"""How a request is written: as a magic, as Python, as curl, and read back from text.
+"""How a request is written (as a magic, as Python, as curl), and parsed again.
 
 The notation of the magic, the same in its line and its cell form::
 
-    name=value          in a line: spaces end a value, unless they follow or precede a comma
-    name = value        in a cell: a line each; comments after #; lists go on after a comma,
-                        an open brace or an indent
+    name=value          in a line: spaces end a value, unless they follow or precede a comma;
+                        a comment after # ends the line
+    name = value        in a cell: one per line; comments after #; a list continues after a
+                        comma, in an open brace, or on an indented line
     a, b                a list; only commas separate
-    "a, b"  'a, b'      one text, whatever it holds up to the line's end
+    "a, b"  'a, b'      one text, up to the closing quote on the same line
     $name  {expression} the object itself
-    today-{days}d       within a longer text, the text of an expression
+    today-{days}d       in a longer text, the text of an expression
 
-It reads and writes values without judging them.
+It parses and writes values without validating them. The scanner also records where each part of a
+value is, for completion and for the carets under an error.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ import shlex
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
-from mytracker_nb.request.coercion import Unreadable, iter_values
+from mytracker_nb.endpoints import CREATE_PATH
+from mytracker_nb.request.coercion import QuotedPlaceholder, Unreadable, is_single, iter_values
 
 __all__ = [
     "Assignment",
     "Parsed",
+    "Span",
     "literal",
     "parse_cell",
     "parse_magic",
@@ -43,52 +47,72 @@ __all__ = [
 Evaluate = Callable[[str], Any]
 
 _WIDTH = 88  # where a list in a cell is continued on the next line
-# a line magic of ours may be assigned
+# `export = %mytracker_export ...` assigns the result
 _MAGIC = re.compile(r"\s*(?:[^\W\d][^\n=%]*=[ \t]*(?=%mytracker_))?(%{1,2})\s*\w+[ \t]*")
-# wider than any name of the service, so that a misspelt one is told as such
+# wider than any name of the service, so that a misspelt name is reported as unknown
 _ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
 _OPTION = re.compile(r"--?[A-Za-z]")
 _VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_BRACES = re.compile(r"\{([^{}]*)\}")
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
-# what needs no quotes; at a line's end a question mark would ask IPython for help, a semicolon be
-# IPython's own, and a backslash take in the next line
+# what needs no quotes; at the end of a line IPython reads a question mark as a request for help, a
+# semicolon as "no output", and a backslash as a continuation
 _PLAIN = re.compile(rf"(?![-${_CURLY_QUOTES}])[^\s,;#=?{{}}\"'\\]+")
 _FIELD = re.compile(r"[\w.]+(\[\d*\]|%5B\d*%5D)?=", re.IGNORECASE)  # how a query begins
 _CURL_WORD = re.compile(r"(-d|--[\w-]+=?)?(.*)", re.DOTALL)  # an option, a value, or both
-_CREATE = "/api/raw/v1/export/create.json"
 
 
 def literal(expression: str) -> Any:
-    """Evaluate an expression that is a Python literal, and no other."""
+    """Evaluate an expression that is a Python literal; no other is allowed."""
     try:
         return ast.literal_eval(expression)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise ValueError("is known in the notebook only") from None
+        raise ValueError("needs the notebook's variables; only literals work here") from None
+
+
+class Span(NamedTuple):
+    """A stretch of a text, from `start` up to `end`."""
+
+    start: int
+    end: int
+
+    def shift(self, by: int) -> Span:
+        """The same stretch in a text that begins `by` characters earlier."""
+        return Span(self.start + by, self.end + by)
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """One ``name=value`` as it was read.
+    """One ``name=value``.
 
     Attributes
     ----------
     name : str
-        What stands before the equals sign.
+        The text before the equals sign.
     value : object
-        Text, an object, or a list of both; `Unreadable` where it made no sense.
+        Text, an object, or a list of both; `Unreadable` if it can't be parsed.
     start, end : int
-        Where the whole of it stands in the text.
+        The whole assignment in the text.
+    parts : tuple of Span
+        The parts of the value in the text, with their quotes, without the space around them. An
+        empty part has a span of no length. Without an equals sign there are none.
     """
 
     name: str
     value: Any
     start: int
     end: int
+    parts: tuple[Span, ...] = ()
+
+    @property
+    def name_span(self) -> Span:
+        """The name in the text."""
+        return Span(self.start, self.start + len(self.name))
 
 
 @dataclass
 class Parsed:
-    """A magic, taken apart.
+    """A parsed magic.
 
     Attributes
     ----------
@@ -103,7 +127,7 @@ class Parsed:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The values by name; what is written twice becomes a list."""
+        """The values by name; a name that is written twice gets a list."""
         result: dict[str, Any] = {}
         for assignment in self.assignments:
             name, value = assignment.name, assignment.value
@@ -114,19 +138,19 @@ class Parsed:
 
 
 def _bare(text: str) -> str:
-    """`text` without what a file or a page puts around it."""
+    """`text` without the space and the byte order mark around it."""
     return text.lstrip("\ufeff \t\r\n").rstrip(" \t\r\n")
 
 
 def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
-    """Read a whole magic, as it stands in a cell, or only what follows its name.
+    """Parse a whole magic, or only the text after its name.
 
     Parameters
     ----------
     text : str
         A line or a cell. Never raises.
     evaluate : callable
-        Gives the object of an expression; what it raises makes the value `Unreadable`.
+        Evaluates an expression; if it raises, the value is `Unreadable`.
     """
     text = _bare(text)
     magic = _MAGIC.match(text)
@@ -143,13 +167,13 @@ def parse_magic(text: str, evaluate: Evaluate = literal) -> Parsed:
 
 
 def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Parsed:
-    """Read the line of a magic and the cell below it, None for a line magic.
+    """Parse the line of a magic and the cell below it, None for a line magic.
 
     Positions of assignments count through `line`, a line break, and `cell`.
     """
     parsed = Parsed()
     if cell is None:
-        line, cell = line.rstrip().removesuffix(";"), ""  # it tells IPython to show no result
+        line, cell = line.rstrip().removesuffix(";"), ""  # IPython's sign for "no output"
     text = f"{line}\n{cell}"
     _read_line(_Scanner(text, evaluate, end=len(line)), parsed)
     _read_cell(_Scanner(text, evaluate, start=len(line) + 1, in_cell=True), parsed)
@@ -157,9 +181,11 @@ def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Par
 
 
 def _read_line(scan: _Scanner, parsed: Parsed) -> None:
-    takes_word = False  # whether a bare word may belong to the option before it
+    takes_word = False  # whether a bare word may be the value of the option before it
     while scan.skip_space():
         start = scan.pos
+        if scan.text[start] == "#":
+            return
         if scan.text.startswith("-", start):
             parsed.options.append(scan.word())
             takes_word = "=" not in parsed.options[-1]
@@ -188,9 +214,9 @@ def _read_cell(scan: _Scanner, parsed: Parsed) -> None:
 
 def _stray(word: str, start: int, end: int) -> Assignment:
     why = "is not of the form name=value; " + (
-        "options go on the first line"
+        "options belong on the first line"
         if _OPTION.match(word)
-        else "a value with spaces needs quotes, a list goes on after a comma"
+        else "put quotes around a value with spaces, and commas between the values of a list"
     )
     return Assignment(word, Unreadable(word, why), start, end)
 
@@ -201,7 +227,7 @@ def _is_stray(assignment: Assignment) -> bool:
 
 @dataclass
 class _Scanner:
-    """A position in a text, moved on by what is read."""
+    """Parses a text from a position, which each method moves past what it has read."""
 
     text: str
     evaluate: Evaluate
@@ -215,18 +241,18 @@ class _Scanner:
             self.end = len(self.text)
 
     def skip_space(self) -> bool:
-        """Skip spaces, a cell's line breaks not among them; whether anything is left."""
+        """Skip spaces, but not the line breaks of a cell; return whether anything is left."""
         while self.pos < self.end and self.is_space(self.pos):
             self.pos += 1
         return self.pos < self.end
 
     def is_space(self, position: int) -> bool:
-        """Whether a space is there, of whatever kind: pasted text has no-break spaces."""
+        """Whether a space of any kind is there; pasted text has no-break spaces."""
         char = self.text[position]
         return char.isspace() and not (self.in_cell and char == "\n")
 
     def skip_lines(self) -> bool:
-        """Skip spaces, line breaks and comments; whether anything is left."""
+        """Skip spaces, line breaks and comments; return whether anything is left."""
         while self.skip_space():
             if self.text[self.pos] == "#":
                 self.pos = self.line_end()
@@ -237,7 +263,7 @@ class _Scanner:
         return False
 
     def line_end(self) -> int:
-        """Where the line ends that the position is in."""
+        """The end of the current line."""
         end = self.text.find("\n", self.pos, self.end)
         return self.end if end < 0 else end
 
@@ -249,35 +275,44 @@ class _Scanner:
         return match[0]
 
     def assignment(self) -> Assignment | None:
-        """Read ``name=value``, if that is what stands here."""
+        """Read ``name=value``; None if the text here is something else."""
         match = _ASSIGNMENT.match(self.text, self.pos, self.end)
         if match is None or (self.in_cell and "\n" in match[0]):
             return None
         start, self.pos = self.pos, match.end()
-        value = self.value()
+        value, parts = self.value()
         if self.in_cell:
             rest = self.text[self.pos : self.line_end()].strip()
             if rest and not rest.startswith("#") and not isinstance(value, Unreadable):
                 value = Unreadable(rest, "follows a closing quote or brace; a comma is missing")
             self.pos = self.line_end()
-        return Assignment(match[1], value, start, self.pos)
+        return Assignment(match[1], value, start, self.pos, parts)
 
-    def value(self) -> Any:
-        """Read what stands after an equals sign: one part or several with commas between."""
+    def value(self) -> tuple[Any, tuple[Span, ...]]:
+        """Read the value after an equals sign, and where its parts are."""
         parts: list[Any] = []
+        spans: list[Span] = []
         quoted = False
         while True:
+            start = end = self.pos
             if self.goes_on(first=not parts):
+                start = self.pos
                 part, quoted = self.part()
+                end = start + len(self.text[start : self.pos].rstrip())
             else:
                 part = ""
             parts.append(part)
+            spans.append(Span(start, end))
             before = self.pos
             if self.skip_between() and self.text[self.pos] == ",":
                 self.pos += 1
                 continue
             self.pos = before
             break
+        return self.combined(parts, quoted), tuple(spans)
+
+    def combined(self, parts: list[Any], quoted: bool) -> Any:
+        """The value that `parts` make; `quoted` is whether the last one was in quotes."""
         for part in parts:
             if isinstance(part, Unreadable):
                 return part
@@ -287,9 +322,9 @@ class _Scanner:
         return [item for part in parts for item in iter_values(part)]
 
     def skip_between(self) -> bool:
-        """Skip the space that may stand before a comma; whether anything is left.
+        """Skip space before a comma; return whether anything is left.
 
-        In a cell a deeper line goes on with the list, so its line break is such a space.
+        In a cell an indented line continues the list, so its line break is such a space.
         """
         left = self.skip_space()
         if left and self.in_cell and self.text[self.pos] == "#":
@@ -303,7 +338,7 @@ class _Scanner:
         return left
 
     def goes_on(self, first: bool) -> bool:
-        """Go to the next part of a value; whether there is one."""
+        """Go to the next part of a value; return whether there is one."""
         before = self.pos
         left = self.skip_space()
         apart = self.pos > before
@@ -311,7 +346,7 @@ class _Scanner:
             apart = left and self.text[self.pos] in "\n#"
             if apart:
                 left = self.skip_lines() and (not first or self.is_space(self.pos - 1))
-        # the next parameter or an option: this value ends with nothing
+        # the next parameter or an option follows: this value ends with an empty part
         if left and apart and (self.starts(_ASSIGNMENT) or self.starts(_OPTION)):
             left = False
         if not left:
@@ -319,7 +354,7 @@ class _Scanner:
         return left
 
     def starts(self, pattern: re.Pattern[str]) -> bool:
-        """Whether `pattern` stands at the position."""
+        """Whether `pattern` matches at the position."""
         return pattern.match(self.text, self.pos, self.end) is not None
 
     def part(self) -> tuple[Any, bool]:
@@ -339,16 +374,16 @@ class _Scanner:
         if variable and text == variable[0]:
             return self.evaluated(text, variable[1]), False
         if variable:
-            return Unreadable(text, "is more than a name; write an expression in {braces}"), False
+            return Unreadable(text, "is more than a name; put expressions in {braces}"), False
         if char in _CURLY_QUOTES:
-            return Unreadable(text, "starts with a typographic quote; write straight ones"), False
+            return Unreadable(text, "starts with a typographic quote; use straight quotes"), False
         for piece in pieces:
             if isinstance(piece, Unreadable):
                 return Unreadable(text, piece.why), False
-        return (pieces[0] if len(pieces) == 1 else self.joined(pieces)), False
+        return (pieces[0] if len(pieces) == 1 else self.joined(text, pieces)), False
 
     def literal_text(self) -> str:
-        """Read on to a brace or to the part's end, where spaces do not count."""
+        """Read up to a brace or to the end of the part, whose trailing spaces do not count."""
         start = self.pos
         while not self.is_delimiter(self.pos) and self.text[self.pos] != "{":
             self.pos += 1
@@ -365,13 +400,33 @@ class _Scanner:
         return char in ",\n" or (char == "#" and self.is_space(position - 1))
 
     def quoted(self, quote: str) -> Any:
-        """Read a text in quotes; there are no escapes in it."""
+        """Read a text in quotes; there are no escapes."""
         close = self.text.find(quote, self.pos + 1, self.line_end())
         if close < 0:
             start, self.pos = self.pos, self.line_end()
             return Unreadable(self.text[start : self.pos], "has no closing quote")
         text, self.pos = self.text[self.pos + 1 : close], close + 1
-        return text
+        return QuotedPlaceholder(text, text) if self.holds_placeholder(text) else text
+
+    def holds_placeholder(self, text: str) -> bool:
+        """Whether a quoted text would be evaluated without its quotes.
+
+        SQL magics replace placeholders in quotes, this notation does not. A text counts if it is a
+        placeholder as a whole, or if the notebook has all the names in its braces.
+        """
+        if _VARIABLE.fullmatch(text):
+            return True
+        sources = _BRACES.findall(text)
+        return bool(sources) and all(map(self.knows, sources)) and text.count("{") == len(sources)
+
+    def knows(self, source: str) -> bool:
+        """Whether the notebook has all names of an expression, which is not evaluated."""
+        if not _is_expression(source):
+            return False
+        names = {node.id for node in ast.walk(_tree(source)) if isinstance(node, ast.Name)}
+        return bool(names) and not any(
+            isinstance(self.evaluated(name, name), Unreadable) for name in names
+        )
 
     def expression(self) -> Any:
         """Read ``{expression}``: the shortest text up to a closing brace that is Python."""
@@ -392,27 +447,35 @@ class _Scanner:
         except Exception as error:  # whatever the notebook's own code raises
             if self.evaluate is literal:
                 return Unreadable(text, str(error))
-            # an error of any kind has a text here, even one that fails to give it
+            # gives a text for any exception, even if its own str() raises
             return Unreadable(text, traceback.format_exception_only(error)[-1].strip())
 
-    def joined(self, pieces: list[Any]) -> Any:
+    def joined(self, text: str, pieces: list[Any]) -> Any:
+        for piece in pieces:
+            if not is_single(piece) or isinstance(piece, Mapping):
+                kind = type(piece).__name__
+                return Unreadable(text, f"joins text and a {kind}; only single values have a text")
         try:
             return "".join(map(str, pieces))
         except Exception as error:
-            return Unreadable("a value in braces", f"has no text ({type(error).__name__})")
+            return Unreadable(text, f"can't be made a text ({type(error).__name__})")
+
+
+def _tree(source: str) -> ast.AST:
+    # in brackets an expression can have several lines
+    return ast.parse(f"({source}\n)", mode="eval")
 
 
 def _is_expression(source: str) -> bool:
     try:
-        # in brackets an expression may have several lines
-        ast.parse(f"({source}\n)", mode="eval")
+        _tree(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
     return bool(source.strip())
 
 
 def _written(value: Any, *, in_list: bool = False) -> str:
-    """One part of a value as it is written in a magic."""
+    """One part of a value as the magic writes it."""
     if isinstance(value, Unreadable):
         return value.text
     if isinstance(value, str):
@@ -421,7 +484,7 @@ def _written(value: Any, *, in_list: bool = False) -> str:
         for quote in "\"'":
             if value.isprintable() and value and quote not in value:
                 return f"{quote}{value}{quote}"
-        # in a list it is one text, whatever it holds
+        # in a list it stays one text, with its commas
         return "" if not value and in_list else f"{{{[value]!r}}}"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -441,7 +504,7 @@ def to_line_magic(magic: str, parameters: Mapping[str, Any]) -> str:
 
 
 def to_cell_magic(magic: str, parameters: Mapping[str, Any]) -> str:
-    """Write `parameters` as a cell magic, a line each, long lists continued."""
+    """Write `parameters` as a cell magic, one per line; long lists continue on the next line."""
     width = max(map(len, parameters), default=0)
     lines = [f"%%{magic}"]
     for name, value in parameters.items():
@@ -462,9 +525,9 @@ def _wrapped(start: str, parts: list[str]) -> Iterator[str]:
 
 
 def to_python(parameters: Mapping[str, Any]) -> str:
-    """Write `parameters` as Python code that makes the export.
+    """Write `parameters` as Python code that creates the export.
 
-    A value that no literal can write stands as its text: the code runs, and the text is judged.
+    A value without a literal is written as its text: the code runs, and validation reports it.
     """
     lines = []
     for name, value in parameters.items():
@@ -487,10 +550,10 @@ def _python(value: Any) -> str:
 
 
 def to_curl(fields: list[tuple[str, str]], base_url: str) -> str:
-    """Write form fields as a curl command; who runs it puts the signature in."""
+    """Write form fields as a curl command; whoever runs it adds the signature."""
     return " \\\n  ".join(
         [
-            f"curl -X POST {shlex.quote(base_url + _CREATE)}",
+            f"curl -X POST {shlex.quote(base_url + CREATE_PATH)}",
             "-H 'Authorization: AuthHMAC <API User ID>:<signature>'",
             f"--data {shlex.quote(urlencode(fields))}",
         ]
@@ -498,9 +561,9 @@ def to_curl(fields: list[tuple[str, str]], base_url: str) -> str:
 
 
 def parse_url(text: str) -> dict[str, Any]:
-    """Read the parameters of the service's own URL, of a query string or of a curl command.
+    """Parse the service's own URL, a query string or a curl command.
 
-    Array-style names (``idApp[]``, ``idApp[0]``) give lists; what is repeated becomes one too.
+    Array-style names (``idApp[]``, ``idApp[0]``) give lists, and so do repeated names.
     """
     text = _bare(text)
     is_curl = re.match(r"curl(\.exe)?\s", text)
@@ -517,7 +580,7 @@ def parse_url(text: str) -> dict[str, Any]:
 
 
 def _sent(command: str) -> Iterator[str]:
-    """The words of a curl command, as far as they may hold what it sends, and as it sends them."""
+    """The words of a curl command that can hold the data, as curl sends them."""
     try:
         words = shlex.split(command.replace("\\\n", " "))
     except ValueError:  # a quote that is not closed
@@ -533,11 +596,11 @@ def _sent(command: str) -> Iterator[str]:
 
 
 def _query(piece: str) -> str:
-    """The query that `piece` is or has."""
+    """The query string that `piece` is, or has."""
     if _FIELD.match(piece):
         return piece
     address, _, query = piece.partition("?")
     if "://" in address:
         return query.partition("#")[0]
-    # other words of a curl command are no queries
+    # other words of a curl command are not queries
     return query if _FIELD.match(query) else ""

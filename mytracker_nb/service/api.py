@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from mytracker_nb import __version__, clock
+from mytracker_nb.endpoints import CANCEL_PATH, CREATE_PATH, GET_PATH, QUOTAS_PATH
 from mytracker_nb.errors import (
     AccessDenied,
     ApiError,
@@ -52,8 +53,6 @@ __all__ = [
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
-_EXPORT = "/api/raw/v1/export/"
-_QUOTAS = "/api/open/user/v1/quotas/get.json"
 _CONNECT = 10.0  # seconds
 _LONGEST = 16 << 20  # bytes of an answer: the files of an export are another matter
 _LONGEST_WORDS = 2_000  # characters of a text of the service
@@ -189,7 +188,7 @@ class Api:
 
         def once(retry_policy: RetryPolicy) -> Mapping[str, Any]:
             try:
-                return self._call("POST", f"{_EXPORT}create.json", retry_policy, data=fields)
+                return self._call("POST", CREATE_PATH, retry_policy, data=fields)
             except ConnectionFailed as error:
                 if error.was_sent:
                     raise CreateUnconfirmed(_unconfirmed(str(error))) from error
@@ -232,7 +231,7 @@ class Api:
             If it refused, or faults outlasted the retry policy.
         """
         params = {"idRawExport": id_raw_export}
-        data = self._read(f"{_EXPORT}get.json", params, on_wait, retry_policy)
+        data = self._read(GET_PATH, params, on_wait, retry_policy)
         files = data.get("files")
         return State(
             status=_said(data.get("status") or "no status"),
@@ -257,12 +256,12 @@ class Api:
         NotFound
             If the service knows no such export for this account.
         """
-        data = self._read(f"{_EXPORT}cancel.json", {"idRawExport": id_raw_export})
+        data = self._read(CANCEL_PATH, {"idRawExport": id_raw_export})
         return _said(data.get("info", ""))
 
     def quotas(self) -> list[dict[str, Any]]:
         """The quotas as the service lists them."""
-        data = self._read(_QUOTAS, {})
+        data = self._read(QUOTAS_PATH, {})
         return _quotas(data)
 
     def turn(self, url: str) -> float:

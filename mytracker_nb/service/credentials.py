@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 from urllib.parse import urlsplit
 
+from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.service.signing import SecretKey
 
 __all__ = ["SERVICE_URL", "Credentials", "find", "is_local", "masked", "save", "use"]
-
-SERVICE_URL = "https://tracker.my.com"
-"""The address of the service itself."""
 
 _KEYRING_NAME = "mytracker-nb"
 
@@ -119,7 +117,7 @@ def checked_url(base_url: str) -> str:
         return address[0]
     shown = re.sub(".*@", "***@", base_url, flags=re.DOTALL)
     raise CredentialsMissing(
-        "MYTRACKER_BASE_URL must be an address such as https://tracker.my.com (http only on this "
+        f"MYTRACKER_BASE_URL must be an address such as {SERVICE_URL} (http only on this "
         f"machine; no user, no path), not {shown!r}"
     )
 

@@ -1,45 +1,44 @@
-"""Misspelt magics and options, met with the nearest that there is."""
+"""Unknown ``%mytracker_`` magics: an error with the name that was probably meant."""
 
 from __future__ import annotations
 
 import ast
-import difflib
-from collections.abc import Iterable
 
 from IPython.core.error import InputRejected
 from IPython.core.interactiveshell import InteractiveShell
 
 from mytracker_nb.errors import MyTrackerError
+from mytracker_nb.request.suggestions import closest, did_you_mean, either
 
-__all__ = ["MagicNames", "UnknownMagic", "nearest"]
+__all__ = ["MagicNames", "UnknownMagic"]
 
 _PREFIX = "mytracker_"
 _CALLS = {"run_line_magic": ("%", "line"), "run_cell_magic": ("%%", "cell")}
 
 
 class UnknownMagic(MyTrackerError, InputRejected):
-    """A cell names a magic of ours that there is not; nothing of the cell was run."""
+    """A cell has an unknown magic of ours; nothing of the cell was run."""
 
 
 class MagicNames(ast.NodeTransformer):
-    """Refuses cells with a misspelt ``%mytracker_`` magic: a transformer for a shell's code.
+    """Rejects cells with an unknown ``%mytracker_`` magic: a transformer for a shell's code.
 
     Parameters
     ----------
     shell : InteractiveShell
-        Whose magics are known.
+        The shell that has the magics.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Look at a call: IPython turns a magic into one of its own before it reads the cell.
+        """Check a call: IPython turns a magic into a call before it parses the cell.
 
         Raises
         ------
         UnknownMagic
-            If it is a magic of ours that there is not.
+            If it calls an unknown magic of ours.
         """
         if isinstance(node.func, ast.Attribute) and node.func.attr in _CALLS and node.args:
             sign, kind = _CALLS[node.func.attr]
@@ -47,12 +46,8 @@ class MagicNames(ast.NodeTransformer):
             known = self._shell.magics_manager.magics[kind]
             if isinstance(name, str) and name.startswith(_PREFIX) and name not in known:
                 ours = [f"{sign}{magic}" for magic in known if magic.startswith(_PREFIX)]
-                near = ", ".join(nearest(f"{sign}{name}", ours))
-                raise UnknownMagic(f"there is no {sign}{name}; the nearest known: {near}")
+                near = did_you_mean(closest(f"{sign}{name}", ours, 1))
+                raise UnknownMagic(
+                    f"unknown magic {sign}{name}; {near or f'expected {either(ours)}'}"
+                )
         return self.generic_visit(node)
-
-
-def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """The one of `known` that `word` was meant to be, or all where none is near."""
-    known = list(known)
-    return difflib.get_close_matches(word, known, n=1, cutoff=0.7) or known
