@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import mytracker_nb as mt
+from mytracker_nb.client.client import find_reusable
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
@@ -201,8 +202,8 @@ def test_too_large_is_found_where_it_is_asked_for(desk: SandboxUser) -> None:
     desk.sandbox.exports.outcomes.append("Too many lines in export")
     refused = desk.export().refresh()
     request = mt.ExportRequest(**CLOSED)
-    assert desk.client().adopt(request) is None
-    assert desk.client().adopt(request, too_large=True) == refused
+    assert find_reusable(desk.client(), request) is None
+    assert find_reusable(desk.client(), request, too_large=True) == refused
     assert desk.creates == 1
 
 
@@ -218,7 +219,7 @@ def test_an_expired_export_is_adopted_where_its_files_are_kept(
     made = desk.export().wait()
     made.to_arrow()
     assert desk.export() == made
-    account = made.api.credentials
+    account = made._api.credentials
     credentials.use(account)
     kept = mt.journal()["files"][0]
     assert len(kept) == len(made.files) > 0

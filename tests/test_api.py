@@ -167,7 +167,7 @@ def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
     sandbox.faults.add(path="/get.json", times=3, **fault)
     told = []
 
-    state = api.get(id_raw_export, on_wait=lambda delay, error: told.append(delay))
+    state = api.get(id_raw_export, on_wait=lambda event: told.append(event.seconds))
 
     assert state.status == "Success!"
     assert len(no_sleep) == 3
@@ -256,7 +256,7 @@ def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, f
     for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
         api.rate_limiter = RateLimiter()
         api.rate_limiter.block_for(seconds)
-        with pytest.raises(mt.QuotaExceeded, match=f"the next one goes in {told}"):
+        with pytest.raises(mt.QuotaExceeded, match=f"next request in {told}"):
             api.quotas()
 
 
@@ -425,7 +425,7 @@ def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api
         api.quotas()
     asked = len(sandbox.requests)
 
-    with pytest.raises(mt.QuotaExceeded, match="stay under the service's quotas"):
+    with pytest.raises(mt.QuotaExceeded, match="keeps under the service's quota"):
         other.quotas()
     assert len(sandbox.requests) == asked
     assert no_sleep == []
@@ -443,12 +443,12 @@ def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, f
 
     fake_clock.on_sleep = interrupt
     with pytest.raises(KeyboardInterrupt):
-        api.create(REQUEST.wire(), lambda seconds, error: told.append((seconds, str(error))))
+        api.create(REQUEST.wire(), lambda event: told.append((event.seconds, event.text)))
 
     assert [call.method for call in sandbox.requests] == ["GET"]
     ((seconds, text),) = told
     assert 55 < seconds < 61
-    assert "to stay under the service's quotas" in text
+    assert "keeps under the service's quota" in text
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "nan"}])

@@ -848,7 +848,7 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
-    monkeypatch.setattr("mytracker_nb.client.export.backoff", lambda: iter(lambda: 0.02, None))
+    monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 0.02, None))
     monkeypatch.setattr("mytracker_nb.service.retry.RetryPolicy.delay", lambda *_, **options: 0.02)
 
 
@@ -860,9 +860,9 @@ def test_an_export_is_followed_through_faults_that_pass_however_many(
     sandbox.faults.add(path="/get.json", times=8, status=status)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()
-    until(lambda: f"Export {export.id_raw_export} is asked for again in" in texts(form))
+    until(lambda: f"Export {export.id_raw_export}: retrying in" in texts(form))
     until(lambda: "All of them:" in texts(form))
-    assert "asked for again" not in texts(form)
+    assert "retrying in" not in texts(form)
     assert creates(sandbox) == 1
 
 
@@ -887,7 +887,7 @@ def test_submit_follows_an_export_again_that_nobody_follows(
 def test_the_form_shows_what_its_export_is_asked_elsewhere(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mytracker_nb.client.export.backoff", lambda: iter(lambda: 600.0, None))
+    monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 600.0, None))
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()

@@ -27,6 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
+from mytracker_nb.client.client import client_for
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
@@ -553,7 +554,7 @@ def sandbox_process(port: str = "0") -> Iterator[tuple[subprocess.Popen[str], Cr
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_what_is_kept_of_a_sandbox_ends_with_it(how: signal.Signals) -> None:
     with sandbox_process() as (process, account):
-        mt.Client.of(account).export(request())
+        client_for(account).export(request())
         code = f"""
 import mytracker_nb as mt
 from mytracker_nb.service.credentials import Credentials
@@ -571,7 +572,7 @@ print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
     with sandbox_process(account.base_url.rpartition(":")[2]) as (_, again):
         assert again == account
         assert Journal(again).find_same(request()) == []
-        export = mt.Client.of(again).export(request())
+        export = client_for(again).export(request())
         assert export.notes == ()
         assert directories.data_directory(again.base_url) != kept
 

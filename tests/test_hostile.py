@@ -12,6 +12,7 @@ import pytest
 import mytracker_nb as mt
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import WaitKind
 
 REQUEST = {
     "event": "customEvents",
@@ -114,7 +115,7 @@ def test_a_quota_is_waited_for_and_the_card_says_so(desk):
     export.wait()
 
     assert 30 <= here.slept[0] <= 31, "as long as the exceeded quota says"
-    assert any("RequestsByUserPerMinute" in note and "trying again in 30 s" in note
+    assert any("RequestsByUserPerMinute" in note and "retrying in 30 s" in note
                for note in notes)  # fmt: skip
 
 
@@ -128,8 +129,8 @@ def test_a_quota_of_files_is_waited_for_and_the_card_says_so(desk):
 
     assert len(export.to_pandas()) > 100
     assert [int(seconds) for seconds in here.slept] == [30] * 30, "as long as the quota says"
-    assert any("trying again in 30 s" in note and "429" in note for note in notes)
-    assert "trying again" not in export.card().text()
+    assert any("retrying in 30 s" in note and "429" in note for note in notes)
+    assert "retrying" not in export.card().text()
 
 
 @pytest.mark.parametrize(
@@ -194,10 +195,11 @@ def test_a_full_queue_is_told_at_once_or_waited_for(desk):
     assert here.slept == []
 
     told = []
-    export = here.client.export(request, on_wait=lambda *wait: told.append(wait))
+    export = here.client.export(request, on_wait=told.append)
     assert export.id_raw_export == 3
-    assert [seconds for seconds, _ in told] == here.slept
-    assert all(isinstance(error, mt.QueueFull) for _, error in told)
+    assert [event.seconds for event in told] == here.slept
+    assert {event.kind for event in told} == {WaitKind.QUEUE}
+    assert all(isinstance(event.error, mt.QueueFull) for event in told)
     assert sum(here.slept) < 80
     assert len(told) < 12
 
@@ -206,7 +208,7 @@ def test_who_is_told_of_a_wait_may_end_it(desk):
     here = desk(seconds=60, queue=1)
     here.create()
 
-    def stop(seconds, error):
+    def stop(event):
         raise mt.ExportTimeout("long enough")
 
     with pytest.raises(mt.ExportTimeout):
@@ -231,7 +233,7 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, why):
     here.clock.on_sleep = interrupt
     request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
     with pytest.raises(mt.WaitInterrupted, match="no export was made"):
-        here.client.export(request, on_wait=lambda seconds, error: None)
+        here.client.export(request, on_wait=lambda event: None)
 
     assert len(here.sandbox.exports) == (why == "queue")
     (entry,) = here.client.journal.find_same(request)

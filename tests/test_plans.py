@@ -346,7 +346,7 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
     plan = desk.plan(**parameters).run()
     failed = plan.status.query("state == 'failed'")
     assert len(failed) > 0
-    assert failed["message"].str.contains("cut further").all()
+    assert failed["message"].str.contains("split further").all()
     first = failed.iloc[0]
     if smallest:
         assert (first["dateFrom"], first["dateTo"]) == (smallest, smallest)
@@ -467,11 +467,11 @@ def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., SandboxUs
     desk.sandbox.faults.add(after=2, times=None, **over)
     plan = desk.plan("1d")
     began = time.monotonic()
-    with pytest.raises(mt.ExportTimeout, match="trying again in 30 s: HTTP 429"):
+    with pytest.raises(mt.ExportTimeout, match="retrying in 30 s: HTTP 429"):
         plan.run(timeout=1.5)
     assert time.monotonic() - began < 5
     assert words(plan) == ["in progress"] * 2 + ["waiting"] * 5
-    assert "trying again" not in plan.card().text()
+    assert "retrying" not in plan.card().text()
 
 
 def test_the_card_tells_what_a_running_plan_waits_for(
@@ -482,11 +482,11 @@ def test_the_card_tells_what_a_running_plan_waits_for(
     plan._client.api.rate_limiter = RateLimiter({60.0: 3})
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
-    with pytest.raises(mt.ExportTimeout, match="to stay under the service's quotas"):
+    with pytest.raises(mt.ExportTimeout, match="keeps under the service's quota"):
         plan.run(timeout=1)
     assert desk.creates == 3
-    assert any("to stay under" in " ".join(text.split()) for text in shown)
-    assert "trying again" not in shown[-1]
+    assert any("keeps under" in " ".join(text.split()) for text in shown)
+    assert "retrying" not in shown[-1]
 
 
 def test_the_card_tells_that_files_wait_for_their_turn(
@@ -498,8 +498,8 @@ def test_the_card_tells_that_files_wait_for_their_turn(
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
     plan.run()
-    assert any("the next request goes in" in text for text in shown)
-    assert "the next request" not in shown[-1]
+    assert any("next request in" in text for text in shown)
+    assert "next request" not in shown[-1]
 
 
 def test_the_card_tells_what_files_are_held_up_by(
@@ -510,10 +510,10 @@ def test_the_card_tells_what_files_are_held_up_by(
     plan = desk.plan()
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
-    monkeypatch.setattr("mytracker_nb.plans.plan._LONGEST_REST", 0.05)
+    monkeypatch.setattr("mytracker_nb.plans.scheduler._LONGEST_REST", 0.05)
     plan.run()
-    assert any("trying again in 1 s" in text and "HTTP 429" in text for text in shown)
-    assert "trying again" not in shown[-1]
+    assert any("retrying in 1 s" in text and "HTTP 429" in text for text in shown)
+    assert "retrying" not in shown[-1]
 
 
 def test_faults_on_the_way_are_survived(start: Callable[..., SandboxUser]) -> None:

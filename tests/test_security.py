@@ -14,6 +14,8 @@ import pytest
 from nbclient import NotebookClient
 
 import mytracker_nb as mt
+from mytracker_nb.client.export import display_of
+from mytracker_nb.client.follow import follow
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.service.retry import RetryPolicy
 
@@ -38,6 +40,8 @@ http.client.HTTPConnection.debuglevel = 2
 %load_ext mytracker_nb
 %xmode Verbose
 import mytracker_nb as mt
+from mytracker_nb.client.export import display_of
+from mytracker_nb.client.follow import follow
 from mytracker_nb.client.client import default_client
 from mytracker_nb.service.retry import RetryPolicy
 default_client().api.retry_policy = RetryPolicy(faults=0)""",
@@ -233,7 +237,9 @@ def test_a_living_card_of_an_odd_service_rests(evil):
     client.api.retry_policy = RetryPolicy()
     refusal = json.dumps({"code": 404, "message": EVIL, "data": {"error": {"detail": EVIL}}})
     sandbox.faults.add(path="/get.json", status=404, body=refusal)
-    assert export._step() is None
+    display = display_of(export)
+    display.live(follow(export), lambda: False)
+    assert display._step() is None
     assert_harmless(*looks(export))
     assert "no longer followed" in export.card().text()
 

@@ -85,7 +85,7 @@ def test_two_hundred_exports_with_faults_at_random(start_sandbox, client_of, hur
     client = client_of(sandbox)
 
     def work(number):
-        export = client.export(request(number), on_wait=lambda seconds, error: None)
+        export = client.export(request(number), on_wait=lambda event: None)
         return export.id_raw_export, export.to_pandas()["idDevice"].tolist()
 
     with ThreadPoolExecutor(8) as pool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from mytracker_nb import clock
-from mytracker_nb.client.export import Export
+from mytracker_nb.client.export import Export, has_files
 from mytracker_nb.errors import (
     CreateUnconfirmed,
     InvalidRequest,
@@ -20,9 +20,15 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials as sources
-from mytracker_nb.service.api import LOOK_FIRST, Api, OnWait
+from mytracker_nb.service.api import LOOK_FIRST, Api
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.retry import NO_RETRY, RetryPolicy, backoff
+from mytracker_nb.service.retry import (
+    NO_RETRY,
+    OnWait,
+    RetryPolicy,
+    WaitEvent,
+    backoff,
+)
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.storage.journal import (
     ASKED,
@@ -38,7 +44,15 @@ if TYPE_CHECKING:
 
     from mytracker_nb.download.gzip_csv import Limits
 
-__all__ = ["Client", "CreateInProgress", "default_client", "export"]
+__all__ = [
+    "Client",
+    "CreateInProgress",
+    "client_for",
+    "default_client",
+    "export",
+    "export_for_plan",
+    "find_reusable",
+]
 
 _HELD = timedelta(hours=1)
 """How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
@@ -96,13 +110,6 @@ class Client:
         # this frame may be shown with its values
         api_user_id, secret_key = sources.masked(api_user_id), sources.masked(secret_key)
         self._open(sources.find(api_user_id, secret_key, base_url), session)
-
-    @classmethod
-    def of(cls, credentials: Credentials) -> Client:
-        """A client for credentials that are at hand."""
-        client = cls.__new__(cls)
-        client._open(credentials, None)
-        return client
 
     def _open(self, credentials: Credentials, session: requests.Session | None) -> None:
         self.credentials = credentials
@@ -178,8 +185,8 @@ class Client:
         fresh : bool
             Whether to make a new one in any case.
         on_wait : callable, optional
-            Told of each wait before it begins: its seconds, and the error that it is for. With it
-            a full queue is waited for too, as long as it takes; what it raises ends the wait.
+            Called with each `WaitEvent` before the wait begins. With it a full queue is waited for
+            too, as long as it takes; what it raises ends the wait.
         retry_policy : RetryPolicy, optional
             Of each call, in place of that of the client.
 
@@ -208,39 +215,12 @@ class Client:
             except QueueFull as error:
                 if on_wait is None:
                     raise
-                on_wait(pause, error)
+                on_wait(WaitEvent.after(error, pause))
             try:
                 clock.sleep(pause)
             except KeyboardInterrupt:
                 raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
-
-    def _export_for_plan(self, request: ExportRequest, *, fresh: bool = False) -> Export:
-        """Make an export for a plan, or adopt an earlier one: `export`, which waits for nothing.
-
-        Parameters
-        ----------
-        request, fresh
-            As for `export`.
-
-        Returns
-        -------
-        Export
-            Running or finished; too large as well, where that is known.
-
-        Raises
-        ------
-        CreateInProgress
-            If another kernel or thread is about to make it: it can be adopted soon.
-        CreateUnconfirmed
-            If the answer was lost, now or however long ago; nothing is sent again by itself.
-        InvalidRequest, QueueFull, ApiError, ConnectionFailed
-            As `create`.
-        """
-        _judge(request)
-        if fresh:
-            return self._send(request, self.journal.record_create(request), None, NO_RETRY)
-        return self._find_or_make(request, None, NO_RETRY, is_piece=True)
 
     def _find_or_make(
         self,
@@ -277,34 +257,6 @@ class Client:
                 notes = [_two(doubt)] if doubt else []
                 return self._send(request, create, on_wait, retry_policy, *notes)
 
-    def adopt(
-        self,
-        request: ExportRequest,
-        *,
-        too_large: bool = False,
-        retry_policy: RetryPolicy | None = None,
-    ) -> Export | None:
-        """Find an earlier export of the same request that is as good as a new one.
-
-        That is one which is still in progress; or one which succeeded, was asked for when no row
-        could come any more, and has its files.
-
-        Parameters
-        ----------
-        request : ExportRequest
-            One without errors.
-        too_large : bool
-            Whether one counts that was given up as too large, as a new one would be.
-        retry_policy : RetryPolicy, optional
-            Of each call, in place of that of the client.
-
-        Returns
-        -------
-        Export or None
-            As the service now says it stands.
-        """
-        return self._adopt(self.journal.find_same(request), too_large, retry_policy)
-
     def _adopt(
         self, earlier: Iterable[JournalEntry], too_large: bool, retry_policy: RetryPolicy | None
     ) -> Export | None:
@@ -320,7 +272,7 @@ class Client:
             except NotFound:
                 self.journal.update_status(entry.id_raw_export, GONE)
                 continue
-            if _is_reusable(entry, export.status, too_large) and export.has_files:
+            if _is_reusable(entry, export.status, too_large) and has_files(export):
                 return export
         return None
 
@@ -332,10 +284,11 @@ class Client:
         retry_policy: RetryPolicy | None = None,
         *notes: str,
     ) -> Export:
-        def wait(seconds: float, error: MyTrackerError) -> None:
-            create.wait(seconds, error)
+        def wait(event: WaitEvent) -> None:
+            if event.error is not None:
+                create.wait(event.seconds, event.error)
             if on_wait:
-                on_wait(seconds, error)
+                on_wait(event)
 
         export: Export | None = None
         try:
@@ -473,6 +426,74 @@ def _ago(moment: datetime) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
+def client_for(credentials: Credentials) -> Client:
+    """A client for credentials that are at hand."""
+    client = Client.__new__(Client)
+    client._open(credentials, None)
+    return client
+
+
+def export_for_plan(client: Client, request: ExportRequest, *, fresh: bool = False) -> Export:
+    """Make an export for a plan, or reuse an earlier one: `Client.export`, which never waits.
+
+    Parameters
+    ----------
+    client : Client
+        The account.
+    request, fresh
+        As for `Client.export`.
+
+    Returns
+    -------
+    Export
+        Running or finished; too large as well, where that is known.
+
+    Raises
+    ------
+    CreateInProgress
+        If another kernel or thread is sending the same request: its export can be reused soon.
+    CreateUnconfirmed
+        If the answer was lost, now or however long ago; nothing is sent again by itself.
+    InvalidRequest, QueueFull, ApiError, ConnectionFailed
+        As `Client.create`.
+    """
+    _judge(request)
+    if fresh:
+        return client._send(request, client.journal.record_create(request), None, NO_RETRY)
+    return client._find_or_make(request, None, NO_RETRY, is_piece=True)
+
+
+def find_reusable(
+    client: Client,
+    request: ExportRequest,
+    *,
+    too_large: bool = False,
+    retry_policy: RetryPolicy | None = None,
+) -> Export | None:
+    """Find an earlier export of the same request that is as good as a new one.
+
+    That is one which is still in progress; or one which succeeded, was submitted when no further
+    row could come, and has its files.
+
+    Parameters
+    ----------
+    client : Client
+        The account.
+    request : ExportRequest
+        One without errors.
+    too_large : bool
+        Whether one counts that the service refused as too large, as it would refuse a new one.
+    retry_policy : RetryPolicy, optional
+        For each call, in place of that of the client.
+
+    Returns
+    -------
+    Export or None
+        In the state that the service reports now.
+    """
+    return client._adopt(client.journal.find_same(request), too_large, retry_policy)
+
+
 _default: Client | None = None
 
 
@@ -487,7 +508,7 @@ def default_client() -> Client:
     global _default
     found = sources.find()
     if _default is None or _default.credentials != found:
-        _default = Client.of(found)
+        _default = client_for(found)
     return _default
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -16,24 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import clock
-from mytracker_nb.display.export_card import Card, Download
-from mytracker_nb.display.live_output import CardDisplay, follow
+from mytracker_nb.client.export_display import ExportDisplay
+from mytracker_nb.client.follow import attach_code, follow, state_of
+from mytracker_nb.display.export_card import Card
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import Progress, RemoteFile, download, remote_files
 from mytracker_nb.errors import (
     BadRequest,
     ExportCanceled,
     ExportFailed,
-    ExportTimeout,
     ExportTooLarge,
     MyTrackerError,
-    QuotaExceeded,
     WaitInterrupted,
 )
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.retry import LONG_RETRY, NO_RETRY, RetryPolicy, backoff, is_transient
+from mytracker_nb.service.retry import RetryPolicy, WaitEvent
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -43,16 +41,13 @@ if TYPE_CHECKING:
     from mytracker_nb.download.gzip_csv import Limits
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["Export"]
+__all__ = ["Export", "display_of", "has_files"]
 
 _ERRORS: Mapping[str, type[ExportFailed]] = {
     FAILED: ExportFailed,
     TOO_LARGE: ExportTooLarge,
     CANCELED: ExportCanceled,
 }
-_SLOWLY = 15.0  # seconds between two looks at an export of which one does not know what it does
-_ASIDE = 5.0  # seconds after which a card sees whether its export is still waited for
-_SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
 
 
 class Export(Convertible, Mapping[str, Any]):
@@ -87,21 +82,15 @@ class Export(Convertible, Mapping[str, Any]):
         on_change: Callable[[Export], None] | None = None,
         limits: Callable[[], Limits | None] | None = None,
     ) -> None:
-        self._api: Api | None = api
+        self._calls: Api | None = api
         self._make = make
         self._on_change = on_change
         self._limits = limits or (lambda: None)
         self._service = api.credentials.base_url
         self._account = api.credentials.api_user_id
         self._state = State(IN_PROGRESS)
-        self._waiting = ""
-        self._living: Iterator[float] | None = None
-        self._waits = 0
         self._heard: str | None = None
-        self._download: Download | None = None
-        self._download_began = 0.0
-        self._held_up_until, self._held_up_by = 0.0, ""
-        self._display = CardDisplay(self.card)
+        self._display = ExportDisplay(self.card)
         self.id_raw_export = id_raw_export
         self.request = request
         self.created_at = created_at
@@ -144,9 +133,8 @@ class Export(Convertible, Mapping[str, Any]):
 
     @property
     def waiting_for(self) -> str:
-        """What it waits for at the moment, and for how long; ``""`` if for nothing but its end."""
-        held_up = self._held_up_by if clock.monotonic() < self._held_up_until else ""
-        return self._waiting or held_up
+        """What is waited for at the moment; ``""`` if nothing but its end."""
+        return self._display.waiting_for
 
     def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
         """Ask the service how the export stands.
@@ -167,10 +155,9 @@ class Export(Convertible, Mapping[str, Any]):
             If the service refused, or faults outlasted the retry policy.
         """
         try:
-            self._look(retry_policy or self.api.retry_policy)
+            self._look(retry_policy or self._api.retry_policy)
         finally:
-            self._waiting = ""
-            self._display.update()
+            self._show(None)
         return self
 
     def wait(self, timeout: float | None = None) -> Export:
@@ -200,10 +187,10 @@ class Export(Convertible, Mapping[str, Any]):
         ApiError, ConnectionFailed
             If the service refused, or faults outlasted the retry policy for long tasks.
         """
-        deadline = None if timeout is None else clock.monotonic() + timeout
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
         with self._waited_for():
-            if not self.is_finished:
-                self._follow(deadline)
+            for event in follow(self, deadline=deadline):
+                clock.sleep(event.seconds)
         self._raise_for_status()
         return self
 
@@ -212,122 +199,46 @@ class Export(Convertible, Mapping[str, Any]):
 
     async def _awaited(self) -> Export:
         """`wait`, whose thread does other things meanwhile; to be cancelled at any time."""
-        looks = self._looks()
+        events = follow(self)
         with self._waited_for():
-            while (pause := await asyncio.to_thread(next, looks, None)) is not None:
-                await clock.sleep_async(pause)
+            while (event := await asyncio.to_thread(next, events, None)) is not None:
+                await clock.sleep_async(event.seconds)
         self._raise_for_status()
         return self
 
     @contextmanager
     def _waited_for(self) -> Iterator[None]:
-        """Show the export while it is waited for; whoever ends that is told how to come back."""
-        if not self.is_finished:
-            self._display.show()
-        self._waits += 1
+        """Show the export while it is waited for; an interrupt says how to attach to it again."""
         goes_on = (
-            f"the wait was interrupted; export {self.id_raw_export} goes on. "
-            f"Come back to it with {self._come_back}.wait()"
+            f"the wait was interrupted; export {self.id_raw_export} continues on the service. "
+            f"Attach to it with {attach_code(self)}.wait()"
         )
         try:
-            yield
+            with self._display.waited_for(self.is_finished):
+                yield
         except KeyboardInterrupt:
             raise WaitInterrupted(goes_on, export=self) from None
         except asyncio.CancelledError:
             raise asyncio.CancelledError(goes_on) from None
-        finally:
-            self._waits -= 1
-            self._waiting = ""
-            self._display.update()
-
-    def _follow(self, deadline: float | None) -> None:
-        pauses = self.pauses()
-        while True:
-            left = math.inf if deadline is None else deadline - clock.monotonic()
-            try:
-                self._look(LONG_RETRY.within(max(0.0, left)))
-            except MyTrackerError as error:
-                # a fault that would have passed, had there been more time
-                if left >= LONG_RETRY.seconds or not is_transient(error):
-                    raise
-                raise self._timeout(f"; the last try failed: {error}") from error
-            self._display.update()
-            if self.is_finished:
-                return
-            pause = next(pauses)
-            if deadline is not None:
-                left = deadline - clock.monotonic()
-                if left <= 0:
-                    raise self._timeout()
-                pause = min(pause, left)
-            clock.sleep(pause)
-
-    def pauses(self) -> Iterator[float]:
-        """Seconds to leave after each of one's looks at the export, for those who follow it.
-
-        They grow, and are longer the more exports are followed at once.
-        """
-        for wanted in backoff():
-            # an unknown status: it may mean anything
-            wanted = wanted if self.status == IN_PROGRESS else max(wanted, _SLOWLY)
-            yield self.api.rate_limiter.poll_interval(wanted)
-
-    def _looks(self) -> Iterator[float]:
-        """Look once at a time, until the service is done; gives the seconds to leave after each.
-
-        Raises
-        ------
-        MyTrackerError
-            After a refusal, or more faults in a row than pass.
-        """
-        pauses, faults = self.pauses(), 0
-        while not self.is_finished:
-            pause = next(pauses)
-            try:
-                self._look(NO_RETRY)
-                faults = 0
-            except MyTrackerError as error:
-                faults += not isinstance(error, QuotaExceeded)
-                if faults > LONG_RETRY.faults or not is_transient(error):
-                    raise
-                pause = max(pause, LONG_RETRY.delay_after(error, 5))
-                self._waiting = f"trying again in {pause:.0f} s: {error}"
-            self._display.update()
-            if not self.is_finished:
-                yield pause
 
     def _look(self, retry_policy: RetryPolicy) -> None:
-        """Hear of the export once."""
-
-        def on_wait(delay: float, error: MyTrackerError) -> None:
-            self._waiting = f"trying again in {delay:.0f} s: {error}"
-            self._display.update()
-
-        self._state = self.api.get(self.id_raw_export, on_wait, retry_policy)
-        self._waiting = ""
+        """Ask the service once how the export stands; nothing is shown yet."""
+        limiter = self._api.rate_limiter
+        self._state = self._api.get(self.id_raw_export, self._show, retry_policy)
         self.updated_at = clock.now()
         if self.is_finished:
-            self.api.rate_limiter.unregister_poller(self._identity)
+            limiter.unregister_poller(self._identity)
         else:
-            self.api.rate_limiter.register_poller(self._identity)
+            limiter.register_poller(self._identity)
         if self._on_change and self.status != self._heard:
             self._on_change(self)
             self._heard = self.status
 
-    def _timeout(self, more: str = "") -> ExportTimeout:
-        return ExportTimeout(
-            f"export {self.id_raw_export} is still {self._progress_words()}{more}. "
-            f"It goes on: wait again, or come back to it with {self._come_back}",
-            export=self,
-        )
+    def _poll_interval(self, wanted: float) -> float:
+        return self._api.rate_limiter.poll_interval(wanted)
 
-    def _progress_words(self) -> str:
-        share = "" if self.progress is None else f", {self.progress:.0%}"
-        return f"{self.status!r}{share}"
-
-    @property
-    def _come_back(self) -> str:
-        return f"mt.Client().attach({self.id_raw_export})"
+    def _show(self, event: WaitEvent | None) -> None:
+        self._display.show_wait(event)
 
     def _raise_for_status(self) -> None:
         error = _ERRORS.get(self.status)
@@ -335,10 +246,10 @@ class Export(Convertible, Mapping[str, Any]):
             return
         reason = f"{self.status}: {self.error_message}" if self.error_message else self.status
         step = {
-            ExportFailed: "The request can be made again: export.retry()",
-            ExportTooLarge: "It will never complete as it is: ask for less at once, or let "
-            "mt.plan(...) or --every auto cut it into smaller exports",
-            ExportCanceled: "export.retry() makes it anew",
+            ExportFailed: "The request can be submitted again: export.retry()",
+            ExportTooLarge: "Too large to complete. Request less data, or split it with "
+            "mt.plan(...) or --every auto",
+            ExportCanceled: "export.retry() submits it again",
         }[error]
         raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
 
@@ -357,7 +268,7 @@ class Export(Convertible, Mapping[str, Any]):
         """
         was_canceled = self.status == CANCELED
         try:
-            answer = self.api.cancel(self.id_raw_export)
+            answer = self._api.cancel(self.id_raw_export)
         except BadRequest:
             self._hear_verdict()
             if was_canceled or self.status != CANCELED:
@@ -404,7 +315,7 @@ class Export(Convertible, Mapping[str, Any]):
         from mytracker_nb.tables.raw_data import RawData
 
         self.wait()
-        progress = Progress(len(self.files), self._fetched)
+        progress = Progress(len(self.files), self._display.show_progress)
         files = self._remote_files(progress)
         if not files and self.request is None:
             raise MyTrackerError(
@@ -438,7 +349,7 @@ class Export(Convertible, Mapping[str, Any]):
             self._remote_files(),
             directory,
             selectors=self._selectors,
-            on_progress=self._fetched,
+            on_progress=self._display.show_progress,
             limits=self._limits(),
         )
 
@@ -447,18 +358,9 @@ class Export(Convertible, Mapping[str, Any]):
         """The columns, where the request is known."""
         return self.request.parameters["selectors"] if self.request else None
 
-    @property
-    def has_files(self) -> bool:
-        """Whether every file is in the cache, or still to be had from the service."""
-        now = clock.now()
-        return all(
-            file.link.expires is None or file.link.expires > now or file.is_kept
-            for file in self._remote_files()
-        )
-
     def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
-        api = self.api
-        fetcher = Fetcher(api.session, api.auth.header, api.turn, on_wait=self._held_up)
+        api = self._api
+        fetcher = Fetcher(api.session, api.auth.header, api.turn, on_wait=self._show)
         try:
             cache = FileCache(directories.cache_directory(self._service))
         except OSError:  # a disk that can't be written to: fetched each time
@@ -466,42 +368,15 @@ class Export(Convertible, Mapping[str, Any]):
         folder = cache.folder(*self._identity)
         return remote_files(self.files, fetcher, cache=cache, folder=folder, progress=progress)
 
-    def _fetched(
-        self, bytes_done: int, bytes_total: int | None, files_done: int, files_total: int
-    ) -> None:
-        """Show how far the files are."""
-        now = clock.monotonic()
-        if self._download is None:
-            self._download_began = now
-        self._download = Download(files_done, files_total, bytes_done, bytes_total)
-        if files_done == files_total:
-            self._download = None
-        elif now - self._download_began > _SHOW_AFTER and _is_main_thread():
-            self._display.show()
-            return
-        self._display.update()
-
-    def _held_up(self, seconds: float, why: str) -> None:
-        """Show that files are waited for; told by threads."""
-        self._held_up_until = clock.monotonic() + seconds
-        self._held_up_by = f"trying again in {seconds:.0f} s: {why}"
-        self._display.update()
-
     @property
-    def api(self) -> Api:
-        """What it talks to the service with.
-
-        Raises
-        ------
-        MyTrackerError
-            If it was pickled: keys do not travel, so what comes out of a pickle only shows facts.
-        """
-        if self._api is None:
+    def _api(self) -> Api:
+        """The calls; an export that was pickled has none, as keys do not travel."""
+        if self._calls is None:
             raise MyTrackerError(
                 f"this copy of export {self.id_raw_export} came without the keys; "
-                f"{self._come_back} gives one that can talk to the service"
+                f"{attach_code(self)} gives one that can talk to the service"
             )
-        return self._api
+        return self._calls
 
     def card(self) -> Card:
         """The export as a card."""
@@ -520,7 +395,7 @@ class Export(Convertible, Mapping[str, Any]):
             files=tuple((file.name, file.expires, None) for file in self.files),
             error_message=self.error_message,
             notes=(*self.notes, *waiting),
-            download=self._download,
+            download=self._display.download,
         )
 
     def _facts(self) -> dict[str, Any]:
@@ -556,21 +431,17 @@ class Export(Convertible, Mapping[str, Any]):
     def __hash__(self) -> int:
         return hash(self._identity)
 
-    def take_place(self, display: CardDisplay) -> None:
-        """Show the export where `display` has shown that it was waited for."""
-        display.draw = self.card
-        self._display = display
-
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
-        stays = dict.fromkeys(("_api", "_make", "_on_change", "_limits", "_display", "_living"))
-        return self.__dict__ | stays | {"_waits": 0}
+        return self.__dict__ | dict.fromkeys(
+            ("_calls", "_make", "_on_change", "_limits", "_display")
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _display=CardDisplay(self.card))
+        self.__dict__.update(state, _display=ExportDisplay(self.card))
 
     def __repr__(self) -> str:
-        return f"<Export {self.id_raw_export}: {self._progress_words()}>"
+        return f"<Export {self.id_raw_export}: {state_of(self)}>"
 
     def _repr_html_(self) -> str:
         return self.card().html()
@@ -578,26 +449,22 @@ class Export(Convertible, Mapping[str, Any]):
     def _ipython_display_(self) -> None:
         if not self._display.show():
             raise NotImplementedError  # no place that could change: IPython shows a repr
-        if not self.is_finished and self._api is not None:
-            self._living = None
-            follow(self._display, self._step)
-
-    def _step(self) -> float | None:
-        """Look once for the living card; the seconds until the next look, None if it is over."""
-        if self._waits and not self.is_finished:
-            return _ASIDE  # whoever waits for it looks, and brings the card up to date
-        self._living = self._living or self._looks()
-        try:
-            return next(self._living, None)
-        except MyTrackerError as error:
-            self._waiting = f"no longer followed: {error}"
-            self._display.update()
-            return None
+        if not self.is_finished and self._calls is not None:
+            self._display.live(follow(self), lambda: self.is_finished)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())
 
 
-def _is_main_thread() -> bool:
-    """Whether this is the thread of the notebook's cells: what it shows has a place."""
-    return threading.current_thread() is threading.main_thread()
+def has_files(export: Export) -> bool:
+    """Whether every file of an export is in the cache, or can still be fetched from the service."""
+    now = clock.now()
+    return all(
+        file.link.expires is None or file.link.expires > now or file.is_kept
+        for file in export._remote_files()
+    )
+
+
+def display_of(export: Export) -> ExportDisplay:
+    """Where an export is shown."""
+    return export._display

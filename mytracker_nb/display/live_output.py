@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from mytracker_nb import clock
 
-__all__ = ["CardDisplay", "Drawable", "follow"]
+__all__ = ["CardDisplay", "Drawable", "keep_alive"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,10 +56,13 @@ class CardDisplay:
     ----------
     draw : callable
         Gives the card as it is now.
+    on_update : callable or None
+        Called after each update, by whichever thread makes it: another place that shows the card.
     """
 
     def __init__(self, draw: Callable[[], Drawable]) -> None:
         self.draw = draw
+        self.on_update: Callable[[], object] | None = None
         self._display_id = uuid.uuid4().hex
         self._execution: int | None = None
         self._cells: set[str | None] = set()
@@ -86,10 +89,19 @@ class CardDisplay:
         return True
 
     def update(self) -> None:
-        """Bring the card up to date wherever it is shown."""
+        """Update the card wherever it is shown."""
         shell = _shell()
         if shell is not None and self.is_shown:
             self._publish(shell, update=True)
+        if self.on_update:
+            self.on_update()
+
+    def replace(self, other: CardDisplay) -> None:
+        """Show this card in the places of `other` from now on."""
+        self._display_id, self._execution = other._display_id, other._execution
+        self._cells, other._cells = other._cells, set()
+        if self.is_shown:
+            _shown.displays.add(self)
 
     def drop(self, cell: str | None, execution: int) -> None:
         """Take note that `cell` has lost its card; without an id it is known by its last run."""
@@ -191,7 +203,7 @@ class _Follower:
 _follower = _Follower()
 
 
-def follow(display: CardDisplay, step: Step) -> None:
+def keep_alive(display: CardDisplay, step: Step) -> None:
     """Keep a card alive from the background.
 
     Parameters

@@ -21,7 +21,16 @@ from mytracker_nb.download.workers import rest
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
 from mytracker_nb.service.api import USER_AGENT, Link, asked_pause, refusal
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.retry import FILE_RETRY, RetryPolicy, is_retryable_status
+from mytracker_nb.service.rate_limit import limit_text
+from mytracker_nb.service.retry import (
+    FILE_RETRY,
+    OnWait,
+    Retries,
+    RetryPolicy,
+    WaitEvent,
+    WaitKind,
+    is_retryable_status,
+)
 
 __all__ = ["Fetcher", "as_sent", "pause"]
 
@@ -107,14 +116,14 @@ class Fetcher:
     retry_policy : RetryPolicy
         How many faults in a row, without one byte of progress, are survived, and for how long.
     on_wait : callable, optional
-        Told of each wait before it begins, by the thread that waits: its seconds, and why.
+        Called with each `WaitEvent` before the wait begins, by the thread that waits.
     """
 
     session: requests.Session
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
     turn: Callable[[str], float] | None = None
     retry_policy: RetryPolicy = FILE_RETRY
-    on_wait: Callable[[float, str], None] | None = None
+    on_wait: OnWait | None = None
 
     def stream(
         self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
@@ -145,8 +154,7 @@ class Fetcher:
             If faults do not pass.
         """
         place = _Position(name)
-        tries = faults = 0  # that failed in a row; to be held off by a quota is no fault
-        since = 0.0
+        retries = Retries(self.retry_policy)
         while True:
             before = place.done
             try:
@@ -165,27 +173,25 @@ class Fetcher:
             except (_Fault, requests.RequestException) as error:
                 # the text of a requests error holds the URL, and with it what may be secret in it
                 fault = error if isinstance(error, _Fault) else _failed(error, link, name)
-            if not tries or place.done > before:
-                tries = faults = 0
-                since = clock.monotonic()
-            tries += 1
-            faults += not fault.is_quota
-            if fault.verdict and faults >= _PAGES:
+            if place.done > before:
+                retries.reset()
+            delay = retries.pause(fault.delay, is_quota=fault.is_quota)
+            if fault.verdict and retries.faults >= _PAGES:
                 raise fault.verdict
-            delay = self.retry_policy.delay(tries, fault.delay, is_quota=fault.is_quota)
-            longest = self.retry_policy.longest(is_quota=fault.is_quota)
-            if faults > self.retry_policy.faults or clock.monotonic() + delay > since + longest:
+            if delay is None:
                 raise FileError(
-                    f"{name}: could not be fetched, {tries} tries in a row failed at byte "
+                    f"{name}: could not be fetched, {retries.tries} tries in a row failed at byte "
                     f"{place.done:,} ({printable(fault)}). {_AGAIN}",
                     file=name,
                 )
-            self._wait(delay, f"{name}: {printable(fault)}")
+            kind = WaitKind.QUOTA if fault.is_quota else WaitKind.FAULT
+            text = f"retrying in {delay:.0f} s: {name}: {printable(fault)}"
+            self._wait(WaitEvent(kind, delay, text))
 
-    def _wait(self, seconds: float, why: str) -> None:
+    def _wait(self, event: WaitEvent) -> None:
         if self.on_wait:
-            self.on_wait(seconds, why)
-        rest(seconds)
+            self.on_wait(event)
+        rest(event.seconds)
 
     def _answer(self, link: Link, place: _Position) -> requests.Response:
         """An answer with the bytes from `place` on, or from the start."""
@@ -200,7 +206,7 @@ class Fetcher:
                     file=place.name,
                 )
             while self.turn and (delay := self.turn(url)) > 0:
-                self._wait(delay, "files wait for their turn, to stay under the service's quotas")
+                self._wait(WaitEvent(WaitKind.QUOTA, delay, limit_text(delay, "file")))
             response = self.session.get(
                 url,
                 auth=_OneHeader(sign),

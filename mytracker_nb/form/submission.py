@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -12,32 +13,19 @@ import traitlets
 
 from mytracker_nb import clock
 from mytracker_nb.client import client
-from mytracker_nb.client.export import Export
+from mytracker_nb.client.export import Export, display_of, has_files
+from mytracker_nb.client.follow import follow
 from mytracker_nb.display.export_card import Card
-from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.form.buttons import Button
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.retry import NO_RETRY, is_transient
+from mytracker_nb.service.retry import WaitEvent
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.storage.journal import complete_after
 
 __all__ = ["Submission"]
 
 _PREVIEW_ROWS = 20
-_FAULTS = 7  # in a row, up to which the pauses grow
-
-
-class _FormDisplay(CardDisplay):
-    """Where an export shows how it stands, whoever has asked: in its form too."""
-
-    def __init__(self, export: Export, show: Callable[[Export], None]) -> None:
-        super().__init__(export.card)
-        self._export, self._show_in_form = export, show
-
-    def update(self) -> None:
-        super().update()
-        self._show_in_form(self._export)
 
 
 class Submission(widgets.VBox):  # type: ignore[misc]
@@ -148,7 +136,7 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                 raise
             finally:
                 self._cancel.disabled, self._is_waiting = True, False
-            export.take_place(_FormDisplay(export, self._show))
+            display_of(export).on_update = partial(self._show, export)
             self._made_for, self._followed, self.export = request, export, export
             self._complain(None)
             self._rows.value = self.preview = ""
@@ -156,11 +144,11 @@ class Submission(widgets.VBox):  # type: ignore[misc]
             self._in_background(self._follow, export)
             return export
 
-    def _wait(self, seconds: float, error: MyTrackerError) -> None:
+    def _wait(self, event: WaitEvent) -> None:
         if self._is_given_up:
             raise MyTrackerError("not waited for any longer: no export was made")
         self._cancel.disabled = False
-        self._complain(f"Not sent yet, asking again in {seconds:.0f} s: {error}")
+        self._complain(f"Not sent yet; {event.text}")
 
     def _in_background(self, act: Callable[..., object], *given: Any) -> None:
         """Do what may take its time, and leave the kernel free meanwhile."""
@@ -182,34 +170,22 @@ class Submission(widgets.VBox):  # type: ignore[misc]
 
     def _follow(self, export: Export) -> None:
         try:
-            self._follow_to_its_end(export)
+            text = ""
+            for event in follow(export):
+                if export is not self.export:
+                    return  # the form shows another export by now
+                if event.text != text:
+                    text = event.text
+                    self._complain(f"Export {export.id_raw_export}: {text}" if text else None)
+                clock.sleep(event.seconds)
+            if text:
+                self._complain(None)
         finally:
             if self._followed is export:
                 self._followed = None
             self._judge()
         if export.status == SUCCESS:
             self._show_rows(export)
-
-    def _follow_to_its_end(self, export: Export) -> None:
-        pauses, faults = export.pauses(), 0
-        while not export.is_finished and export is self.export:
-            pause = next(pauses)
-            try:
-                export.refresh(NO_RETRY)
-            except MyTrackerError as error:
-                if not is_transient(error):
-                    raise
-                # the export goes on meanwhile: it is asked for as long as the form stands
-                faults = min(faults + 1, _FAULTS)
-                pause = max(pause, export.api.retry_policy.delay_after(error, faults))
-                number = export.id_raw_export
-                self._complain(f"Export {number} is asked for again in {pause:.0f} s: {error}")
-            else:
-                if faults:
-                    self._complain(None)
-                faults = 0
-            if not export.is_finished:
-                clock.sleep(pause)
 
     def _cancel_export(self) -> None:
         if self._is_waiting:
@@ -259,7 +235,7 @@ def _is_as_good_as_new(export: Export, request: ExportRequest) -> bool:
     """Whether a finished export has all rows that there will be, and its files are to be had."""
     made = export.created_at
     is_final = made is not None and made >= complete_after(request)
-    return export.status == SUCCESS and is_final and export.has_files
+    return export.status == SUCCESS and is_final and has_files(export)
 
 
 def _summary(request: ExportRequest, pending: Mapping[str, str], made: str) -> str:

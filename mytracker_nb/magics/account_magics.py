@@ -14,7 +14,7 @@ from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
-from mytracker_nb.client.client import Client, default_client
+from mytracker_nb.client.client import client_for, default_client
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.options import parse_options, read_options
@@ -69,7 +69,7 @@ class AccountMagics(Magics):
         key = SecretKey(_ask(getpass.getpass, "Secret key (not shown): "))
         url = options.base_url or _out_of_the_sandbox(user)
         found = credentials.find(user, key, url)  # type: ignore[arg-type]
-        Client.of(found).quotas()
+        client_for(found).quotas()
         credentials.use(found)
         print(f"Logged in as API User ID {found.api_user_id} at {found.base_url}.")
         if options.save:

@@ -26,11 +26,12 @@ from traitlets import Float, Int, Unicode
 
 from mytracker_nb import errors
 from mytracker_nb.client.client import default_client
+from mytracker_nb.client.export import display_of
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
 from mytracker_nb.endpoints import SERVICE_URL
-from mytracker_nb.errors import CredentialsMissing, MyTrackerError, Problem
+from mytracker_nb.errors import CredentialsMissing, Problem
 from mytracker_nb.magics.help_page import export_manual
 from mytracker_nb.magics.options import parse_options, read_options
 from mytracker_nb.magics.source_spans import InvalidRequestInCell
@@ -39,6 +40,7 @@ from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.syntax import parse_cell
 from mytracker_nb.service import credentials
+from mytracker_nb.service.retry import WaitEvent, WaitKind
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -224,11 +226,11 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
     display = CardDisplay(lambda: card)
     print_once = _print_once()
 
-    def show_wait(seconds: float, error: MyTrackerError) -> None:
+    def show_wait(event: WaitEvent) -> None:
         nonlocal card
-        card = replace(card, notes=(f"next try in {seconds:.0f} s: {error}",))
+        card = replace(card, notes=(event.text,))
         if not display.show():
-            print_once(f"waiting: {error}")
+            print_once(event)
 
     try:
         export = client.export(request, fresh=fresh, on_wait=show_wait)
@@ -236,18 +238,19 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
         card = replace(card, status="not created", notes=())
         display.update()
         raise
-    export.take_place(display)
+    display_of(export).replace(display)
     return export
 
 
-def _print_once() -> Callable[[str], None]:
+def _print_once() -> Callable[[WaitEvent], None]:
     """A function that prints the reason for a wait, each reason once."""
-    printed: set[str] = set()
+    printed: set[tuple[WaitKind, type | None]] = set()
 
-    def print_once(reason: str) -> None:
-        if reason not in printed:
+    def print_once(event: WaitEvent) -> None:
+        reason = event.kind, type(event.error)
+        if event.text and reason not in printed:
             printed.add(reason)
-            print(f"MyTracker: {reason}")
+            print(f"MyTracker: {event.text}")
 
     return print_once
 

@@ -1,46 +1,78 @@
-"""What a plan keeps in mind while it runs: its pieces on their way, and the service's queue."""
+"""The pieces of a plan: in which state each is, and what can become of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
 
-from mytracker_nb import clock
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.plan_card import PieceState
 from mytracker_nb.plans.splitting import Piece
-from mytracker_nb.service.retry import backoff
 
-__all__ = ["QueueEstimate", "Task"]
+__all__ = ["TRANSITIONS", "PieceEvent", "Task"]
+
+
+class PieceEvent(Enum):
+    """What happens to a piece."""
+
+    IN_PROGRESS = "its export is in progress"
+    COMPLETED = "its export has completed"
+    FETCHED = "its rows are here"
+    FAILED = "the service refused it or gave it up, or its files can't be had"
+    UNCONFIRMED = "the answer to its create was lost"
+    RETRY = "the user asks for it again"
+    REFETCH = "its rows are needed once more, elsewhere"
+
+
+TRANSITIONS: Mapping[tuple[PieceState, PieceEvent], PieceState] = MappingProxyType(
+    {
+        # A reused export can be finished from the start, so a piece may skip RUNNING.
+        (PieceState.WAITING, PieceEvent.IN_PROGRESS): PieceState.RUNNING,
+        (PieceState.WAITING, PieceEvent.COMPLETED): PieceState.FETCHING,
+        (PieceState.WAITING, PieceEvent.FAILED): PieceState.FAILED,
+        (PieceState.WAITING, PieceEvent.UNCONFIRMED): PieceState.UNCONFIRMED,
+        (PieceState.RUNNING, PieceEvent.IN_PROGRESS): PieceState.RUNNING,
+        (PieceState.RUNNING, PieceEvent.COMPLETED): PieceState.FETCHING,
+        (PieceState.RUNNING, PieceEvent.FAILED): PieceState.FAILED,
+        (PieceState.FETCHING, PieceEvent.FETCHED): PieceState.DONE,
+        (PieceState.FETCHING, PieceEvent.FAILED): PieceState.FAILED,
+        (PieceState.DONE, PieceEvent.REFETCH): PieceState.FETCHING,
+        # Nothing happens by itself to what failed; KEPT pieces are never touched at all.
+        (PieceState.FAILED, PieceEvent.RETRY): PieceState.WAITING,
+        (PieceState.FAILED, PieceEvent.REFETCH): PieceState.FETCHING,
+        (PieceState.UNCONFIRMED, PieceEvent.RETRY): PieceState.WAITING,
+    }
+)
+"""What a piece is after an event; what is not here cannot happen.
+
+A piece that proves too large leaves the table: `Task.halves` replace it, and wait.
+"""
 
 
 @dataclass(eq=False)
 class Task:
-    """One piece on its way.
+    """One piece, and how far it is.
 
     Attributes
     ----------
     piece : Piece
         What of the request.
     state : PieceState
-        Where it stands.
+        Its state; changed by `apply` alone.
     export : Export or None
-        The export that was made or adopted for it.
+        The export that was made or reused for it.
     error : Exception or None
-        Why it is held.
+        Why it failed; of a waiting piece, why it was not sent yet.
     adoption_checked : bool
-        Whether an earlier export was looked for, to be adopted.
+        Whether an earlier export was looked for, to be reused.
     is_adopted : bool
         Whether `export` is an earlier one of the same request.
     force_new : bool
-        Whether it shall be made anew whatever there is.
+        Whether to make a new export whatever there is.
     halves : tuple of Task
-        What stands in its place, where it proved too large.
-    next_poll_at : float
-        When to look at its export next, or to ask for one (of the monotonic clock).
-    pauses : iterator of float
-        Seconds to leave after each look.
+        What replaces it, where it proved too large.
     """
 
     piece: Piece
@@ -51,53 +83,25 @@ class Task:
     is_adopted: bool = False
     force_new: bool = False
     halves: tuple[Task, ...] = ()
-    next_poll_at: float = 0.0
-    pauses: Iterator[float] = field(default_factory=backoff)
 
     def leaves(self) -> Iterator[Task]:
-        """It, or what stands in its place, in order."""
+        """It, or what replaces it, in order."""
         if not self.halves:
             yield self
         for half in self.halves:
             yield from half.leaves()
 
-    def fail(self, state: PieceState, error: Exception) -> None:
-        """Do nothing more for it until the user says so."""
-        self.state, self.error = state, error
+    def apply(self, event: PieceEvent, error: Exception | None = None) -> None:
+        """Go into the next state.
 
+        Raises
+        ------
+        KeyError
+            If `event` can't happen in this state.
+        """
+        self.state, self.error = TRANSITIONS[self.state, event], error
 
-@dataclass
-class QueueEstimate:
-    """What is known of the service's queue of exports.
-
-    Attributes
-    ----------
-    places : int or None
-        How many exports of the plan may be in progress; None while nothing is known against more.
-    retry_at : float
-        When to try beyond `places` (of the monotonic clock), where exports of others take places:
-        they come to an end unseen.
-    pauses : iterator of float
-        Seconds between two such tries.
-    """
-
-    places: int | None = None
-    retry_at: float = math.inf
-    pauses: Iterator[float] = field(default_factory=backoff)
-
-    def has_place(self, running: int) -> bool:
-        """Whether to ask for one more beside `running` of the plan's own."""
-        return self.places is None or running < self.places or clock.monotonic() >= self.retry_at
-
-    def on_accepted(self, running: int) -> None:
-        """One more was let in, with which `running` are in progress."""
-        if self.places is not None and running > self.places:
-            self.places, self.retry_at = None, math.inf
-        self.pauses = backoff()
-
-    def on_rejected(self, running: Sequence[int], filling: Sequence[int]) -> None:
-        """There was no place beside `running`; the service says that `filling` fill it."""
-        self.places = len(running)
-        # where the service does not say who fills it, it may be anyone
-        by_others = not running or not set(running).issuperset(filling) or not filling
-        self.retry_at = clock.monotonic() + next(self.pauses) if by_others else math.inf
+    def start_over(self) -> None:
+        """Submit it again, as a new export."""
+        self.apply(PieceEvent.RETRY)
+        self.export, self.adoption_checked, self.force_new = None, False, True

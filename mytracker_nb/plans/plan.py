@@ -1,7 +1,7 @@
-"""`Plan`: one large wish as many exports, made, followed and fetched side by side.
+"""`Plan`: one large request as many exports.
 
-`mytracker_nb.plans.splitting` splits the request; `mytracker_nb.plans.manifest` records what a
-directory of Parquet files holds of it.
+`mytracker_nb.plans.splitting` splits the request, `mytracker_nb.plans.scheduler` runs the pieces,
+`mytracker_nb.plans.manifest` records what a directory of Parquet files holds of it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,15 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import clock
-from mytracker_nb.client.client import Client, CreateInProgress, default_client
+from mytracker_nb.client.client import Client, default_client
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import CardWindow, PieceState, PlanCard
 from mytracker_nb.errors import (
-    AccessDenied,
-    ApiError,
-    BadRequest,
-    ConnectionFailed,
     CreateUnconfirmed,
     ExportFailed,
     ExportTimeout,
@@ -31,18 +26,16 @@ from mytracker_nb.errors import (
     InvalidRequest,
     LinkExpired,
     MyTrackerError,
-    NotFound,
-    QueueFull,
-    QuotaExceeded,
     WaitInterrupted,
 )
 from mytracker_nb.plans import splitting
 from mytracker_nb.plans.manifest import Manifest, parts_in
-from mytracker_nb.plans.pieces import QueueEstimate, Task
+from mytracker_nb.plans.pieces import PieceEvent, Task
+from mytracker_nb.plans.scheduler import Fetch, Scheduler
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.service.retry import NO_RETRY, is_transient
-from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
+from mytracker_nb.service.retry import OnWait
+from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
 from mytracker_nb.tables.event_params import check_params, with_params
 from mytracker_nb.tables.parquet_writer import check_partition
@@ -55,17 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "plan", "preview"]
 
-_AT_ONCE = 2  # pieces whose files are fetched at the same time
-_LONGEST_REST = 15.0  # seconds in which nothing new is shown
-_FAULTS = 20  # calls in a row that fail: about 12 minutes of them
 _SHOWN = 5  # failures told in a text
 _RETRY = "plan.retry() asks again for what failed or is unconfirmed"
-
-
-# Fetches what the service has made of a piece, on a thread; gives what is then to be done on the
-# plan's own.
-_Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
-_Downloads: TypeAlias = "dict[Future[Callable[[], None] | None], Task]"
 
 
 class Plan(Convertible):
@@ -86,7 +70,7 @@ class Plan(Convertible):
         every: object = None,
         *,
         fresh: bool = False,
-        on_wait: Callable[[str], None] | None = None,
+        on_wait: OnWait | None = None,
     ) -> None:
         problems = splitting.problems(request, clock.now())
         if any(problem.severity == "error" for problem in problems):
@@ -94,17 +78,18 @@ class Plan(Convertible):
         self.request = request
         self._client = client
         self._every = splitting.read_every(every, request)
-        self._fresh = fresh
-        self._on_wait = on_wait  # told again and again why it waits
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(splitting.cut(request, self._every))
-        self._queue = QueueEstimate()
-        self._faults = self._tries = 0  # in a row; waiting for a quota is a try, but no fault
-        self._pause_until = 0.0
-        self._waiting_for = ""  # in the queue
-        self._trouble = ""
         self._started: tuple[float, float] | None = None
         self._display = CardDisplay(self.card)
+        self._scheduler = Scheduler(
+            client,
+            lambda: list(self._leaves()),
+            self._split,
+            fresh=fresh,
+            on_wait=on_wait,
+            on_change=lambda: self._display.update(),
+        )
 
     def run(self, timeout: float | None = None) -> Plan:
         """Make, follow and fetch the exports, as many at once as the queue takes.
@@ -132,7 +117,7 @@ class Plan(Convertible):
         InvalidRequest, ApiError, ConnectionFailed
             If the service refuses the first piece or the account, or faults do not pass.
         """
-        self._settle(_fetch, timeout)
+        self._run(_fetch, timeout)
         return self
 
     def retry(self, timeout: float | None = None) -> Plan:
@@ -144,11 +129,9 @@ class Plan(Convertible):
         for task in self._retriable():
             is_there = task.export is not None and task.export.status == SUCCESS
             if is_there and not isinstance(task.error, LinkExpired):
-                task.state = PieceState.FETCHING
+                task.apply(PieceEvent.REFETCH)
             else:
-                task.state, task.export, task.force_new = PieceState.WAITING, None, True
-                task.next_poll_at, task.adoption_checked = 0.0, False
-            task.error = None
+                task.start_over()
         return self.run(timeout)
 
     def _retriable(self) -> list[Task]:
@@ -166,7 +149,7 @@ class Plan(Convertible):
         pandas.DataFrame
             As `status`; the message of one that could not be cancelled is the service's.
         """
-        self._seek()
+        self._scheduler.find_earlier()
         for task in self._leaves():
             if task.state is PieceState.RUNNING and task.export is not None:
                 try:
@@ -174,7 +157,7 @@ class Plan(Convertible):
                 except MyTrackerError as error:
                     task.error = error
                 else:
-                    self._judge(task)
+                    self._scheduler.judge(task)
         self._display.update()
         return self.status
 
@@ -217,7 +200,7 @@ class Plan(Convertible):
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do but what failed or is unconfirmed."""
-        return all(task.state.is_done or task.state.is_held for task in self._leaves())
+        return self._scheduler.is_finished
 
     def raise_for_failures(self) -> None:
         """Raise if a piece failed or is unconfirmed.
@@ -232,7 +215,7 @@ class Plan(Convertible):
         held = [task for task in self._leaves() if task.state.is_held]
         if not held:
             return
-        told = [f"  - {_name(task.piece)}: {task.error}" for task in held[:_SHOWN]]
+        told = [f"  - {task.piece.label}: {task.error}" for task in held[:_SHOWN]]
         more = [f"  - and {len(held) - _SHOWN} more (plan.status)"] * (len(held) > _SHOWN)
         lines = [
             f"{len(held)} of {len(list(self._leaves()))} pieces are not there; the others are",
@@ -323,7 +306,7 @@ class Plan(Convertible):
             return lambda: manifest.add(parts, workplace)
 
         self._tasks = self._missing_in(manifest)
-        self._settle(write)
+        self._run(write)
         self.raise_for_failures()
         return manifest.directory
 
@@ -351,7 +334,7 @@ class Plan(Convertible):
         for task in tasks:
             for leaf in task.leaves():
                 if leaf.state is PieceState.DONE:
-                    leaf.state = PieceState.FETCHING
+                    leaf.apply(PieceEvent.REFETCH)
         return sorted(tasks, key=lambda task: (task.piece.window, task.piece.filter_label))
 
     def __repr__(self) -> str:
@@ -372,7 +355,7 @@ class Plan(Convertible):
         tasks = list(self._leaves())
         share, left = self._shares()
         alerts = [
-            ("error", f"{_name(task.piece)}: {task.error}") for task in tasks if task.state.is_held
+            ("error", f"{task.piece.label}: {task.error}") for task in tasks if task.state.is_held
         ]
         del alerts[_SHOWN:]
         if self._retriable():
@@ -381,7 +364,7 @@ class Plan(Convertible):
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"
             alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
-        alerts += [("note", reason) for reason in self._reasons()]
+        alerts += [("note", event.text) for event in self._scheduler.waits()]
         seconds_left = None
         if self._started is not None:
             since, share_then = self._started
@@ -391,7 +374,7 @@ class Plan(Convertible):
         return PlanCard(
             request=self.request,
             windows=tuple(
-                CardWindow(*task.piece.moments, task.state, _name(task.piece, task.export))
+                CardWindow(*task.piece.moments, task.state, _label(task.piece, task.export))
                 for task in tasks
             ),
             share=share,
@@ -410,9 +393,6 @@ class Plan(Convertible):
         for task in self._tasks:
             yield from task.leaves()
 
-    def _in(self, state: PieceState) -> list[Task]:
-        return [task for task in self._leaves() if task.state is state]
-
     def _shares(self) -> tuple[float, float]:
         """How much of the plan is done, and is left to do, by the length of its windows."""
         lengths = [(task.state, max(1, task.piece.window.length)) for task in self._leaves()]
@@ -421,228 +401,36 @@ class Plan(Convertible):
         held = sum(length for state, length in lengths if state.is_held)
         return done / total, 1 - (done + held) / total
 
-    def _settle(self, fetch: _Fetch, timeout: float | None = None) -> None:
+    def _split(self, task: Task) -> bool:
+        """Replace a piece that is too large by its halves, where it can be split."""
+        halves = splitting.bisect(task.piece)
+        task.halves = tuple(self._lay_out(halves or ()))
+        return bool(halves)
+
+    def _run(self, fetch: Fetch, timeout: float | None = None) -> None:
         """Bring every piece as far as it goes, `fetch` what the service has made of it."""
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         self._started = clock.monotonic(), self._shares()[0]
         if not self.is_finished:
             self._display.show()
-        pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
-        downloads: _Downloads = {}
         try:
-            while True:
-                self._collect(downloads)
-                self._ask()
-                self._look(deadline)
-                for task in self._in(PieceState.FETCHING):
-                    if task not in downloads.values():
-                        downloads[pool.submit(fetch, task)] = task
-                self._display.update()
-                for reason in self._reasons():
-                    if self._on_wait:
-                        self._on_wait(reason)
-                if self.is_finished:
-                    break
-                if clock.monotonic() >= deadline:
-                    raise ExportTimeout(self._unfinished("the plan is not finished"))
-                self._rest(downloads, deadline)
+            if not self._scheduler.run(fetch, deadline):
+                raise ExportTimeout(self._unfinished("the plan is not finished"))
         except KeyboardInterrupt:
-            self._collect(downloads)
             raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._collect(downloads)
-            self._waiting_for, self._trouble, self._started = "", "", None
-            for task in self._in(PieceState.WAITING):
-                task.error = None
+            self._scheduler.end()
+            self._started = None
             self._display.update()
 
-    def _collect(self, downloads: _Downloads) -> None:
-        """Take note of what was fetched."""
-        for future in [future for future in downloads if future.done()]:
-            task = downloads.pop(future)
-            if future.cancelled():
-                continue
-            try:
-                finish = future.result()
-                if finish:
-                    finish()
-            except MyTrackerError as error:
-                task.fail(PieceState.FAILED, error)
-            else:
-                task.state = PieceState.DONE
-
-    def _rest(self, downloads: _Downloads, deadline: float) -> None:
-        """Sleep until there may be something to do."""
-        now = clock.monotonic()
-        running = self._in(PieceState.RUNNING)
-        dues = [max(task.next_poll_at, self._pause_until) for task in running]
-        waiting = self._in(PieceState.WAITING)
-        if waiting:
-            place = now if self._queue.has_place(len(running)) else self._queue.retry_at
-            dues.append(max(place, self._pause_until, min(task.next_poll_at for task in waiting)))
-        pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
-        if downloads:
-            wait(downloads, pause, FIRST_COMPLETED)
-        else:
-            clock.sleep(pause)
-
-    def _ask(self) -> None:
-        """Adopt exports, and make those that are missing while there is a place for them."""
-        # first what needs no place
-        if not self._seek():
-            return
-        for task in self._in(PieceState.WAITING):
-            if not self._queue.has_place(len(self._in(PieceState.RUNNING))):
-                return
-            if task.next_poll_at <= clock.monotonic() and not self._obtain(task, self._make):
-                return
-
-    def _seek(self) -> bool:
-        """Adopt exports that were made before; whether all were looked for."""
-        # one that is known to be too large has halves to be looked for
-        while unsought := [
-            task for task in self._in(PieceState.WAITING) if not task.adoption_checked
-        ]:
-            if not all(self._obtain(task, self._adopt) for task in unsought):
-                return False
-        return True
-
-    def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
-        """Get the export of a piece, if there is one; whether to go on with the next piece."""
-        if clock.monotonic() < self._pause_until:
-            return False
-        try:
-            export = how(task)
-        except CreateInProgress as error:
-            # whoever sends it may wait for long
-            task.error = error
-            task.next_poll_at, task.adoption_checked = clock.monotonic() + next(task.pauses), False
-            return True
-        except QueueFull as error:
-            running = self._in(PieceState.RUNNING)
-            numbers = [other.export.id_raw_export for other in running if other.export]
-            self._queue.on_rejected(numbers, error.exports)
-            self._waiting_for = f"waiting for a place in the queue: {error}"
-            return False
-        except CreateUnconfirmed as error:
-            task.fail(PieceState.UNCONFIRMED, error)
-            return True
-        except (AccessDenied, NotFound):
-            raise
-        except BadRequest as error:
-            # what is refused from the start is the request; later it is this piece
-            if not self.exports:
-                raise
-            task.fail(PieceState.FAILED, error)
-            return True
-        except (ApiError, ConnectionFailed) as error:
-            self._survive(error)
-            return False
-        if export is not None:
-            self._recover()
-            task.export, task.pauses, task.error = export, export.pauses(), None
-            self._judge(task)
-        return True
-
-    def _adopt(self, task: Task) -> Export | None:
-        earlier = None
-        if not (task.force_new or self._fresh):
-            earlier = self._client.adopt(task.piece.request, too_large=True, retry_policy=NO_RETRY)
-        task.is_adopted, task.adoption_checked = earlier is not None, True
-        return earlier
-
-    def _make(self, task: Task) -> Export:
-        export = self._client._export_for_plan(
-            task.piece.request, fresh=task.force_new or self._fresh
-        )
-        self._waiting_for = ""
-        # with it this many are in progress
-        self._queue.on_accepted(len(self._in(PieceState.RUNNING)) + (not export.is_finished))
-        return export
-
-    def _look(self, deadline: float) -> None:
-        """Look at the exports in progress whose time has come."""
-        for task in self._in(PieceState.RUNNING):
-            now = clock.monotonic()
-            if task.export is None or now < max(task.next_poll_at, self._pause_until):
-                continue
-            try:
-                task.export.refresh(NO_RETRY.within(max(0.0, deadline - now)))
-            except AccessDenied:
-                raise
-            except NotFound as error:
-                task.fail(PieceState.FAILED, error)
-            except (ApiError, ConnectionFailed) as error:
-                self._survive(error)
-                return
-            else:
-                self._recover()
-                self._judge(task)
-            task.next_poll_at = clock.monotonic() + next(task.pauses)
-
-    def _survive(self, error: ApiError | ConnectionFailed) -> None:
-        """Pause after a fault that may pass; raise it if too many came in a row."""
-        self._tries += 1
-        self._faults += not isinstance(error, QuotaExceeded)
-        if self._faults > _FAULTS or not is_transient(error):
-            raise error
-        delay = NO_RETRY.delay_after(error, self._tries)
-        self._pause_until = clock.monotonic() + delay
-        self._trouble = f"trying again in {delay:.0f} s: {error}"
-
-    def _reasons(self) -> list[str]:
-        """What a running plan waits for."""
-        waiting = self._in(PieceState.WAITING)
-        sent = next((f"{_name(task.piece)}: {task.error}" for task in waiting if task.error), "")
-        fetched = (task.export for task in self._in(PieceState.FETCHING) if task.export)
-        files = next(filter(None, (export.waiting_for for export in fetched)), "")
-        reasons = (self._waiting_for, sent, self._trouble or self._pacing() or files)
-        return [reason for reason in reasons if reason]
-
-    def _pacing(self) -> str:
-        """Why files are not on their way, where it is our own pace; where they count as requests.
-
-        They do at a service that hands them out itself.
-        """
-        delay = self._client.api.rate_limiter.delay() if self._in(PieceState.FETCHING) else 0.0
-        if self._started is None or delay <= NO_RETRY.quota_seconds:
-            return ""
-        return f"the next request goes in {delay:.0f} s, to stay under the service's quotas"
-
-    def _recover(self) -> None:
-        """Take note that the service answers."""
-        self._faults = self._tries = 0
-        self._trouble = ""
-
-    def _judge(self, task: Task) -> None:
-        """Go on as the service's word on a piece says."""
-        export = task.export
-        assert export is not None
-        reason = f"export {export.id_raw_export}: {export.status}"
-        reason += f": {export.error_message}" if export.error_message else ""
-        if export.status == SUCCESS:
-            task.state = PieceState.FETCHING
-        elif export.status == TOO_LARGE:
-            halves = splitting.bisect(task.piece)
-            if halves:
-                task.halves = tuple(self._lay_out(halves))
-            else:
-                step = "It can't be cut further: ask for fewer columns, or set a filter"
-                error = ExportTooLarge(f"{reason}. {step}", export=export)
-                task.fail(PieceState.FAILED, error)
-        elif export.status in (FAILED, CANCELED):
-            task.fail(PieceState.FAILED, ExportFailed(reason, export=export))
-        else:
-            task.state = PieceState.RUNNING
-
     def _unfinished(self, what: str) -> str:
-        running = len(self._in(PieceState.RUNNING))
-        goes_on = f" {running} at the service go on by themselves." if running else ""
-        why = "".join(f" {reason}." for reason in self._reasons())
+        running = len(self._scheduler.in_state(PieceState.RUNNING))
+        keep = f"{running} exports keep" if running != 1 else "1 export keeps"
+        goes_on = f" {keep} running on the service." if running else ""
+        why = "".join(f" {event.text}." for event in self._scheduler.waits())
         return (
-            f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(): "
-            "it takes up where it was"
+            f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(), "
+            "to resume"
         )
 
 
@@ -667,7 +455,7 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
     return PlanCard(
         request=request,
         windows=tuple(
-            CardWindow(*piece.moments, PieceState.WAITING, _name(piece)) for piece in pieces
+            CardWindow(*piece.moments, PieceState.WAITING, piece.label) for piece in pieces
         ),
         share=0.0,
         seconds_left=None,
@@ -678,12 +466,9 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
     )
 
 
-def _name(piece: Piece, export: Export | None = None) -> str:
-    """A piece in a few words."""
-    first, last = piece.bounds
-    window = str(first) if first == last else f"{first} to {last}"
-    number = f"export {export.id_raw_export}" if export else ""
-    return ", ".join(filter(None, [window, piece.filter_label, number]))
+def _label(piece: Piece, export: Export | None) -> str:
+    """A piece and its export in a few words."""
+    return f"{piece.label}, export {export.id_raw_export}" if export else piece.label
 
 
 def _fetch(task: Task) -> None:

@@ -173,6 +173,13 @@ class Piece:
         """Which parts of cut filters it holds (``idApp 2``); ``""`` if none was cut."""
         return ", ".join(f"{name} {number}" for name, number, _ in self.filters)
 
+    @property
+    def label(self) -> str:
+        """A few words for it: its window, and its part of the filters."""
+        first, last = self.bounds
+        window = str(first) if first == last else f"{first} to {last}"
+        return ", ".join(filter(None, [window, self.filter_label]))
+
 
 def read_every(every: object, request: ExportRequest) -> int | None:
     """The length of a plan's windows, in units of the request's axis.

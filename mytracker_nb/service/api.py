@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -37,15 +37,14 @@ from mytracker_nb.errors import (
     printable,
 )
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
-from mytracker_nb.service.retry import RetryPolicy, is_transient
+from mytracker_nb.service.rate_limit import RateLimiter, limit_text, shared_limiter
+from mytracker_nb.service.retry import OnWait, Retries, RetryPolicy, is_transient
 from mytracker_nb.service.signing import AuthHMAC
 
 __all__ = [
     "LOOK_FIRST",
     "Api",
     "Link",
-    "OnWait",
     "State",
     "asked_pause",
     "refusal",
@@ -59,7 +58,6 @@ _LONGEST_WORDS = 2_000  # characters of a text of the service
 _FIRST_WORDS = 200  # of an answer that is no JSON
 
 _Answer = TypeVar("_Answer")
-OnWait: TypeAlias = "Callable[[float, MyTrackerError], None]"
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ class Api:
         fields : list of tuple of str
             The form fields, as `ExportRequest.wire` gives them.
         on_wait : callable, optional
-            Told of each wait before it begins: its seconds, and the error that it is for.
+            Called with each `WaitEvent` before the wait begins.
         retry_policy : RetryPolicy, optional
             In place of that of the calls in general.
 
@@ -303,34 +301,23 @@ class Api:
         that are counted.
         """
         retry_policy = retry_policy or self.retry_policy
-        start = clock.monotonic()
-        faults = tries = 0
+        retries = Retries(retry_policy, again)
         while True:
             try:
                 self._take_turn()
-                tries += 1
                 return call(retry_policy)
             except MyTrackerError as error:
-                if not again(error):
-                    raise
-                is_quota = isinstance(error, QuotaExceeded)
-                faults += not is_quota
-                delay = retry_policy.delay_after(error, tries)
-                longest = retry_policy.longest(is_quota=is_quota)
-                if faults > retry_policy.faults or clock.monotonic() + delay > start + longest:
+                event = retries.after(error)
+                if event is None:
                     raise
                 if on_wait:
-                    on_wait(delay, error)
-                clock.sleep(delay)
+                    on_wait(event)
+                clock.sleep(event.seconds)
 
     def _take_turn(self) -> None:
         delay = self.rate_limiter.acquire()
         if delay > 0:
-            raise QuotaExceeded(
-                "as many requests went out as may, to stay under the service's quotas: "
-                f"the next one goes in {math.ceil(delay)} s",
-                retry_after=delay,
-            )
+            raise QuotaExceeded(limit_text(delay), retry_after=delay)
 
     def _call(
         self, method: str, path: str, retry_policy: RetryPolicy, **content: Any

@@ -5,13 +5,14 @@ Source of the quotas: page ``quotas`` of the service's documentation.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Hashable, Mapping
 
 from mytracker_nb import clock
 
-__all__ = ["RateLimiter", "shared_limiter"]
+__all__ = ["RateLimiter", "limit_text", "shared_limiter"]
 
 _REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
 _ERRORS = {60.0: 40}
@@ -144,6 +145,14 @@ class RateLimiter:
             rates = [count / length for length, count in self.limits.items() if length != window]
             rate = min([half / window + spare / _BURST, *rates])
             return max(wanted, len(self._followed) / rate)
+
+
+def limit_text(seconds: float, what: str = "request") -> str:
+    """What to say where the rate limiter holds something back for so long."""
+    return (
+        f"rate limit reached (keeps under the service's quota); next {what} in "
+        f"{math.ceil(seconds)} s"
+    )
 
 
 _paces: dict[tuple[str, int], RateLimiter] = {}

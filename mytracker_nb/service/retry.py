@@ -1,4 +1,4 @@
-"""How long to go on after faults: how many are survived, and the pauses between tries.
+"""How long to go on after faults: how many are survived, the pauses between tries, when to stop.
 
 Source of what the service asks for: page ``quotas`` of its documentation.
 """
@@ -6,17 +6,30 @@ Source of what the service asks for: page ``quotas`` of its documentation.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from http import HTTPStatus
+from typing import TypeAlias
 
-from mytracker_nb.errors import ApiError, ConnectionFailed, MyTrackerError, QuotaExceeded
+from mytracker_nb import clock
+from mytracker_nb.errors import (
+    ApiError,
+    ConnectionFailed,
+    MyTrackerError,
+    QueueFull,
+    QuotaExceeded,
+)
 
 __all__ = [
     "FILE_RETRY",
     "LONG_RETRY",
     "NO_RETRY",
+    "OnWait",
+    "Retries",
     "RetryPolicy",
+    "WaitEvent",
+    "WaitKind",
     "backoff",
     "is_retryable_status",
     "is_transient",
@@ -65,10 +78,6 @@ class RetryPolicy:
             answer_seconds=min(self.answer_seconds, max(1.0, seconds)),
         )
 
-    def longest(self, *, is_quota: bool) -> float:
-        """The longest time that tries may go on failing, in seconds."""
-        return self.quota_seconds if is_quota else self.seconds
-
     def delay(self, tries: int, asked: float | None = None, *, is_quota: bool = False) -> float:
         """Seconds to wait after a failed try.
 
@@ -95,13 +104,6 @@ class RetryPolicy:
             return max(asked, growing) if tries > 1 else asked
         return max(growing, min(self.longest_asked_delay, asked))
 
-    def delay_after(self, error: MyTrackerError, tries: int) -> float:
-        """`delay` after `error`, with what it asks for."""
-        if not isinstance(error, QuotaExceeded):
-            return self.delay(tries)
-        # our own rate limiter, whose refusals have no HTTP status, knows exactly when it ends
-        return self.delay(tries if error.status else 1, error.retry_after, is_quota=True)
-
 
 NO_RETRY = RetryPolicy(faults=0, quota_seconds=1.0)
 """For one call of several: whoever makes them all waits between them, and shows it."""
@@ -111,6 +113,127 @@ LONG_RETRY = RetryPolicy(faults=20, seconds=1800.0)
 
 FILE_RETRY = replace(LONG_RETRY, first_delay=0.2, longest_delay=15.0)
 """For fetching files: a broken connection is resumed soon."""
+
+
+class WaitKind(str, Enum):
+    """What a wait is for."""
+
+    POLL = "poll"
+    """The export is in progress: the time until it is looked at again."""
+    FAULT = "fault"
+    """No response, or an error of the service that may pass."""
+    QUOTA = "quota"
+    """The service's quota is used up, or our own rate limiter holds a request back."""
+    QUEUE = "queue"
+    """The service's export queue is full."""
+    CREATE = "create"
+    """Another kernel or thread is sending the same request."""
+
+
+@dataclass(frozen=True)
+class WaitEvent:
+    """A wait that begins: what every face shows of it.
+
+    Attributes
+    ----------
+    kind : WaitKind
+        What it is for.
+    seconds : float
+        How long it takes.
+    text : str
+        What to show; ``""`` where there is nothing to say, as between two looks at an export.
+    error : MyTrackerError or None
+        The error that it is for.
+    """
+
+    kind: WaitKind
+    seconds: float
+    text: str = ""
+    error: MyTrackerError | None = None
+
+    @classmethod
+    def after(cls, error: MyTrackerError, seconds: float) -> WaitEvent:
+        """The wait after `error`, until the same is tried again."""
+        if isinstance(error, QueueFull):
+            kind, text = WaitKind.QUEUE, f"waiting for a place in the queue: {error}"
+        else:
+            is_quota = isinstance(error, QuotaExceeded)
+            kind = WaitKind.QUOTA if is_quota else WaitKind.FAULT
+            text = f"retrying in {seconds:.0f} s: {error}"
+        return cls(kind, seconds, text, error)
+
+
+OnWait: TypeAlias = "Callable[[WaitEvent], object]"
+"""Called with each wait before it begins; what it raises ends the wait."""
+
+
+class Retries:
+    """The failed tries in a row of one task, and when to stop trying.
+
+    Every loop that tries again counts here, so that all of them stop after the same faults: after
+    more than `RetryPolicy.faults` faults in a row, or when the next try would come later than
+    `RetryPolicy.seconds` (for a quota `RetryPolicy.quota_seconds`) after the first of the row. To
+    be held back by a quota is not a fault.
+
+    Parameters
+    ----------
+    policy : RetryPolicy
+        How much is survived.
+    is_retryable : callable, optional
+        Whether the same is worth another try after an error; by default `is_transient`.
+
+    Attributes
+    ----------
+    tries : int
+        Failed tries in a row that reached for the service.
+    faults : int
+        Those of them that were faults.
+    """
+
+    def __init__(
+        self, policy: RetryPolicy, is_retryable: Callable[[MyTrackerError], bool] | None = None
+    ) -> None:
+        self._policy = policy
+        self._is_retryable = is_retryable or is_transient
+        self.reset()
+
+    def reset(self) -> None:
+        """Note that a try succeeded."""
+        self.tries = self.faults = 0
+        self._since: float | None = None
+
+    def after(self, error: MyTrackerError) -> WaitEvent | None:
+        """Count one more failed try.
+
+        Returns
+        -------
+        WaitEvent or None
+            The wait before the next try; None if there is to be none: then the error is final.
+        """
+        if not self._is_retryable(error):
+            return None
+        is_quota = isinstance(error, QuotaExceeded)
+        # what our own rate limiter holds back has not reached for the service; and unlike the
+        # service it knows exactly when it ends
+        is_ours = is_quota and not getattr(error, "status", 0)
+        seconds = self.pause(
+            getattr(error, "retry_after", None), is_quota=is_quota, is_ours=is_ours
+        )
+        return None if seconds is None else WaitEvent.after(error, seconds)
+
+    def pause(
+        self, asked: float | None = None, *, is_quota: bool = False, is_ours: bool = False
+    ) -> float | None:
+        """`after`, for an error that is not one of ours; the seconds alone."""
+        now = clock.monotonic()
+        self._since = now if self._since is None else self._since
+        self.tries += not is_ours
+        self.faults += not is_quota
+        seconds = self._policy.delay(1 if is_ours else self.tries, asked, is_quota=is_quota)
+        longest = self._policy.quota_seconds if is_quota else self._policy.seconds
+        if self.faults > self._policy.faults or now + seconds > self._since + longest:
+            return None
+        return seconds
 
 
 def is_transient(error: MyTrackerError) -> bool:
