@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 
@@ -19,6 +19,7 @@ from mytracker_nb.errors import (
     WaitInterrupted,
 )
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials as sources
 from mytracker_nb.service.api import LOOK_FIRST, Api
 from mytracker_nb.service.credentials import Credentials
@@ -41,6 +42,7 @@ from mytracker_nb.storage.journal import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
     from mytracker_nb.download.gzip_csv import Limits
 
@@ -98,6 +100,15 @@ class Client:
     ------
     CredentialsMissing
         If no place has the keys.
+
+    Examples
+    --------
+    >>> client = mt.Client()  # the account of the environment, of a login or of the keyring
+    >>> request = mt.ExportRequest(event="installs", selectors="idDevice, tsEvent",
+    ...                            dateFrom="last-month", dateTo="last-month")
+    >>> export = client.create(request)
+    >>> client.attach(export.id_raw_export).wait().status
+    'Success!'
     """
 
     def __init__(
@@ -512,15 +523,16 @@ def default_client() -> Client:
     return _default
 
 
-def export(*, fresh: bool = False, **parameters: Any) -> Export:
-    """Make an export with the account in use, or adopt an earlier one where that is right.
+@with_parameters
+def export(*, fresh: bool = False, **parameters: Unpack[ExportParameters]) -> Export:
+    """Create an export with the account in use, or reuse an earlier one of the same request.
 
     Parameters
     ----------
     fresh : bool
-        Whether to make a new one in any case.
+        Whether to create a new one even if an earlier one could be reused.
     **parameters
-        Those of `ExportRequest`.
+        The parameters of the request, as for `ExportRequest`.
 
     Returns
     -------
@@ -533,5 +545,13 @@ def export(*, fresh: bool = False, **parameters: Any) -> Export:
         If the request has errors; nothing was sent.
     MyTrackerError
         As `Client.create`.
+
+    Examples
+    --------
+    >>> export = mt.export(event="installs", selectors=["idDevice", "tsEvent"],
+    ...                    dateFrom="today-7d", dateTo="yesterday")
+    >>> frame = export.to_pandas()  # waits until the export is finished
+    >>> list(frame.columns)
+    ['idDevice', 'tsEvent']
     """
     return default_client().export(ExportRequest(**parameters), fresh=fresh)

@@ -68,6 +68,16 @@ class Export(Convertible, Mapping[str, Any]):
         When it was made, and last heard of (UTC); None where that is not known.
     notes : tuple of str
         What else there is to say of it, for the card.
+
+    Examples
+    --------
+    >>> export = mt.export(event="installs", selectors="idDevice, idCountry, tsEvent",
+    ...                    dateFrom="today-7d", dateTo="yesterday")
+    >>> export.wait().status
+    'Success!'
+    >>> export["event"], export.progress
+    ('installs', 1.0)
+    >>> frame = export.to_pandas()
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from html import escape
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 import traitlets
@@ -46,7 +46,11 @@ from mytracker_nb.request.parameters import (
     find_parameter,
 )
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["RequestBuilder"]
 
@@ -87,6 +91,7 @@ class _State(NamedTuple):
     parameters: dict[str, Any]
 
 
+@with_parameters
 class RequestBuilder(widgets.VBox):  # type: ignore[misc]
     """A form for the request of an export; it judges, writes code and submits.
 
@@ -113,6 +118,15 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         What is to be said of it.
     export : Export or None
         What was submitted last.
+
+    Examples
+    --------
+    >>> form = mt.RequestBuilder(event="installs", selectors=["idDevice", "tsEvent"],
+    ...                          dateFrom="2026-10-01", dateTo="2026-10-07")
+    >>> form.request.is_valid
+    True
+    >>> print(form.magic.splitlines()[0])
+    %%mytracker_export
     """
 
     parameters = traitlets.Dict()
@@ -121,7 +135,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
     problems = traitlets.Tuple()
     export = traitlets.Instance(Export, allow_none=True)
 
-    def __init__(self, /, **parameters: Any) -> None:
+    def __init__(self, /, **parameters: Unpack[ExportParameters]) -> None:
         self._applying = False
         self._snapshot = Snapshot(self._static)
         self._options: list[str] = []  # those of the magic, such as --frame df
@@ -139,7 +153,7 @@ class RequestBuilder(widgets.VBox):  # type: ignore[misc]
         for field in self._fields.values():
             field.observe(self._on_field, "value")
             field.observe(self._on_pending, "pending")
-        self.parameters = parameters
+        self.parameters = dict(parameters)
 
     @property
     def visible(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import Fetch, Scheduler
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service.retry import OnWait
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
@@ -43,6 +44,7 @@ from mytracker_nb.tables.schema import schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
     from mytracker_nb.tables.raw_data import RawData
 
@@ -477,29 +479,43 @@ def _fetch(task: Task) -> None:
     task.export.data().fetch()
 
 
-def plan(*, every: object = None, fresh: bool = False, **parameters: Any) -> Plan:
-    """Plan one large wish as many exports with the account in use.
+@with_parameters
+def plan(
+    *, every: object = None, fresh: bool = False, **parameters: Unpack[ExportParameters]
+) -> Plan:
+    """Split one large request into several exports, with the account in use.
 
     Parameters
     ----------
     every : str or datetime.timedelta, optional
-        The length of a window: ``"1d"``, ``"7d"``; where `tsFrom` and `tsTo` are given also
-        ``"6h"``. None and ``"auto"`` start with one export and cut only what proves too large.
+        The length of the interval of each export: ``"1d"``, ``"7d"``; with `tsFrom` and `tsTo`
+        also ``"6h"``. None and ``"auto"`` start with one export and split only what is too large.
     fresh : bool
-        Whether to make new exports in any case, rather than adopt earlier ones.
+        Whether to create new exports even if earlier ones could be reused.
     **parameters
-        Those of `ExportRequest`; filters may have more than 1000 values.
+        The parameters of the request, as for `ExportRequest`; filters can have more than 1000
+        values.
 
     Returns
     -------
     Plan
-        Nothing is asked for before its `run`, or before its data is asked for.
+        It sends nothing before its `run`, or before its data is needed.
 
     Raises
     ------
     InvalidRequest
-        If the request has errors, or a cut would change the answer.
+        If the request has errors, or if splitting would change the result.
     CredentialsMissing
         If no account is known.
+
+    Examples
+    --------
+    >>> plan = mt.plan(event="installs", selectors="idDevice, tsEvent",
+    ...                dateFrom="2026-10-01", dateTo="2026-10-14", every="7d")
+    >>> len(plan.exports)
+    0
+    >>> len(plan.run().exports)
+    2
+    >>> frame = plan.to_pandas()
     """
     return Plan(default_client(), ExportRequest(**parameters), every, fresh=fresh)

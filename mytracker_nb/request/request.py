@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timezone
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from mytracker_nb.endpoints import SERVICE_URL
@@ -35,7 +35,11 @@ from mytracker_nb.request.parameters import (
     ValueType,
     find_parameter,
 )
+from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.request.suggestions import closest, did_you_mean, either
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["ExportRequest"]
 
@@ -45,6 +49,7 @@ _FAR = 10**11
 _FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 
 
+@with_parameters
 class ExportRequest:
     """A request for raw events, validated before it is sent.
 
@@ -64,12 +69,12 @@ class ExportRequest:
 
     Examples
     --------
-    >>> request = ExportRequest(event="installs", selectors="idDevice", dateFrom="2026-11-01")
+    >>> request = mt.ExportRequest(event="installs", selectors="idDevice", dateFrom="2026-11-01")
     >>> [(problem.parameter, problem.code) for problem in request.problems]
     [('dateTo', 'interval_half')]
     """
 
-    def __init__(self, /, **parameters: Any) -> None:
+    def __init__(self, /, **parameters: Unpack[ExportParameters]) -> None:
         given: dict[str, list[Any]] = {}
         unknown: dict[str, Any] = {}
         empty: list[str] = []

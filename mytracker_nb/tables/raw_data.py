@@ -112,6 +112,14 @@ class RawData:
         How far a file may grow when it is decompressed.
     progress : Progress, optional
         Hears of every byte of `files`; told on the thread that asks for the rows.
+
+    Examples
+    --------
+    >>> data = mt.export(event="installs", selectors="idDevice, tsEvent",
+    ...                  dateFrom="today-7d", dateTo="yesterday").data()
+    >>> data.to_arrow().column_names
+    ['idDevice', 'tsEvent']
+    >>> frame = data.to_pandas()
     """
 
     def __init__(

@@ -1,0 +1,42 @@
+"""The examples in docstrings run as they are, over the sandbox."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+import mytracker_nb as mt
+from mytracker_nb.sandbox.server import Sandbox
+from mytracker_nb.service import credentials
+from mytracker_nb.service.credentials import Credentials
+
+PUBLIC = [getattr(mt, name) for name in dir(mt) if name not in ("__version__", "sandbox")]
+MUST_HAVE = [mt.export, mt.plan, mt.Client, mt.Export, mt.ExportRequest, mt.RawData]
+WITH_EXAMPLES = [
+    thing for thing in PUBLIC if ">>>" in (inspect.getdoc(thing) or "") and callable(thing)
+]
+
+
+@pytest.fixture
+def account(sandbox: Sandbox, no_account: object) -> Iterator[None]:
+    credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
+    yield
+    credentials.use(None)
+
+
+def test_the_names_that_people_begin_with_have_examples() -> None:
+    assert [thing for thing in [*MUST_HAVE, mt.RequestBuilder] if thing not in WITH_EXAMPLES] == []
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("thing", WITH_EXAMPLES, ids=lambda thing: thing.__name__)
+def test_an_example_gives_what_it_shows(thing: type) -> None:
+    text = inspect.getdoc(thing) or ""
+    test = doctest.DocTestParser().get_doctest(text, {"mt": mt}, thing.__name__, None, 0)
+    shown: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=shown.append)
+    assert result.failed == 0, "".join(shown)
+    assert result.attempted > 0
