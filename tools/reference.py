@@ -10,6 +10,7 @@ from pathlib import Path
 from IPython.core.magic_arguments import argument
 
 from mytracker_nb import errors
+from mytracker_nb.client.follow import RULE
 from mytracker_nb.errors import CODES
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES
@@ -31,6 +32,7 @@ What is said here of the service is what its documentation and its public client
 - [How values are written](#how-values-are-written)
 - [Problems](#problems): what can be wrong with it, by code
 - [Errors](#errors): what can be raised
+- [Waiting](#waiting): what is retried, and what ends it
 - [Magics](#magics): their options, and what can be set
 - [Settings](#settings): the environment
 - [Events](#events), [columns](#columns), [countries](#countries), [time zones](#time-zones),
@@ -47,6 +49,11 @@ _SETTINGS = """\
 | `MYTRACKER_NB_DATA_DIR` | where the journal is kept |
 | `MYTRACKER_NB_CACHE_DIR` | where the files of exports are kept |"""
 
+
+_WAITING = """\
+`export.wait()`, `await export`, the card of an export, the form and a plan follow an export by one
+rule:
+"""
 
 # The section of each large dictionary.
 _SECTIONS = {
@@ -65,6 +72,7 @@ def page() -> str:
         "How values are written": ["```", *_dedented(VALUES), "```"],
         "Problems": _problems(),
         "Errors": _errors(),
+        "Waiting": [_WAITING, RULE],
         "Magics": _magics(),
         "Settings": [_SETTINGS],
         "Events": _events(),

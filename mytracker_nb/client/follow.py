@@ -2,24 +2,14 @@
 
 `Export.wait` drives it with a sleep, ``await export`` with one that lets other tasks run, a card
 and the form from a thread of theirs, a plan from its scheduler. So after the same faults they all
-come to the same verdict:
-
-- A refusal that cannot pass (an export that the service does not know, a signature that it does not
-  accept) ends it at once.
-- A fault (no response, HTTP 5xx, a page that is not the service's) is retried after growing
-  pauses. More than 20 in a row, or 30 minutes of them, end it with the last error.
-- A quota is not a fault: it is waited for as long as the service says, up to its longest interval,
-  an hour. The same holds for our own rate limiter.
-- One look that succeeds sets both counts back to zero.
-- With a deadline it ends with `ExportTimeout`, also where a fault would have been retried later.
-
-Whoever ends, the export itself goes on at the service.
+come to the same verdict; `RULE` says which.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from mytracker_nb import clock
@@ -35,7 +25,21 @@ from mytracker_nb.service.retry import (
 )
 from mytracker_nb.statuses import IN_PROGRESS
 
-__all__ = ["Followed", "attach_code", "follow", "state_of"]
+__all__ = ["RULE", "Followed", "attach_code", "follow", "state_of"]
+
+RULE = f"""\
+- A refusal that cannot pass ends it at once: an export that the service does not know, a signature
+  that it does not accept.
+- A fault (no response, HTTP 5xx, a page that is not the service's) is retried after a pause, which
+  grows up to {LONG_RETRY.longest_delay:.0f} seconds. More than {LONG_RETRY.faults} faults in a row,
+  or {LONG_RETRY.seconds / 60:.0f} minutes of them, end it with the last error.
+- A quota is not a fault. It is waited for as long as the service says, for up to
+  {LONG_RETRY.quota_seconds / 60:.0f} minutes. So is the package's own rate limit.
+- One look that succeeds sets all counts back to zero.
+- A timeout ends it with `ExportTimeout`, which names the last fault, if there was one.
+- Whatever ends it, the export continues on the service: `mt.Client().attach(id)` finds
+  it again."""
+"""When following an export ends, other than by the end of the export: for every face."""
 
 _UNKNOWN_STATUS = 15.0  # seconds, at least, between two looks at an export in an unknown status
 
@@ -113,24 +117,24 @@ def _look(
 ) -> WaitEvent | None:
     """Look once; the wait until the next look, None if the service is done with the export."""
     left = max(0.0, deadline - clock.monotonic())
+    fault: MyTrackerError | None = None
     try:
         export._look(NO_RETRY.within(left))
     except MyTrackerError as error:
         event = retries.after(error)
         if event is None:
             raise
-        # a fault that would have been retried, had there been more time
-        if clock.monotonic() + event.seconds > deadline:
-            more = f"; the last try failed: {error}"
-            raise ExportTimeout(_still_running(export, more), export=export) from error
-        return event
-    retries.reset()
-    if export.is_finished:
-        return None
+        fault = error
+    else:
+        retries.reset()
+        if export.is_finished:
+            return None
+        event = WaitEvent(WaitKind.POLL, _pause(export, pauses))
     left = deadline - clock.monotonic()
     if left <= 0:
-        raise ExportTimeout(_still_running(export), export=export)
-    return WaitEvent(WaitKind.POLL, min(left, _pause(export, pauses)))
+        raise ExportTimeout(_still_running(export, fault), export=export) from fault
+    # at the deadline it is looked at once more, whatever the pause
+    return replace(event, seconds=min(left, event.seconds))
 
 
 def _pause(export: Followed, pauses: Iterator[float]) -> float:
@@ -140,7 +144,8 @@ def _pause(export: Followed, pauses: Iterator[float]) -> float:
     return export._poll_interval(wanted)
 
 
-def _still_running(export: Followed, more: str = "") -> str:
+def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
+    more = f"; the last try failed: {fault}" if fault else ""
     return (
         f"export {export.id_raw_export} is still {state_of(export)}{more}. "
         f"It continues on the service: wait again, or attach to it with {attach_code(export)}"

@@ -1,0 +1,193 @@
+"""One rule for every face: after the same faults all of them come to the same verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+
+import pytest
+from ipywidgets import HTML, Widget
+
+import mytracker_nb as mt
+from mytracker_nb import clock
+from mytracker_nb.client.client import default_client
+from mytracker_nb.client.export import display_of
+from mytracker_nb.client.follow import RULE, follow
+from mytracker_nb.sandbox.faults import HTML_PAGE
+from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import (
+    LONG_RETRY,
+    NO_RETRY,
+    Retries,
+    RetryPolicy,
+    WaitKind,
+)
+
+PARAMETERS = {
+    "event": "installs",
+    "selectors": ["idDevice"],
+    "dateFrom": "2026-01-01",
+    "dateTo": "2026-01-01",
+}
+KNOWN = "Success!"
+
+
+def create():
+    return default_client().create(mt.ExportRequest(**PARAMETERS))
+
+
+def by_wait():
+    try:
+        return create().wait().status
+    except mt.MyTrackerError as error:
+        return str(error)
+
+
+def by_await():
+    async def main():
+        return (await create()).status
+
+    try:
+        return asyncio.run(main())
+    except mt.MyTrackerError as error:
+        return str(error)
+
+
+def by_card():
+    export = create()
+    display = display_of(export)
+    display.live(follow(export), lambda: export.is_finished)
+    while (pause := display._step()) is not None:
+        clock.sleep(pause)
+    return export.status if export.is_finished else " ".join(export.card().text().split())
+
+
+def by_form():
+    form = mt.RequestBuilder(**PARAMETERS)
+    form.submit()
+    end = time.monotonic() + 60
+    while not re.search(r"Success!|not followed any more", shown_by(form)):
+        assert time.monotonic() < end, shown_by(form)
+        time.sleep(0.01)
+    return KNOWN if KNOWN in shown_by(form) else shown_by(form)
+
+
+def shown_by(widget: Widget) -> str:
+    own = widget.value if isinstance(widget, HTML) else ""
+    return own + " ".join(shown_by(child) for child in getattr(widget, "children", ()))
+
+
+def by_plan():
+    plan = mt.plan(**PARAMETERS)
+    try:
+        plan.run().raise_for_failures()
+    except mt.MyTrackerError as error:
+        return str(error)
+    return plan.exports[0].status
+
+
+FACES = [by_wait, by_await, by_card, by_form, by_plan]
+REFUSED = json.dumps({"code": 403, "message": "Access denied", "data": None})
+UNKNOWN = json.dumps({"code": 404, "data": {"error": {"detail": "Raw export request not found"}}})
+MOST = LONG_RETRY.faults
+
+
+@pytest.fixture
+def open_account(no_account, start_sandbox, monkeypatch, fake_clock):
+    """Start a sandbox as the account in use; no wait takes time."""
+
+    def start(**config):
+        sandbox = start_sandbox(**config)
+        monkeypatch.setenv("MYTRACKER_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("MYTRACKER_API_USER_ID", str(sandbox.api_user_id))
+        monkeypatch.setenv("MYTRACKER_SECRET_KEY", sandbox.secret_key)
+        default_client().api.rate_limiter = RateLimiter({1.0: 10_000}, errors={1.0: 10_000})
+        fake_clock.on_sleep = sandbox.clock.advance
+        return sandbox
+
+    return start
+
+
+@pytest.fixture
+def account(open_account):
+    """A sandbox that finishes exports at once, as the account in use."""
+    return open_account()
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("fault", "times", "verdict", "looks"),
+    [
+        ({"status": 503}, MOST, KNOWN, MOST + 1),
+        ({"status": 503}, None, "HTTP 503", MOST + 1),
+        ({"status": 200, "body": HTML_PAGE}, None, "no JSON", MOST + 1),
+        ({"reset": "before"}, MOST, KNOWN, MOST + 1),
+        ({"reset": "after"}, None, "127.0.0.1", MOST + 1),
+        # many waits of half a minute, and none of them is a fault; more than an hour is too long
+        ({"status": 429, "headers": {"Retry-After": "30"}}, 2 * MOST, KNOWN, 2 * MOST + 1),
+        ({"status": 429, "headers": {"Retry-After": "1200"}}, None, "HTTP 429", 4),
+        ({"status": 403, "body": REFUSED}, None, "HTTP 403", 1),
+        ({"status": 404, "body": UNKNOWN}, None, "HTTP 404", 1),
+    ],
+    ids=repr,
+)
+def test_every_face_comes_to_the_same_verdict(account, face, fault, times, verdict, looks):
+    account.faults.add(path="/get.json", times=times, **fault)
+
+    assert verdict in face()
+    asked = [call for call in account.requests if call.path.endswith("/get.json")]
+    assert len(asked) == looks
+    assert len(account.exports) == 1
+
+
+def test_a_look_that_succeeds_sets_the_count_back(open_account):
+    account = open_account(seconds=600)
+    account.faults.add(path="/get.json", every=2, times=None, status=503)
+    export, events = create(), []
+    for event in follow(export):
+        events.append(event)
+        clock.sleep(event.seconds)
+
+    assert export.status == KNOWN
+    faults = [event for event in events if event.kind is WaitKind.FAULT]
+    assert len(faults) > MOST
+    assert max(event.seconds for event in faults) <= LONG_RETRY.first_delay
+    assert all(event.text.startswith("retrying in 1 s: HTTP 503") for event in faults)
+    assert {event.text for event in events if event.kind is WaitKind.POLL} == {""}
+
+
+def test_the_deadline_ends_it_and_the_last_fault_is_named(account, fake_clock):
+    account.faults.add(path="/get.json", times=None, status=503)
+    export = create()
+    with pytest.raises(mt.ExportTimeout, match=r"attach\(1\)") as caught:
+        export.wait(timeout=100)
+    assert "the last try failed: HTTP 503" in str(caught.value)
+    assert caught.value.export is export
+    assert sum(fake_clock.slept) == pytest.approx(100)
+
+
+def test_what_our_own_rate_limiter_holds_back_costs_neither_faults_nor_a_longer_pause(fake_clock):
+    retries = Retries(LONG_RETRY)
+    held = mt.QuotaExceeded("ours", retry_after=2.0)
+    for _ in range(3 * MOST):
+        event = retries.after(held)
+        assert event.kind is WaitKind.QUOTA
+        assert 2.0 < event.seconds <= 2.5
+    assert (retries.tries, retries.faults) == (0, 0)
+
+
+def test_faults_that_take_too_long_end_it_however_few(fake_clock):
+    retries = Retries(RetryPolicy(faults=9, seconds=100.0))
+    assert retries.after(mt.ConnectionFailed("lost")) is not None
+    fake_clock.move(101.0)
+    assert retries.after(mt.ConnectionFailed("lost")) is None
+    retries.reset()
+    assert retries.after(mt.ConnectionFailed("lost")) is not None
+    assert Retries(NO_RETRY).after(mt.ConnectionFailed("lost")) is None
+
+
+def test_the_rule_is_written_down_with_its_numbers():
+    assert f"More than {MOST} faults" in RULE
+    assert "or 30 minutes" in RULE
