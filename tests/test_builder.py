@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import ipywidgets
 import pytest
 import strategies
 import traitlets
@@ -17,8 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.form import builder as builders
-from mytracker_nb.form import snapshot
+from mytracker_nb.form import builder, draft, schema, snapshot
 from mytracker_nb.form.pasted import join_column, split_column
 from mytracker_nb.form.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request.dictionaries import dictionary
@@ -35,32 +36,57 @@ GOOD: dict[str, Any] = {
 }
 
 
-ADD = {"selectors": "Add to Columns", "idCountry": "Add to Countries"}
-
-
 def table(event: str | None) -> tuple[str, ...]:
     """What the table says is to be shown for an event."""
     return tuple(name for name, row in PARAMETERS.items() if row.applies_to(event))
 
 
-def all_widgets(widget: Any) -> list[Any]:
-    """A widget and all inside it."""
-    children = getattr(widget, "children", ())
-    return [widget, *(inner for child in children for inner in all_widgets(child))]
+class Page:
+    """A front end: it does acts as a browser does, and sees what a browser is given."""
 
+    numbers = itertools.count()
 
-def button(form: Any, title: str) -> Any:
-    """The first button of that title."""
-    return next(
-        widget
-        for widget in all_widgets(form)
-        if isinstance(widget, ipywidgets.Button) and widget.description == title
-    )
+    def __init__(self, form: Any) -> None:
+        self.form = form
+        self.client = f"page-{next(self.numbers)}"
+        self.seq = 0
+
+    def message(self, act: str, **args: Any) -> dict[str, Any]:
+        self.seq += 1
+        return {"seq": self.seq, "act": act, "args": args}
+
+    def send(self, *acts: dict[str, Any]) -> None:
+        content = {"client": self.client, "acts": list(acts)}
+        self.form._handle_custom_msg(content, [])
+
+    def act(self, act: str, **args: Any) -> None:
+        self.send(self.message(act, **args))
+
+    @property
+    def view(self) -> Any:
+        return self.form._view
+
+    @property
+    def progress(self) -> Any:
+        return self.form._progress
+
+    @property
+    def acknowledged(self) -> int:
+        return int(self.view["acks"].get(self.client, 0))
+
+    def problems(self, name: str) -> list[Any]:
+        return [problem for problem in self.view["problems"] if problem["parameter"] == name]
 
 
 def texts(form: Any) -> str:
-    """All that the form says."""
-    return " ".join(widget.value for widget in all_widgets(form) if type(widget).__name__ == "HTML")
+    """All that the form says of its export."""
+    return "\n".join(value for value in form._progress.values() if isinstance(value, str))
+
+
+@pytest.fixture
+def page() -> Page:
+    """A front end before an empty form."""
+    return Page(mt.RequestBuilder())
 
 
 @pytest.fixture(scope="module")
@@ -78,25 +104,6 @@ def test_the_fields_shown_are_those_of_the_table(forms: list[Any], event: str | 
     assert forms[0].visible == table(event)
 
 
-def test_every_field_is_labelled_by_its_name_and_tells_title_and_help() -> None:
-    form = mt.RequestBuilder()
-    for name, row in PARAMETERS.items():
-        inside = all_widgets(form.field(name))
-        labels = [getattr(widget, "description", None) for widget in inside]
-        assert labels.count(name) == 1
-        assert row.title in texts(form.field(name))
-
-
-def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() -> None:
-    inside = all_widgets(mt.RequestBuilder(event="customEvents"))
-    shown = (w for w in inside if type(w).__name__ == "Button" and w.layout.display != "none")
-    names = [w.description for w in shown]
-    assert len(set(names)) == len(names)
-    # of a tooltip of None these make the text "null"
-    kinds = ("ToggleButton", "ToggleButtons", "DatePicker")
-    assert all(w.tooltip for w in inside if type(w).__name__ in kinds)
-
-
 @pytest.mark.parametrize(
     ("row", "value", "sent"),
     [
@@ -110,7 +117,11 @@ def test_no_two_buttons_have_the_same_name_and_none_is_explained_by_nothing() ->
             "x",
             "x",
         ),
-        (Parameter("mood", "Mood", ValueType.ID, "?", dictionary_name="rooted"), "Rooted", 1),
+        (
+            Parameter("mood", "Mood", ValueType.ID, "?", dictionary_name="rooted", is_filter=True),
+            "Rooted",
+            1,
+        ),
     ],
 )
 def test_a_new_row_of_the_table_is_a_new_field(
@@ -120,11 +131,13 @@ def test_a_new_row_of_the_table_is_a_new_field(
     from mytracker_nb.request import parameters, request
 
     rows: Mapping[str, Parameter] = MappingProxyType({**PARAMETERS, row.name: row})
-    for module in (builders, export_card, parameters, request):
+    for module in (builder, draft, export_card, schema, parameters, request):
         monkeypatch.setattr(module, "PARAMETERS", rows)
     monkeypatch.setattr(request, "_ORDER", {name: n for n, name in enumerate(rows)})
     form = mt.RequestBuilder(**GOOD)
     assert form.visible == (*table("customEvents"), row.name)
+    assert row.name in form._view["offers"]
+    assert row.name in [field["name"] for field in form._schema["fields"]]
     form.field(row.name).value = value
     assert form.parameters[row.name] == sent
     assert row.name in form.magic
@@ -162,27 +175,37 @@ def test_filters_are_kept_back_from_parameters_too() -> None:
     assert form.parameters["eventName"] == ["level_up"]
 
 
-# What is judged.
+# What is validated.
 
 
-def test_each_problem_stands_at_its_field_and_submit_says_why_it_is_off() -> None:
+def test_each_problem_is_shown_with_its_field_and_submit_says_why_it_is_off() -> None:
     form = mt.RequestBuilder(**GOOD, idApp="12, x")
+    page = Page(form)
     assert form.problems == form.request.problems == mt.ExportRequest(**form.parameters).problems
     assert [(problem.parameter, problem.code) for problem in form.problems] == [
         ("idApp", "bad_value")
     ]
-    assert "&#x27;x&#x27; is not an id" in texts(form.field("idApp"))
-    assert button(form, "Submit").disabled
-    assert "Submit is off; to be corrected: idApp" in texts(form)
+    (problem,) = page.problems("idApp")
+    assert problem["severity"] == "error"
+    assert problem["title"] == "Apps"
+    assert "'x'" in problem["text"]
+    assert page.view["values"]["idApp"] == "12, x"
+    assert not page.progress["canSubmit"]
+    assert page.progress["verdict"] == "Can't submit: idApp invalid"
     form.field("idApp").value = "12"
     assert form.problems == ()
-    assert not button(form, "Submit").disabled
+    assert page.progress["canSubmit"]
+    assert page.progress["verdict"] == "Ready to submit"
 
 
-def test_what_is_missing_is_said_more_quietly_than_what_is_wrong() -> None:
-    form = mt.RequestBuilder(event="nonsense")
-    assert "mytracker-error" in texts(form.field("event"))
-    assert "mytracker-missing" in texts(form.field("selectors"))
+def test_what_is_missing_is_told_apart_from_what_is_wrong() -> None:
+    page = Page(mt.RequestBuilder(event="nonsense"))
+    assert not page.problems("event")[0]["isMissing"]
+    assert page.problems("selectors")[0]["isMissing"]
+    expected = "Can't submit: selectors, dateFrom missing, event invalid"
+    assert page.progress["verdict"] == expected
+    assert page.progress["tone"] == "error"
+    assert Page(mt.RequestBuilder()).progress["tone"] == "missing"
 
 
 @pytest.mark.parametrize(
@@ -195,24 +218,18 @@ def test_what_is_missing_is_said_more_quietly_than_what_is_wrong() -> None:
 def test_warnings_and_notes_are_told_apart_and_stop_nothing(
     more: dict[str, Any], name: str, severity: str
 ) -> None:
-    form = mt.RequestBuilder(**GOOD, **more)
-    assert f"mytracker-{severity}" in texts(form.field(name))
-    assert not button(form, "Submit").disabled
+    page = Page(mt.RequestBuilder(**GOOD, **more))
+    assert [problem["severity"] for problem in page.problems(name)] == [severity]
+    assert page.progress["canSubmit"]
+    assert page.progress["verdict"] == "Ready to submit (1 note)"
 
 
-def test_a_problem_is_shown_as_text_not_as_html() -> None:
+def test_the_picture_of_a_form_shows_problems_as_text_not_as_html() -> None:
     form = mt.RequestBuilder(**GOOD, **{"<b>bold</b>": 1}, idApp="<img src=x onerror=alert(1)>")
-    assert "<img" not in texts(form)
-    assert "<b>bold" not in texts(form)
-
-
-def test_a_fold_opens_for_what_is_set_in_it() -> None:
-    def fold(form: Any) -> Any:
-        return next(w for w in all_widgets(form) if "More filters" in getattr(w, "description", ""))
-
-    assert not fold(mt.RequestBuilder(**GOOD)).value
-    assert fold(mt.RequestBuilder(**GOOD, rooted=1)).value
-    assert "1 set" in fold(mt.RequestBuilder(**GOOD, rooted=1)).description
+    html = form._repr_mimebundle_()["text/html"]
+    assert "<img" not in html
+    assert "<b>bold" not in html
+    assert "&lt;img" in html
 
 
 # Two ways: the form, the parameters, the magic.
@@ -302,7 +319,7 @@ def test_two_forms_can_be_linked() -> None:
 def test_unknown_parameters_are_told_and_not_lost() -> None:
     form = mt.RequestBuilder(**GOOD, idAp=3)
     assert [problem.code for problem in form.problems] == ["unknown_parameter"]
-    assert "idAp" in texts(form)
+    assert Page(form).problems("idAp")
     form.field("event").value = "sessions"
     assert form.parameters["idAp"] == 3
 
@@ -335,14 +352,9 @@ def test_a_filter_that_the_magic_should_not_have_is_judged_as_it_was_written() -
     form = mt.RequestBuilder()
     form.magic = "%mytracker_export event=installs eventName=x"
     assert "not_for_event" in [problem.code for problem in form.problems]
-    assert "does not apply to installs" in texts(form)
+    assert "does not apply to installs" in Page(form).problems("eventName")[0]["text"]
     form.field("event").value = "customEvents"
     assert form.parameters["eventName"] == ["x"]
-
-
-def main_text(form: Any) -> Any:
-    """The box of the code."""
-    return next(w for w in all_widgets(form) if getattr(w, "description", None) == "magic")
 
 
 QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=2026-11-02&idApp[]=1"
@@ -374,30 +386,40 @@ def test_the_service_s_own_url_moves_the_form_and_becomes_magic(text: str) -> No
     assert form.magic.startswith("%%mytracker_export\nevent     = installs\n")
 
 
-def test_a_url_is_pasted_into_what_stands_in_the_code_box() -> None:
-    form = mt.RequestBuilder(event="sessions")
-    box = main_text(form)
-    box.value += f"\nhttps://tracker.my.com/api/raw/v1/export/create.json?{QUERY}"
-    assert box.value == form.magic
-    assert (
-        form.parameters
-        == mt.RequestBuilder(**mt.ExportRequest.from_url(QUERY).parameters).parameters
-    )
-    form.magic = "event=customEvents&eventName[]=level up&idApp=1"
-    assert form.parameters["eventName"] == ["level up"]
+@pytest.mark.parametrize("name", ["", "idApp", "idCountry", "event", "dateFrom"])
+def test_a_url_that_is_pasted_into_any_control_fills_the_form(name: str) -> None:
+    page = Page(mt.RequestBuilder(event="sessions", idProject=3))
+    url = f"https://tracker.my.com/api/raw/v1/export/create.json?{QUERY}"
+    rewrites = page.view["rewrites"]
+    page.act("paste", text=url, name=name, whole=f"12{url}")
+    expected = mt.RequestBuilder(**mt.ExportRequest.from_url(QUERY).parameters)
+    assert page.form.parameters == expected.parameters
+    assert page.view["code"]["magic"] == expected.magic
+    # the control holds the pasted text no more
+    assert page.view["rewrites"] == rewrites + 1
 
 
-def test_a_query_that_is_typed_is_understood_and_not_written_over() -> None:
-    form = mt.RequestBuilder()
-    box = main_text(form)
+@pytest.mark.parametrize(
+    ("name", "whole", "parameters"),
+    [
+        ("", "event=installs # https://x.y/z", {"event": "installs"}),
+        ("eventName", "a, https://x.y/z", {"eventName": ["a", "https://x.y/z"]}),
+        ("idCountry", "https://x.y/z", {"idCountry": "https://x.y/z"}),
+    ],
+)
+def test_a_pasted_text_that_is_no_request_stays_in_its_control(
+    page: Page, name: str, whole: str, parameters: dict[str, Any]
+) -> None:
+    page.act("paste", text="https://x.y/z", name=name, whole=whole)
+    assert page.form.parameters == parameters
+
+
+def test_a_query_that_is_typed_is_understood_at_every_length(page: Page) -> None:
     text = "event=installs&idApp=55&idCountry=188"
     for end in range(1, len(text) + 1):
-        box.value = text[:end]
-        assert box.value == text[:end]
-    assert form.parameters == {"event": "installs", "idApp": [55], "idCountry": [188]}
-    assert mt.ExportRequest.from_magic(form.magic) == form.request
-    form.field("idApp").value = None
-    assert box.value == form.magic
+        page.act("write", text=text[:end])
+    assert page.form.parameters == {"event": "installs", "idApp": [55], "idCountry": [188]}
+    assert mt.ExportRequest.from_magic(page.form.magic) == page.form.request
 
 
 @pytest.mark.parametrize(
@@ -428,217 +450,222 @@ def test_names_of_the_notebook_are_known_and_expressions_are_not_run(shell: Any)
 
 def test_the_code_follows_in_every_language() -> None:
     form = mt.RequestBuilder(**GOOD)
-    languages = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Code as")
-    languages.value = "Python"
-    assert "export = mt.export(" in texts(form)
-    languages.value = "curl"
-    assert "event=customEvents&amp;selectors=" in texts(form)
-    assert "&lt;signature&gt;" in texts(form)
+    code = Page(form).view["code"]
+    assert code["magic"] == form.magic
+    assert "export = mt.export(" in code["python"]
+    assert "event=customEvents&selectors=" in code["curl"]
+    assert "<signature>" in code["curl"]
     form.field("event").value = "nonsense"
-    assert "nothing to send" in texts(form)
+    assert "nothing to send" in form._view["code"]["curl"]
 
 
-# The controls.
-
-
-def main(form: Any, name: str) -> Any:
-    """The control that carries the name."""
-    return next(w for w in all_widgets(form.field(name)) if getattr(w, "description", None) == name)
-
-
-def test_what_is_typed_is_not_written_over() -> None:
+def test_the_frame_is_named_in_the_code_and_read_from_it() -> None:
     form = mt.RequestBuilder(**GOOD)
-    main(form, "idApp").value = "7,  8,"
-    main(form, "tsFrom").value = "2026-11-01T10:00"
-    assert form.parameters["idApp"] == [7, 8]
-    assert form.parameters["tsFrom"] == 1793516400
-    assert main(form, "idApp").value == "7,  8,"
-    assert main(form, "tsFrom").value == "2026-11-01T10:00"
+    page = Page(form)
+    page.act("setFrame", name="levels")
+    assert form.magic.splitlines()[0] == "%%mytracker_export --frame levels"
+    assert page.view["code"]["python"].endswith("levels = export.to_pandas()")
+    page.act("setFrame", name="6x")
+    assert page.view["frameProblem"] == "'6x' is not a valid variable name"
+    assert form.magic.splitlines()[0] == "%%mytracker_export"
+    form.magic = form.magic.replace("export", "export --wait --frame=other", 1)
+    assert page.view["frame"] == "other"
+    form.field("idApp").value = 5
+    assert form.magic.splitlines()[0] == "%%mytracker_export --wait --frame other"
 
 
-def test_a_search_by_title_finds_an_event_and_enter_takes_it() -> None:
-    form = mt.RequestBuilder()
-    search = main(form, "event")
-    search.value = "skan partner"
-    lists = [w for w in all_widgets(form.field("event")) if type(w).__name__ == "Select"]
-    assert [option[1] for w in lists for option in w.options] == ["partnerSKANpostbacks"]
-    search.value = "skan partner\n"
-    assert form.parameters == {"event": "partnerSKANpostbacks"}
-    assert search.value == "partnerSKANpostbacks"
+# Acts of the front end.
 
 
-def test_an_event_is_picked_from_the_list_of_its_group() -> None:
-    form = mt.RequestBuilder()
-    devices, users = (w for w in all_widgets(form.field("event")) if type(w).__name__ == "Select")
-    devices.value = "installs"
-    assert form.parameters == {"event": "installs"}
-    users.value = "userSessions"
-    assert form.parameters == {"event": "userSessions"}
-    assert devices.value is None
+def test_what_is_typed_is_shown_again_as_it_was_typed(page: Page) -> None:
+    page.act("type", name="idApp", text="7,  8,")
+    page.act("type", name="tsFrom", text=" 2026-11-01T10:00")
+    assert page.form.parameters == {"tsFrom": 1793516400, "idApp": [7, 8]}
+    assert page.view["values"]["tsFrom"] == "2026-11-01T10:00"
+    assert page.view["values"]["idApp"] == "7, 8"
+    page.act("type", name="tsFrom", text="")
+    assert "tsFrom" not in page.view["values"]
 
 
-def test_entries_are_added_by_search_and_enter() -> None:
-    form = mt.RequestBuilder()
-    search = main(form, "idCountry")
-    for text in ("kaz", "kaz\n", "kaz\ng", "kaz\ngerm", "kaz\ngerm\n"):
-        search.value = text
-    assert form.parameters == {"idCountry": [28, 202]}
-    # struck faster than read: GE is Georgia, but may be the beginning of more
-    for text in ("kaz\ngerm\nrus", "kaz\ngerm\nruss\nGE", "kaz\ngerm\nruss\nGE\n"):
-        assert form.parameters.get("idCountry") != [28, 202, 188, 29]
-        search.value = text
-    assert form.parameters == {"idCountry": [28, 202, 188, 29]}
+def test_an_event_is_understood_by_a_title_of_its_own(page: Page) -> None:
+    titles = Counter(entry.title.casefold() for entry in dictionary("event").values())
+    for name, entry in dictionary("event").items():
+        page.act("type", name="event", text=entry.title.upper())
+        is_own = titles[entry.title.casefold()] == 1
+        assert page.form.parameters == {"event": name if is_own else entry.title.upper()}
 
 
-def test_a_word_in_a_search_that_is_not_added_is_told_and_counted() -> None:
-    form = mt.RequestBuilder(**GOOD)
-    search = main(form, "idCountry")
-    for text in ("R", "RU", "RU,", "RU, K", "RU, Ka"):
-        search.value = text
-    assert form.parameters["idCountry"] == [188]
-    assert "&#x27;Ka&#x27; is not added yet" in texts(form.field("idCountry"))
-    assert "Ready to submit; not added yet: &#x27;Ka&#x27; in idCountry." in texts(form)
-    search.value = "RU, Ka\n"
-    assert "not added" not in texts(form)
-    main(form, "idCountry").value = "RU"  # which is there already
-    assert "not added" not in texts(form)
+def test_entries_are_added_by_name_code_and_clear_beginning(page: Page) -> None:
+    for text in ("kaz", "RU", "Germany", "germ", "202"):
+        page.act("add", name="idCountry", text=text)
+    assert page.form.parameters == {"idCountry": [28, 188, 202]}
+    assert page.view["values"]["idCountry"] == ["28", "188", "202"]
+    assert page.view["filters"] == ["idCountry"]
 
 
-def test_submit_adds_the_word_that_stands_in_a_search_where_it_names_an_entry(
-    account: Callable[..., Sandbox],
-) -> None:
-    account(seconds=600)
-    form = mt.RequestBuilder(**GOOD)
-    for text in ("R", "RU"):
-        main(form, "idCountry").value = text
-    main(form, "selectors").value = "ts"
-    export = form.submit()
-    assert export.request is not None
-    assert export.request.parameters["idCountry"] == (188,)
-    assert export.request.parameters["selectors"] == ("idDevice", "eventName")
-    assert main(form, "idCountry").value == ""
-    assert main(form, "selectors").value == "ts"
+def test_a_pasted_column_is_added_whole_and_what_is_unknown_is_kept(page: Page) -> None:
+    page.act("add", name="idCountry", text="RU\nKZ\nnowhere\nGermany")
+    assert page.form.field("idCountry").value == ["RU", "KZ", "nowhere", "Germany"]
+    assert page.view["values"]["idCountry"] == ["188", "28", "nowhere", "202"]
+    assert "nowhere" in page.problems("idCountry")[0]["text"]
+    page.act("add", name="selectors", text="idDevice\tidSomethingNew\ttsEvent")
+    assert page.form.parameters["selectors"] == ["idDevice", "idSomethingNew", "tsEvent"]
+    names = list(dictionary("selector"))
+    page.act("add", name="selectors", text=", ".join(names))
+    assert page.form.parameters["selectors"][3:] == [
+        name for name in names if name not in ("idDevice", "tsEvent")
+    ]
 
 
-def test_a_pasted_column_is_added_whole() -> None:
-    form = mt.RequestBuilder()
-    main(form, "idCountry").value = "RU\nKZ\nnowhere\nGermany"
-    assert form.field("idCountry").value == ["RU", "KZ", "nowhere", "Germany"]
-    assert "nowhere" in texts(form.field("idCountry"))
-    main(form, "selectors").value = "idDevice\tidSomethingNew\ttsEvent"
-    assert form.parameters["selectors"] == ["idDevice", "idSomethingNew", "tsEvent"]
+def test_a_word_that_is_left_in_a_search_is_added_where_it_names_an_entry() -> None:
+    page = Page(mt.RequestBuilder(**GOOD))
+    page.act("add", name="idCountry", text="RU", only_exact=True)
+    assert page.form.parameters["idCountry"] == [188]
+    page.act("add", name="idCountry", text="Ka", only_exact=True)
+    assert page.form.parameters["idCountry"] == [188]
+    assert page.view["pending"] == {"idCountry": "Ka"}
+    assert page.progress["verdict"] == "Ready to submit; not added: 'Ka' in idCountry"
+    page.act("add", name="idCountry", text="", only_exact=True)
+    assert page.view["pending"] == {}
+    assert page.progress["verdict"] == "Ready to submit"
 
 
-def test_columns_are_added_moved_and_removed() -> None:
-    form = mt.RequestBuilder(selectors=["idDevice", "tsEvent"])
-    field = form.field("selectors")
-    found, chosen = (w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    assert "idDevice" not in [value for _, value in found.options]
-    found.value = ("dpi", "waid")
-    button(field, ADD[field.parameter.name]).click()
-    assert form.parameters["selectors"] == ["idDevice", "tsEvent", "dpi", "waid"]
-    chosen.index = (2, 3)
-    button(field, "Up").click()
-    assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
-    assert chosen.index == (1, 2)
-    for _ in range(3):
-        button(field, "Up").click()
-    assert form.parameters["selectors"] == ["dpi", "waid", "idDevice", "tsEvent"]
-    button(field, "Down").click()
-    assert form.parameters["selectors"] == ["idDevice", "dpi", "waid", "tsEvent"]
-    button(field, "Remove from Columns").click()
-    assert form.parameters["selectors"] == ["idDevice", "tsEvent"]
+def test_columns_are_moved_and_removed() -> None:
+    page = Page(mt.RequestBuilder(selectors=["idDevice", "tsEvent", "dpi"]))
+    page.act("move", name="selectors", key="dpi", to=0)
+    assert page.form.parameters["selectors"] == ["dpi", "idDevice", "tsEvent"]
+    page.act("move", name="selectors", key="dpi", to=1)
+    assert page.form.parameters["selectors"] == ["idDevice", "dpi", "tsEvent"]
+    page.act("remove", name="selectors", key="idDevice")
+    assert page.form.parameters["selectors"] == ["dpi", "tsEvent"]
 
 
-def test_a_click_waits_for_what_was_changed_before_it() -> None:
-    form = mt.RequestBuilder()
-    field = form.field("idCountry")
-    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    add = button(field, ADD[field.parameter.name])
-    found.index = (0,)
-    add._handle_custom_msg({"event": "click"}, [])
-    assert form.parameters == {}
-    found.index = (1,)  # which the browser had held back
-    second = found.value[0]
-    add.set_state({"answered": add.asked})
-    assert form.parameters["idCountry"] == [int(second)]
+@given(st.lists(st.sampled_from(list(dictionary("selector"))), min_size=1, unique=True), st.data())
+def test_moving_a_chip_changes_nothing_but_the_order(names: list[str], data: st.DataObject) -> None:
+    page = Page(mt.RequestBuilder(selectors=names))
+    key = data.draw(st.sampled_from(names))
+    to = data.draw(st.integers(0, len(names) - 1))
+    page.act("move", name="selectors", key=key, to=to)
+    moved = page.form.parameters["selectors"]
+    assert moved.index(key) == to
+    assert [name for name in moved if name != key] == [name for name in names if name != key]
 
 
-def test_what_is_added_stays_in_the_list_so_that_no_other_takes_its_place() -> None:
-    form = mt.RequestBuilder()
-    field = form.field("idCountry")
-    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    before = found.options
-    found.index = (0,)
-    button(field, ADD[field.parameter.name]).click()
-    assert found.options == before
-    found.index = (1,)
-    button(field, ADD[field.parameter.name]).click()
-    assert form.field("idCountry").value == [int(value) for _, value in before[:2]]
-    main(form, "idCountry").value = before[0][0].partition(" ")[0]
-    assert before[0][1] not in [value for _, value in found.options]
+def test_filters_are_shown_when_they_are_added_and_go_with_their_value(page: Page) -> None:
+    assert page.view["filters"] == []
+    assert "idCountry" in page.view["offers"]
+    page.act("addFilter", name="idCountry")
+    page.act("addFilter", name="idApp")
+    assert page.view["filters"] == ["idCountry", "idApp"]
+    assert "idCountry" not in page.view["offers"]
+    page.act("type", name="idApp", text="7")
+    page.act("type", name="idApp", text="")
+    assert page.view["filters"] == ["idCountry", "idApp"]
+    page.act("type", name="idApp", text="7")
+    page.act("removeFilter", name="idApp")
+    assert page.view["filters"] == ["idCountry"]
+    assert page.form.parameters == {}
 
 
-def test_clicks_that_are_answered_together_all_act() -> None:
-    form = mt.RequestBuilder(selectors=["idDevice", "tsEvent", "dpi"])
-    field = form.field("selectors")
-    _, chosen = (w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    down = button(field, "Down")
-    chosen.index = (0,)
-    for _ in range(2):
-        down._handle_custom_msg({"event": "click"}, [])
-    down.set_state({"answered": down.asked})
-    assert form.parameters["selectors"] == ["tsEvent", "dpi", "idDevice"]
+def test_only_filters_that_apply_to_the_event_are_offered(page: Page) -> None:
+    for event in dictionary("event"):
+        page.act("type", name="event", text=event)
+        expected = {
+            name
+            for name, row in PARAMETERS.items()
+            if (row.is_filter or row.is_advanced) and row.applies_to(event)
+        }
+        assert set(page.view["offers"]) == expected
 
 
-def test_a_heading_in_a_list_is_nothing_to_add() -> None:
-    form = mt.RequestBuilder()
-    field = form.field("selectors")
-    found = next(w for w in all_widgets(field) if type(w).__name__ == "SelectMultiple")
-    assert found.options[0][1] is None
-    found.index = (0,)
-    button(field, ADD[field.parameter.name]).click()
-    assert form.parameters == {}
+def test_a_filter_that_stops_applying_stays_and_says_why() -> None:
+    page = Page(mt.RequestBuilder(**GOOD, eventName=["level_up"]))
+    assert page.view["notSent"] == {}
+    page.act("type", name="event", text="installs")
+    assert page.view["filters"] == ["eventName"]
+    assert page.view["notSent"] == {
+        "eventName": "not sent: only for customEvents, userCustomEvents"
+    }
+    assert page.view["values"]["eventName"] == "level_up"
+
+
+def test_a_choice_is_shown_by_its_id_whatever_it_was_given_as() -> None:
+    page = Page(mt.RequestBuilder(**GOOD, rooted="Not rooted", timezone="Mars/Olympus"))
+    assert page.view["values"]["rooted"] == "2"
+    assert page.view["values"]["timezone"] == "Mars/Olympus"
+    page.act("type", name="rooted", text="")
+    assert "rooted" not in page.form.parameters
+    page.form.field("rooted").value = "perhaps"
+    assert page.view["values"]["rooted"] == "perhaps"
 
 
 def test_a_starting_set_suits_the_event_and_adds_to_what_is_there() -> None:
-    form = mt.RequestBuilder(event="sessions", selectors=["dpi"])
-    button(form, "The event itself").click()
-    assert form.parameters["selectors"][0] == "dpi"
-    assert "duration" in form.parameters["selectors"]
-    assert form.problems[0].code == "interval_missing"
+    page = Page(mt.RequestBuilder(event="sessions", selectors=["dpi"]))
+    columns = page.view["startingSets"]["The event itself"]
+    page.act("add", name="selectors", text=",".join(columns))
+    assert page.form.parameters["selectors"] == ["dpi", *columns]
+    assert "duration" in columns
 
 
-def test_a_value_that_is_in_no_list_is_shown_all_the_same() -> None:
-    form = mt.RequestBuilder(**GOOD, rooted="perhaps", timezone="Mars/Olympus", dateFrom2=1)
-    assert main(form, "rooted").label == "perhaps"
-    assert main(form, "timezone").value == "Mars/Olympus"
-    form.field("rooted").value = None
-    assert main(form, "rooted").label == "not set"
+def test_acts_are_done_once_and_in_order_however_they_arrive() -> None:
+    page, other = (Page(mt.RequestBuilder()) for _ in range(2))
+    other.form = page.form
+    first = page.message("add", name="selectors", text="idDevice")
+    second = page.message("add", name="selectors", text="tsEvent")
+    third = page.message("remove", name="selectors", key="idDevice")
+    page.send(first)
+    page.send(first, second)  # the answer to the first was not there yet
+    other.act("add", name="selectors", text="dpi")
+    page.send(first, second, third)
+    page.send(first)  # an old message, late
+    assert page.form.parameters["selectors"] == ["tsEvent", "dpi"]
+    assert page.acknowledged == 3
+    assert other.acknowledged == 1
 
 
-def test_a_choice_that_is_not_made_says_so() -> None:
-    form = mt.RequestBuilder(**GOOD)
-    choices = [w for w in all_widgets(form) if type(w).__name__ == "Dropdown"]
-    assert choices
-    assert {(choice.index, choice.label) for choice in choices} == {(0, "not set")}
-    choice = main(form, "rooted")
-    choice.index = 1
-    assert form.parameters["rooted"] == choice.value
-    choice.index = 0
-    assert "rooted" not in form.parameters
+def test_an_act_that_fails_does_not_stop_those_after_it(
+    page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    page.send(
+        page.message("move", name="noSuchThing", key="a", to=0),
+        page.message("fly"),
+        page.message("type", name="event", text="installs"),
+    )
+    assert page.form.parameters == {"event": "installs"}
+    assert page.acknowledged == 3
+    assert len(caplog.records) == 2
 
 
-def test_a_day_that_cannot_be_read_is_shown_and_cleared() -> None:
-    form = mt.RequestBuilder(**GOOD | {"dateFrom": "soon"})
-    clear = button(form.field("dateFrom"), "Clear 'soon'")
-    assert clear.layout.display is None
-    clear.click()
-    assert "dateFrom" not in form.parameters
-    assert clear.layout.display == "none"
-    main(form, "dateFrom").value = datetime(2026, 11, 1).date()
-    assert form.parameters["dateFrom"] == "2026-11-01"
-    assert clear.layout.display == "none"
+def test_acts_of_several_threads_lose_nothing() -> None:
+    form = mt.RequestBuilder()
+    names = list(dictionary("selector"))[:40]
+    pages = [Page(form) for _ in range(4)]
+    seen: list[bool] = []
+
+    def observer(change: Any) -> None:
+        seen.append(form.request == mt.ExportRequest(**form.parameters))
+
+    form.observe(observer, "parameters")
+
+    def work(place: int) -> None:
+        for name in names[place :: len(pages)]:
+            pages[place].act("add", name="selectors", text=name)
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(len(pages))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(form.parameters["selectors"]) == sorted(names)
+    assert all(seen)
+
+
+def test_a_change_is_one_message_to_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page(mt.RequestBuilder(**GOOD))
+    sent: list[set[str]] = []
+    monkeypatch.setattr(page.form, "send_state", lambda key=None: sent.append(set(key)))
+    page.act("type", name="idApp", text="12")
+    assert sent == [{"_view", "_progress"}] or sent == [{"_view"}]
 
 
 @given(
@@ -667,15 +694,16 @@ def test_a_pasted_column_is_read(text: str, values: list[str]) -> None:
 
 @pytest.mark.parametrize("title", [preset.title for preset in PRESETS])
 def test_a_preset_fills_the_days_and_is_known_again(title: str) -> None:
-    form = mt.RequestBuilder(timezone="Asia/Vladivostok")
-    presets = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Days")
-    presets.value = title
+    page = Page(mt.RequestBuilder(timezone="Asia/Vladivostok"))
+    form = page.form
+    assert page.view["preset"] == ""
+    page.act("applyPreset", title=title)
     assert form.field("dateFrom").value <= form.field("dateTo").value
     assert not [problem for problem in form.problems if problem.parameter.startswith("date")]
     form.field("dateFrom").value = "2001-02-03"
-    assert presets.value == "Custom"
+    assert page.view["preset"] == "Custom"
     form.field("dateFrom").value = form.field("dateTo").value = None
-    assert presets.value is None
+    assert page.view["preset"] == ""
 
 
 @given(st.dates(datetime(1971, 1, 1).date(), datetime(2100, 1, 1).date()))
@@ -761,11 +789,11 @@ def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
     export = form.submit()
     assert form.export is export
     assert export.request == form.request
-    until(lambda: "All of them:" in texts(form))
+    until(lambda: form._progress["preview"])
     assert f"idRawExport {export.id_raw_export}" in texts(form).replace("</strong>", "")
     assert f"mt.Client().attach({export.id_raw_export}).to_pandas()" in texts(form)
     assert "<th>eventName</th>" in texts(form)
-    assert button(form, "Submit").disabled
+    assert not form._progress["canSubmit"]
     assert creates(sandbox) == 1
 
 
@@ -773,7 +801,7 @@ def test_a_missing_value_is_an_empty_cell_of_the_preview(account: Callable[..., 
     account()
     form = mt.RequestBuilder(**GOOD | {"event": "installs", "selectors": ["idAd", "idPartner"]})
     form.submit()
-    until(lambda: "All of them:" in texts(form))
+    until(lambda: form._progress["preview"])
     assert "<td></td>" in texts(form)
     assert "NA" not in texts(form)
 
@@ -782,26 +810,25 @@ def test_the_curl_command_goes_where_submit_goes(
     no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = mt.RequestBuilder(**GOOD)
-    languages = next(w for w in all_widgets(form) if getattr(w, "description", "") == "Code as")
-    languages.value = "curl"
-    assert "https://tracker.my.com/api" in texts(form)
+    assert "https://tracker.my.com/api" in form._view["code"]["curl"]
     monkeypatch.setenv("MYTRACKER_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("MYTRACKER_API_USER_ID", "1")
     monkeypatch.setenv("MYTRACKER_SECRET_KEY", "k")
     form.field("idApp").value = "7"
-    assert "http://127.0.0.1:1/api" in texts(form)
+    assert "http://127.0.0.1:1/api" in form._view["code"]["curl"]
+    assert form._view["account"] == {"service": "http://127.0.0.1:1", "isSandbox": True}
 
 
 def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> None:
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
-    button(form, "Submit").click()
-    button(form, "Submit").click()
+    Page(form).act("submit")
+    Page(form).act("submit")
     until(lambda: form.export is not None)
     assert form.submit() is form.submit() is form.export
     assert creates(sandbox) == 1
     form.field("idApp").value = 7
-    assert not button(form, "Submit").disabled
+    assert form._progress["canSubmit"]
     assert form.submit() is form.export
     assert creates(sandbox) == 2
 
@@ -812,11 +839,11 @@ def test_cancel_ends_the_export_and_lets_it_be_made_again(
     account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     first = form.submit()
-    assert not button(form, "Cancel").disabled
-    button(form, "Cancel").click()
+    assert form._progress["canCancel"]
+    Page(form).act("cancel")
     until(lambda: "Canceled by user" in texts(form))
-    until(lambda: not button(form, "Submit").disabled)
-    assert button(form, "Cancel").disabled
+    until(lambda: form._progress["canSubmit"])
+    assert not form._progress["canCancel"]
     assert form.submit().id_raw_export != first.id_raw_export
 
 
@@ -828,17 +855,17 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     first, form = mt.RequestBuilder(**GOOD, idApp=7), mt.RequestBuilder(**GOOD)
     number = first.submit().id_raw_export
 
-    button(form, "Submit").click()
+    Page(form).act("submit")
     until(lambda: "Not sent yet" in texts(form))
     assert f"The queue is filled by {number}" in texts(form)
-    assert button(form, "Submit").disabled
-    until(lambda: not button(form, "Cancel").disabled)
-    button(form, "Cancel").click()
-    until(lambda: "no export was made" in texts(form))
-    assert not button(form, "Submit").disabled
+    assert not form._progress["canSubmit"]
+    until(lambda: form._progress["canCancel"])
+    Page(form).act("cancel")
+    until(lambda: "no export was created" in texts(form))
+    assert form._progress["canSubmit"]
     assert list(sandbox.exports) == [number]
 
-    button(form, "Submit").click()
+    Page(form).act("submit")
     until(lambda: "Not sent yet" in texts(form))
     sandbox.clock.advance(601)
     until(lambda: form.export is not None)
@@ -859,10 +886,12 @@ def test_an_export_is_followed_through_faults_that_pass_however_many(
     sandbox = account()
     sandbox.faults.add(path="/get.json", times=8, status=status)
     form = mt.RequestBuilder(**GOOD)
+    said: list[str] = []
+    form.observe(lambda change: said.append(change.new["trouble"]), "_progress")
     export = form.submit()
-    until(lambda: f"Export {export.id_raw_export}: retrying in" in texts(form))
-    until(lambda: "All of them:" in texts(form))
-    assert "retrying in" not in texts(form)
+    until(lambda: form._progress["preview"])
+    assert any(text.startswith(f"Export {export.id_raw_export}: retrying in") for text in said)
+    assert form._progress["trouble"] == ""
     assert creates(sandbox) == 1
 
 
@@ -873,14 +902,14 @@ def test_submit_follows_an_export_again_that_nobody_follows(
     sandbox.faults.add(path="/get.json", times=1, status=403)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()
-    until(lambda: "is not followed any more" in texts(form))
+    until(lambda: "is no longer followed" in texts(form))
     until(lambda: "AccessDenied" in texts(form))
-    assert not button(form, "Submit").disabled
+    assert form._progress["canSubmit"]
     assert form.submit() is export
-    assert button(form, "Submit").disabled
+    assert not form._progress["canSubmit"]
     assert "AccessDenied" not in texts(form)
     sandbox.clock.advance(601)
-    until(lambda: "All of them:" in texts(form))
+    until(lambda: form._progress["preview"])
     assert creates(sandbox) == 1
 
 
@@ -905,7 +934,7 @@ def test_days_that_still_grow_are_exported_anew(account: Callable[..., Sandbox])
     assert form.submit() is first
     sandbox.clock.advance(601)
     first.refresh()
-    assert not button(form, "Submit").disabled
+    assert form._progress["canSubmit"]
     assert form.submit().id_raw_export != first.id_raw_export
     assert creates(sandbox) == 2
 
@@ -930,7 +959,7 @@ def test_a_request_with_errors_is_not_sent(account: Callable[..., Sandbox]) -> N
 
 def test_without_an_account_the_form_says_where_to_find_one(no_account: object) -> None:
     form = mt.RequestBuilder(**GOOD)
-    button(form, "Submit").click()
+    Page(form).act("submit")
     until(lambda: "CredentialsMissing" in texts(form))
     assert "%mytracker_sandbox" in texts(form)
     with pytest.raises(mt.CredentialsMissing):
@@ -941,7 +970,7 @@ def test_the_secret_key_is_nowhere(account: Callable[..., Sandbox]) -> None:
     sandbox = account()
     form = mt.RequestBuilder(**GOOD)
     form.submit()
-    until(lambda: "All of them:" in texts(form))
+    until(lambda: form._progress["preview"])
     shown = [texts(form), repr(form), form.magic, *map(str, form._repr_mimebundle_().values())]
     assert sandbox.secret_key not in " ".join(shown)
 
@@ -957,13 +986,23 @@ def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
     bundle = form._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "customEvents" in bundle["text/html"]
-    assert "nothing was sent" in bundle["text/plain"]
+    assert "MyTracker request form: Ready to submit" in bundle["text/plain"]
     form.submit()
-    until(lambda: "All of them:" in texts(form))
+    until(lambda: form._progress["preview"])
     bundle = form._repr_mimebundle_()
     assert "SANDBOX" in bundle["text/html"]
     assert "<th>eventName</th>" in bundle["text/html"]
     assert "Success!" in bundle["text/plain"]
+
+
+def test_an_untouched_form_is_kept_as_a_form_and_not_as_errors() -> None:
+    bundle = mt.RequestBuilder()._repr_mimebundle_()
+    assert "MyTracker request form" in bundle["text/html"]
+    assert "last known state" in bundle["text/html"]
+    assert 'class="error"' not in bundle["text/html"]
+    assert "error" not in bundle["text/plain"]
+    wrong = mt.RequestBuilder(idApp="x")._repr_mimebundle_()
+    assert 'class="error"' in wrong["text/html"]
 
 
 def test_the_static_output_stands_beside_the_view_and_follows_it(

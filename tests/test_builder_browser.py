@@ -35,24 +35,18 @@ CELLS = [
     "import time; time.sleep(3)",
 ]
 SECONDS = 20_000
+USUAL = (
+    "event=customEvents&selectors=idDevice,tsEvent,eventName,idCountryISOAlpha2"
+    "&dateFrom=2026-11-01&dateTo=2026-11-07&idCountry=188,28&eventName[]=level_up"
+)
+OLD = "event=installs\nselectors=idDevice\ndateFrom=2026-11-01\ndateTo=2026-11-02"
 
-# Names of what is cut off: labels, titles, buttons and lines of lists wider than their place.
+# Buttons, labels and lines of text that are wider than their place.
 CLIPPED = """
-form => [...form.querySelectorAll(".mytracker-field label, .mytracker-title, button, option, p")]
-  .filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
+form => [...form.querySelectorAll("button, label, li, option, .mtf-quiet, .mtf-verdict")]
+  .filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1
+    && getComputedStyle(e).display !== "inline")
   .map(e => e.textContent)
-"""
-# Fields whose title, name and control are not one beside and below the other.
-MISPLACED = """
-form => [...form.querySelectorAll(".mytracker-field")].filter(field => {
-  const place = what => field.querySelector(what).getBoundingClientRect();
-  const [title, name] = [place(".mytracker-title"), place("label")];
-  const control = place("input, select, textarea");
-  const said = place(".mytracker-title + p");
-  return field.offsetParent && (
-    title.right > name.left || title.bottom > control.top + 1 ||
-    name.bottom > control.top + 1 || said.top < control.bottom - 1);
-}).map(field => field.textContent)
 """
 
 
@@ -62,7 +56,12 @@ class Form:
     def __init__(self, notebook: Notebook) -> None:
         self.notebook = notebook
         self.page: Page = notebook.page
-        self.root: Locator = notebook.cells.nth(FORM).locator(".mytracker-builder")
+        self.root: Locator = notebook.cells.nth(FORM).locator(".mtf")
+
+    def reset(self) -> None:
+        """Begin with an empty form in an empty cell."""
+        self.notebook.run(FORM)
+        self.button("Submit").wait_for()
 
     def field(self, name: str) -> Locator:
         return self.root.get_by_label(name, exact=True)
@@ -70,39 +69,66 @@ class Form:
     def button(self, title: str) -> Locator:
         return self.root.get_by_role("button", name=title, exact=True)
 
-    def reset(self) -> None:
-        """Begin with an empty form in an empty cell."""
-        self.notebook.run(FORM)
-        self.button("Submit").wait_for()
+    def chips(self, title: str) -> Locator:
+        return self.root.get_by_role("toolbar", name=f"{title}, chosen").get_by_role("button")
 
-    def magic(self) -> str:
-        return self.field("magic").input_value()
+    def option(self, text: str) -> Locator:
+        options = self.page.locator(".mtf-list:popover-open [role=option]")
+        return options.filter(has_text=text).first
+
+    @property
+    def magic(self) -> Locator:
+        return self.field("Magic")
 
     def expect_magic(self, *lines: str) -> None:
         """Wait until the magic has the lines."""
         for line in lines:
-            expect(self.field("magic")).to_have_value(re.compile(re.escape(line)), timeout=SECONDS)
+            expect(self.magic).to_have_value(re.compile(re.escape(line)), timeout=SECONDS)
+
+    def write(self, text: str) -> None:
+        """Replace the magic."""
+        self.magic.fill(text)
+        self.magic.blur()
+
+    def fill(self, query: str = USUAL) -> None:
+        """Fill the form as a paste of a URL does."""
+        self.paste(self.field("Event"), query)
+        self.expect_magic("selectors = ")
+
+    def paste(self, control: Locator, text: str) -> None:
+        control.focus()
+        control.evaluate(
+            """(control, text) => {
+              const data = new DataTransfer();
+              data.setData("text", text);
+              const options = { clipboardData: data, bubbles: true, cancelable: true };
+              control.dispatchEvent(new ClipboardEvent("paste", options));
+            }""",
+            text,
+        )
+
+    def focused(self) -> str:
+        """The name of what has the focus."""
+        return str(
+            self.page.evaluate(
+                """() => {
+                  const e = document.activeElement;
+                  return e.getAttribute("aria-label") || e.labels?.[0]?.textContent
+                    || e.textContent;
+                }"""
+            )
+        )
 
     def tab_to(self, name: str) -> None:
         """Press Tab until the control or the button of that name has the focus."""
-        for _ in range(80):
+        for _ in range(40):
             self.page.keyboard.press("Tab")
-            focused = self.page.evaluate(
-                "() => { const e = document.activeElement;"
-                "return e.labels?.[0]?.textContent || e.textContent }"
-            )
-            if focused == name:
+            if self.focused() == name:
                 return
         raise AssertionError(f"Tab does not reach {name}")
 
     def type(self, text: str) -> None:
         self.page.keyboard.type(text, delay=15)
-
-    def set_old_days(self) -> None:
-        """Ask for days of which no row can come any more, so that the export can be adopted."""
-        self.field("dateTo").fill("2026-11-02")
-        self.field("dateFrom").fill("2026-11-01")
-        self.expect_magic("= 2026-11-01", "= 2026-11-02")
 
     def card(self, words: str) -> Locator:
         """The card, once it says that."""
@@ -120,7 +146,8 @@ def frames() -> list[object]:
 @pytest.fixture(scope="module")
 def notebook(lab: Lab, frames: list[object]) -> Iterator[Notebook]:
     write_notebook(lab.root / "builder.ipynb", CELLS)
-    with lab.browser.new_context(viewport={"width": 1280, "height": 1600}) as context:
+    with lab.browser.new_context(viewport={"width": 1280, "height": 1200}) as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
 
         def listen(socket: Any) -> None:
@@ -145,32 +172,38 @@ WANTED = ["event     = customEvents", "idCountry = 188, 28, 202", "eventName = l
 
 def test_an_export_by_mouse_alone(form: Form) -> None:
     root = form.root
-    form.field("Devices").locator("option", has_text="customEvents").click()
-    form.button("Last 7 days").click()
-    form.set_old_days()
-    form.button("The event itself").click()
+    form.field("Event").click()
+    form.option("customEvents").click()
+    form.field("Days").select_option("Last 7 days")
+    form.field("To").fill("2026-11-02")
+    form.field("From").fill("2026-11-01")
+    form.button("+ The event itself").click()
+    form.field("Add filter").click()
+    form.option("Countries").click()
     for country in ("Russia", "Kazakhstan", "Germany"):
-        root.locator("option", has_text=country).click()
-        countries = form.page.get_by_label("idCountry", exact=True)
-        root.locator(".mytracker-field", has=countries).get_by_role("button", name="Add").click()
-    form.field("eventName").click()
+        form.option(country).click()
+    form.field("Add filter").click()
+    form.option("Event names").click()
     form.page.keyboard.insert_text("level_up\npurchase")
-    form.expect_magic(*WANTED)
-    assert "Ready to submit" in root.inner_text()
+    form.field("Name of the DataFrame (--frame)").click()
+    form.page.keyboard.insert_text("levels")
+    form.expect_magic("%%mytracker_export --frame levels", *WANTED)
+    expect(root.get_by_text("Ready to submit")).to_be_visible()
+    expect(root.get_by_text("SANDBOX")).to_be_visible()
     form.button("Submit").dblclick()
     form.card("In progress")
     # the kernel is free meanwhile
     assert form.notebook.run(OTHER).inner_text() == "42"
     assert form.root.locator(".mytracker-card", has_text="In progress").count() == 1
     form.card("Success!")
-    root.get_by_text("to_pandas()").wait_for(timeout=SECONDS)
-    assert root.locator(".mytracker-rows tbody tr").count() == 20
+    root.get_by_text("levels = mt.").wait_for(timeout=SECONDS)
+    assert root.locator(".mtf-table tbody tr").count() == 20
 
-    # the magic in a cell of its own is the same request: the export is adopted
+    # the magic in a cell of its own is the same request: the export is reused
     form.page.evaluate(
         "([n, text]) => jupyterapp.shell.currentWidget.content.widgets[n]"
         ".model.sharedModel.setSource(text)",
-        [SAME, form.magic()],
+        [SAME, form.magic.input_value()],
     )
     card = form.notebook.run(SAME).first.inner_text()
     number = root.locator(".mytracker-card .title").inner_text()
@@ -179,91 +212,190 @@ def test_an_export_by_mouse_alone(form: Form) -> None:
 
 def test_an_export_by_keyboard_alone(form: Form) -> None:
     keyboard = form.page.keyboard
-    form.field("event").focus()
+    form.field("Event").focus()
     form.type("custom ev")
     keyboard.press("Enter")
-    form.tab_to("Last 7 days")
-    keyboard.press("Space")
-    form.tab_to("selectors")
-    form.type("idDevice,tsEvent,")
-    form.expect_magic("selectors = idDevice, tsEvent")
-    form.tab_to("Columns to add")
-    keyboard.press("ArrowDown")
-    keyboard.press("ArrowDown")
+    form.tab_to("Days")
+    form.type("Last 7")
     form.tab_to("Add to Columns")
+    form.type("tsEvent,")
+    form.type("iddevice")
     keyboard.press("Enter")
-    form.tab_to("eventName")
+    form.type("eventn")
+    keyboard.press("ArrowDown")
+    keyboard.press("ArrowUp")
+    keyboard.press("Enter")
+    expect(form.chips("Columns")).to_have_text(
+        [re.compile("tsEvent"), re.compile("idDevice"), re.compile("eventName")]
+    )
+    keyboard.press("ArrowLeft")
+    keyboard.press("Home")
+    keyboard.press("Shift+ArrowRight")
+    form.expect_magic("selectors = idDevice, tsEvent, eventName")
+    keyboard.press("End")
+    keyboard.press("Delete")
+    form.expect_magic("selectors = idDevice, tsEvent\n")
+    form.tab_to("Add filter")
+    form.type("event name")
+    keyboard.press("Enter")
+    assert form.focused() == "Event names"
     form.type("level_up")
     keyboard.press("Enter")
     form.type("purchase")
-    form.tab_to("idCountry")
+    form.tab_to("Add filter")
+    form.type("countr")
+    keyboard.press("Enter")
+    assert form.focused() == "Add to Countries"
     for country in ("russ", "kaz", "german"):
         form.type(country)
         keyboard.press("Enter")
-    form.expect_magic(*WANTED, "selectors = idDevice, tsEvent, a")
+    form.expect_magic(*WANTED)
     form.tab_to("Submit")
     keyboard.press("Enter")
+    expect(form.button("Cancel")).to_be_focused(timeout=SECONDS)
     form.card("Success!")
+    expect(form.root.locator(".mtf-preview").get_by_role("button", name="Copy")).to_be_focused(
+        timeout=SECONDS
+    )
 
 
-def test_a_problem_comes_and_goes_as_one_types(form: Form) -> None:
-    root = form.root
-    form.field("idApp").click()
-    form.type("12, x")
-    root.get_by_text("'x' is not an id").wait_for()
-    assert "to be corrected: idApp" in root.inner_text()
-    assert form.button("Submit").is_disabled()
-    expect(form.field("idApp")).to_have_attribute("aria-invalid", "true")
-    expect(form.field("idApp")).to_have_accessible_description(re.compile("'x' is not an id"))
+def test_escape_closes_a_list_and_loses_nothing(form: Form) -> None:
+    event = form.field("Event")
+    event.focus()
+    form.type("inst")
+    expect(event).to_have_attribute("aria-expanded", "true")
+    form.page.keyboard.press("Escape")
+    expect(event).to_have_attribute("aria-expanded", "false")
+    expect(event).to_have_value("inst")
+    form.page.keyboard.press("ArrowDown")
+    form.page.keyboard.press("Enter")
+    form.expect_magic("event = inst")
+
+
+def test_a_chip_is_moved_by_dragging_and_removed_by_its_cross(form: Form) -> None:
+    form.fill()
+    chips = form.chips("Columns")
+    expect(chips).to_have_count(4)
+    source, target = chips.nth(3).bounding_box(), chips.nth(0).bounding_box()
+    assert source
+    assert target
+    mouse = form.page.mouse
+    mouse.move(source["x"] + 20, source["y"] + 10)
+    mouse.down()
+    mouse.move(target["x"] + 4, target["y"] + 10, steps=6)
+    mouse.up()
+    form.expect_magic("selectors = idCountryISOAlpha2, idDevice, tsEvent, eventName")
+    chips.nth(1).locator(".mtf-cross").click()
+    form.expect_magic("selectors = idCountryISOAlpha2, tsEvent, eventName")
+
+
+def test_a_pasted_list_becomes_chips_and_what_is_unknown_is_marked(form: Form) -> None:
+    form.paste(form.field("Add to Columns"), "idDevice\ntsEvent\tfooBar, eventName")
+    expect(form.chips("Columns")).to_have_count(4)
+    expect(form.root.locator(".mtf-unknown")).to_have_text(re.compile("fooBar"))
+
+
+def test_a_word_that_is_not_added_is_said_and_one_that_names_an_entry_is_added(form: Form) -> None:
+    form.fill()
+    columns = form.field("Add to Columns")
+    columns.focus()
+    form.type("nosuch")
+    form.page.keyboard.press("Tab")
+    expect(form.root.get_by_text("not added: 'nosuch' in selectors")).to_be_visible()
+    columns.fill("duration")
+    columns.blur()
+    form.expect_magic("idCountryISOAlpha2, duration")
+    expect(columns).to_have_value("")
+
+
+def test_a_problem_comes_and_goes_as_one_types_and_leads_to_its_field(form: Form) -> None:
+    form.fill(USUAL + "&idApp=12")
+    apps = form.field("Apps")
+    apps.click()
+    form.page.keyboard.press("End")
+    form.type(", x")
+    expect(form.root.get_by_text("Can't submit: idApp invalid")).to_be_visible()
+    expect(apps).to_have_attribute("aria-invalid", "true")
+    expect(apps).to_have_accessible_description(re.compile("'x' is not an id"))
+    form.button("Apps").click()
+    expect(apps).to_be_focused()
+    form.page.keyboard.press("End")
     form.page.keyboard.press("Backspace")
     form.type("13")
-    root.get_by_text("'x' is not an id").wait_for(state="detached")
-    assert form.field("idApp").input_value() == "12, 13"
-    expect(form.field("idApp")).to_have_attribute("aria-invalid", "false")
+    expect(form.root.get_by_text("Ready to submit")).to_be_visible()
+    expect(apps).not_to_have_attribute("aria-invalid", "true")
+    expect(apps).to_have_value("12, 13")
 
 
-def test_what_is_open_and_what_is_chosen_is_told_to_a_screen_reader(form: Form) -> None:
-    fold = form.root.get_by_role("button", name=re.compile("More filters"))
-    expect(fold).to_have_attribute("aria-expanded", "false")
-    fold.click()
-    expect(fold).to_have_attribute("aria-expanded", "true")
-    form.button("curl").click()
-    expect(form.button("curl")).to_have_attribute("aria-pressed", "true")
-    expect(form.button("Magic")).to_have_attribute("aria-pressed", "false")
-    form.button("Magic").click()
-
-
-def test_filters_go_and_come_back_with_the_event(form: Form) -> None:
-    form.field("event").fill("customEvents")
-    form.field("eventName").fill("level_up")
-    form.field("event").fill("installs")
-    form.field("eventName").wait_for(state="hidden")
-    assert "eventName" not in form.magic()
-    form.field("event").fill("customEvents")
-    form.field("eventName").wait_for()
+def test_filters_stay_greyed_and_come_back_with_the_event(form: Form) -> None:
+    form.fill()
+    form.field("Event").fill("installs")
+    form.page.keyboard.press("Enter")
+    expect(form.root.get_by_text("not sent: only for customEvents")).to_be_visible()
+    assert "eventName =" not in form.magic.input_value()
+    form.field("Event").fill("customEvents")
+    form.page.keyboard.press("Enter")
     form.expect_magic("eventName = level_up")
+    form.button("Remove filter Event names").click()
+    expect(form.field("Event names")).to_have_count(0)
+    expect(form.field("Add filter")).to_be_focused()
 
 
 def test_editing_the_magic_moves_the_form(form: Form) -> None:
-    form.field("magic").click()
+    form.magic.click()
     form.page.keyboard.press("Control+End")
     form.page.keyboard.press("Enter")
     form.type("event = sessions\nidCountry = NA\nrooted = 1\ndateFrom = 2026-11-01")
-    form.page.wait_for_function(
-        "input => input.value === '2026-11-01'", arg=form.field("dateFrom").element_handle()
+    expect(form.field("From")).to_have_value("2026-11-01")
+    expect(form.field("Event")).to_have_value("Sessions · sessions")
+    expect(form.field("Root access")).to_have_value("1")
+    expect(form.chips("Countries")).to_have_text([re.compile("Namibia")])
+    form.paste(form.magic, "curl 'https://tracker.my.com/x?event=installs&idApp[]=5&idApp[]=6'")
+    form.expect_magic("idApp = 5, 6")
+    expect(form.field("Apps")).to_have_value("5, 6")
+
+
+def test_exact_times_are_behind_a_switch(form: Form) -> None:
+    switch = form.button("Exact times")
+    expect(switch).to_have_attribute("aria-expanded", "false")
+    switch.click()
+    expect(switch).to_have_attribute("aria-expanded", "true")
+    form.field("From, exact time").fill("2026-11-01T10:00")
+    form.expect_magic("tsFrom")
+    form.write("event=installs")
+    switch.click()
+    expect(form.field("From, exact time")).to_be_hidden()
+
+
+def test_the_code_is_shown_in_three_languages_and_copied(form: Form) -> None:
+    form.fill()
+    form.root.get_by_role("tab", name="Magic").focus()
+    form.page.keyboard.press("ArrowRight")
+    expect(form.root.get_by_role("tab", name="Python")).to_have_attribute("aria-selected", "true")
+    expect(form.root.get_by_role("region", name="Code")).to_contain_text("mt.export(")
+    form.root.get_by_role("tab", name="curl").click()
+    form.button("Copy").first.click()
+    expect(form.button("Copied")).to_be_visible()
+    assert "curl" in form.page.evaluate("navigator.clipboard.readText()")
+
+
+def test_two_views_of_one_form_agree(form: Form) -> None:
+    form.page.evaluate(
+        "([n, text]) => jupyterapp.shell.currentWidget.content.widgets[n]"
+        ".model.sharedModel.setSource(text)",
+        [SAME, "form"],
     )
-    assert form.field("event").input_value() == "sessions"
-    assert form.field("rooted").evaluate("e => e.selectedOptions[0].text").startswith("Rooted")
-    assert form.root.locator("option", has_text="Namibia").count() == 1
-    form.field("magic").fill("event=installs&idApp[]=5&idApp[]=6&selectors=idDevice")
-    form.expect_magic("idApp     = 5, 6")
-    assert form.field("idApp").input_value() == "5, 6"
+    form.notebook.run(SAME)
+    other = form.notebook.cells.nth(SAME).locator(".mtf")
+    form.fill()
+    expect(other.get_by_label("Magic", exact=True)).to_have_value(form.magic.input_value())
+    other.get_by_role("button", name="Remove filter Event names").click()
+    expect(form.field("Event names")).to_have_count(0)
+    expect(form.magic).not_to_have_value(re.compile("eventName ="))
 
 
 def test_an_export_is_cancelled(form: Form) -> None:
-    form.field("magic").fill(
-        "event=installs\nselectors=idDevice\ndateFrom=2026-11-01\ndateTo=2026-11-02\nidApp=1"
-    )
+    form.write(f"{OLD}\nidApp=1")
     form.button("Submit").click()
     form.button("Cancel").click()
     form.card("Canceled by user")
@@ -271,54 +403,166 @@ def test_an_export_is_cancelled(form: Form) -> None:
 
 
 def test_what_is_typed_before_a_click_is_submitted_by_it(form: Form) -> None:
-    form.field("magic").fill(
-        "event=installs\nselectors=idDevice\ndateFrom=2026-11-01\ndateTo=2026-11-02\nidApp=7"
-    )
-    form.expect_magic("idApp=7")
-    expect(form.field("idApp")).to_have_value("7")
+    form.write(f"{OLD}\nidApp=7")
+    expect(form.field("Apps")).to_have_value("7")
     form.notebook.activate(BUSY)
     form.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
-    form.field("idApp").click()
+    form.field("Apps").click()
     form.page.keyboard.press("Control+a")
     form.type("678")
+    form.field("Add to Columns").click()
+    form.type("tsEvent,")
+    expect(form.chips("Columns")).to_have_count(2)
     form.button("Submit").click()
     card = form.card("Success!")
     assert "idApp=678" in card.inner_html()
+    assert "tsEvent" in card.inner_html()
 
 
 def test_typing_sends_no_flood(form: Form, frames: list[object]) -> None:
-    form.field("idApp").click()
+    form.fill(USUAL + "&idApp=1")
+    form.field("Apps").click()
+    form.page.keyboard.press("Control+a")
     frames.clear()
     form.page.keyboard.type("123456789," * 3, delay=5)
-    form.expect_magic("idApp = 123456789")
-    assert 0 < len(frames) <= 8 * 30
+    form.expect_magic("idApp     = 123456789")
+    assert 0 < len(frames) <= 5 * 30
+
+
+KEYS = ["d", "d", "a", "b", "x", "m", "Enter", "Shift+Enter", "Control+Enter", "Escape", "d", "d"]
+
+
+def test_no_key_in_any_control_reaches_the_notebook(form: Form) -> None:
+    form.fill(USUAL + "&rooted=1")
+    form.button("Exact times").click()
+    sources = """() => JSON.stringify(jupyterapp.shell.currentWidget.content.widgets.map(
+      cell => [cell.model.id, cell.model.type, cell.model.sharedModel.getSource(),
+        cell.model.executionCount]))"""
+    before = form.page.evaluate(sources)
+    controls = form.root.locator("input, select, textarea, button, pre[tabindex], .mtf-table")
+    reached = set()
+    for place in range(controls.count()):
+        control = controls.nth(place)
+        if not control.is_visible() or not control.is_enabled():
+            continue
+        control.focus()
+        name = form.focused()
+        if name in ("Submit", "Copy") or name.startswith("Remove filter"):
+            keys = [key for key in KEYS if key != "Enter"]
+        else:
+            keys = KEYS
+        for key in keys:
+            form.page.keyboard.press(key)
+        reached.add(name)
+        assert form.root.evaluate("form => form.contains(document.activeElement)"), name
+    assert len(reached) > 15
+    assert form.page.evaluate(sources) == before
+
+
+AXE_RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    }
+}
+
+
+def violations(form: Form) -> list[str]:
+    """What axe-core finds in the form."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    result = Axe().run(form.page, context=".mtf", options=AXE_RULES).response
+    return [
+        f"{found['id']}: {node['html']} {node['any'] or node['all'] or node['none']}"
+        for found in result["violations"]
+        for node in found["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [640, 1280])
+def test_axe_finds_no_violation_in_any_state(form: Form, dark: bool) -> None:
+    pytest.importorskip("axe_playwright_python")
+    form.notebook.set_theme(dark=dark)
+    try:
+        assert violations(form) == []  # empty
+        form.fill(USUAL + "&idApp=x&SDKKey=1&foo=1&rooted=1")
+        form.button("Exact times").click()
+        expect(form.root.get_by_text("Can't submit")).to_be_visible()
+        assert violations(form) == []  # with errors
+        form.field("Event").click()
+        assert violations(form) == []  # with a list open
+        form.field("Event").fill("installs")
+        form.page.keyboard.press("Enter")
+        expect(form.root.get_by_text("not sent: only for").first).to_be_visible()
+        assert violations(form) == []  # with a filter that does not apply
+        form.fill(USUAL + "&timezone=UTC" * dark)  # a request of its own
+        expect(form.root.get_by_text("Ready to submit")).to_be_visible()
+        assert violations(form) == []  # filled
+        form.button("Submit").click()
+        form.card("In progress")
+        assert violations(form) == []  # following
+        form.card("Success!")
+        form.root.locator(".mtf-table tbody tr").first.wait_for(timeout=SECONDS)
+        assert violations(form) == []  # finished
+    finally:
+        form.notebook.set_theme(dark=False)
+
+
+def test_axe_would_find_a_fault(form: Form) -> None:
+    pytest.importorskip("axe_playwright_python")
+    form.root.evaluate("form => form.querySelector('.mtf-add').removeAttribute('aria-label')")
+    form.root.evaluate("form => form.querySelector('.mtf-add').removeAttribute('placeholder')")
+    assert any("label" in found for found in violations(form))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [700, 1280])
 def test_nothing_is_clipped_and_all_is_legible(form: Form, width: int, dark: bool) -> None:
     page = form.page
     form.notebook.set_theme(dark=dark)
-    form.field("magic").fill(
+    form.write(
         "event=customEvents\nselectors=idDevice,foo\nidApp=1,x\nSDKKey=1\nrooted=2\n"
         "eventName=Открыт сундук с очень длинным русским названием, level_up\nidAp=2"
     )
     form.root.get_by_text("'x' is not an id").wait_for()
-    page.set_viewport_size({"width": width, "height": 1600})
-    page.evaluate("jupyterapp.shell.currentWidget.node.scrollTop = 0")
-    assert form.root.evaluate(CLIPPED) == []
-    assert form.root.evaluate(MISPLACED) == []
-    assert form.root.evaluate("form => form.scrollWidth - form.clientWidth") <= 0
-    contrast, text = form.root.evaluate(LEAST_CONTRAST)
-    assert contrast >= 4.5, text
-    page.set_viewport_size({"width": 1280, "height": 1600})
-    form.notebook.set_theme(dark=False)
+    page.set_viewport_size({"width": width, "height": 1200})
+    try:
+        page.evaluate("jupyterapp.shell.currentWidget.node.scrollTop = 0")
+        assert form.root.evaluate(CLIPPED) == []
+        assert form.root.evaluate("form => form.scrollWidth - form.clientWidth") <= 0
+        contrast, text = form.root.evaluate(LEAST_CONTRAST)
+        assert contrast >= 4.5, text
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 1200})
+        form.notebook.set_theme(dark=False)
+
+
+def test_a_usual_request_fits_one_screen(form: Form) -> None:
+    form.fill()
+    expect(form.root.get_by_text("Ready to submit")).to_be_visible()
+    box = form.root.bounding_box()
+    assert box
+    assert box["height"] <= 460
+    left, right = (form.root.locator(f".mtf-{side}").bounding_box() for side in ("left", "right"))
+    assert left
+    assert right
+    assert left["x"] + left["width"] <= right["x"] + 1
+    form.page.set_viewport_size({"width": 700, "height": 1200})
+    form.page.wait_for_timeout(200)
+    left, right = (form.root.locator(f".mtf-{side}").bounding_box() for side in ("left", "right"))
+    assert left
+    assert right
+    assert left["y"] + left["height"] <= right["y"] + 1
+    form.page.set_viewport_size({"width": 1280, "height": 1200})
+
+
+def test_nothing_comes_from_elsewhere(form: Form, lab: Lab) -> None:
+    own = (lab.url, "data:", "blob:")
+    assert [url for url in form.notebook.requested if not url.startswith(own)] == []
 
 
 def test_a_saved_notebook_shows_request_and_result_without_a_kernel(form: Form, lab: Lab) -> None:
-    form.field("magic").fill(
-        "event=installs\nselectors=idDevice\ndateFrom=2026-11-01\ndateTo=2026-11-02"
-    )
+    form.write(OLD)
     form.button("Submit").click()
     form.card("Success!")
     form.root.get_by_text("to_pandas()").wait_for(timeout=SECONDS)
@@ -337,5 +581,6 @@ def test_a_saved_notebook_shows_request_and_result_without_a_kernel(form: Form, 
         kept.locator(".mytracker-card", has_text="Success!").wait_for()
         text = kept.locator(".jp-Cell-outputArea").inner_text()
         assert "to_pandas()" in text
+        assert "last known state" in text
         assert "not found" not in text
         assert "Loading" not in text

@@ -264,7 +264,7 @@ def test_html_in_a_value_is_text(card: Card) -> None:
 
 def test_nothing_is_fetched_and_nothing_runs() -> None:
     card = Card(request(), 4, "In progress", 0.5, is_sandbox=True)
-    assert set(page(card).attributes) == {"class", "title", "value", "max"}
+    assert set(page(card).attributes) == {"class", "role", "title", "value", "max"}
     for word in ("url(", "@import", "script", "://"):
         assert word not in card.html()
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import takewhile
 
-__all__ = ["find_query", "inserted", "join_column", "split_column", "split_unended"]
+__all__ = ["find_query", "join_column", "split_column"]
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"[^\S\n\t]*(?=[,\t\n]|$)|([^,\t\r\n]+)')
 _NEEDS_QUOTES = re.compile(r'[,\t\r\n"]|^\s|\s$|^$')
@@ -16,7 +15,6 @@ _PAIR = rf"{_NAME}[^&\s]*(?:[^\S\n]+(?!{_NAME})[^&\s]*)*"
 _QUERY = re.compile(rf"https?://.*|[\w.:-]+/[\w./-]*\?{_PAIR}(?:&{_PAIR})*|\??{_PAIR}(?:&{_PAIR})+")
 _BEFORE = re.compile(r"\s*(?:%%?mytracker_export)?\s*(?:(?:GET|POST)\s+)?")
 _BETWEEN_PAIRS = re.compile(r"(?<!\s)\s+(?=&)|(?<=[&?])\s+")
-_UNENDED = re.compile(r"[^,\t\n]*\Z")
 
 
 def split_column(text: str) -> list[str]:
@@ -40,11 +38,6 @@ def join_column(values: Iterable[str], separator: str) -> str:
     )
 
 
-def split_unended(text: str) -> tuple[list[str], str]:
-    """The values that something follows, and the text of the last, which may go on."""
-    return split_column(_UNENDED.sub("", text)), _UNENDED.findall(text)[0].strip()
-
-
 def find_query(text: str) -> str | None:
     """The service's own URL, its query string, or a curl command, if `text` is one.
 
@@ -56,15 +49,3 @@ def find_query(text: str) -> str | None:
         return rest
     query = _BETWEEN_PAIRS.sub("", rest.strip("\"'`<> \t\r\n"))
     return query if _QUERY.fullmatch(query) else None
-
-
-def inserted(before: str, after: str) -> str:
-    """What stands in the text `after` and was not there `before`."""
-    start = _in_common(before, after)
-    end = _in_common(before[start:][::-1], after[start:][::-1])
-    return after[start : len(after) - end]
-
-
-def _in_common(one: str, other: str) -> int:
-    """How many characters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from mytracker_nb.request.dictionaries import Entry, dictionary, selectors
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
 
-__all__ = ["PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
+__all__ = ["CUSTOM", "PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
 
 _MANY_EVENTS = 3  # a column seen with so many events is taken to suit them all
 _FEW_COLUMNS = 30  # more are no set to start with
@@ -47,6 +47,9 @@ def _last_month(today: date) -> tuple[date, date]:
     last = today.replace(day=1) - timedelta(days=1)
     return last.replace(day=1), last
 
+
+CUSTOM = "Custom"
+"""What days are called that are those of no preset."""
 
 PRESETS = (
     Preset("Yesterday", _ago(1, 1)),

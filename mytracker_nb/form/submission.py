@@ -1,15 +1,12 @@
-"""The part of the form that makes the export and shows what becomes of it."""
+"""`Submission`: the part of the form that makes an export and follows it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import partial
-from html import escape
 from typing import Any
-
-import ipywidgets as widgets
-import traitlets
 
 from mytracker_nb import clock
 from mytracker_nb.client import client
@@ -17,155 +14,211 @@ from mytracker_nb.client.export import Export, display_of, has_files
 from mytracker_nb.client.follow import follow
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import MyTrackerError, printable
-from mytracker_nb.form.buttons import Button
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.storage.journal import complete_after
 
-__all__ = ["Submission"]
+__all__ = ["Phase", "Submission"]
 
 _PREVIEW_ROWS = 20
 
 
-class Submission(widgets.VBox):  # type: ignore[misc]
-    """A button that makes the export of a request, and the export as it goes on.
+class Phase(Enum):
+    """How far a submission is."""
+
+    NOT_SENT = "not sent"
+    SENDING = "sending"
+    QUEUED = "waiting to send"
+    FOLLOWING = "following"
+    DETACHED = "no longer followed"
+    FINISHED = "finished"
+
+
+class Submission:
+    """Makes the exports of a form, one at a time, and follows the last one.
+
+    Threads: `submit` runs in the caller's thread, or in one of its own if `start` began it; an
+    export is followed in a thread of its own. `_making` lets one of them create at a time; all
+    others only read. `on_change` is called from any of them.
 
     Parameters
     ----------
-    request : ExportRequest
-        What to make.
-    finish : callable
-        Called before a request is sent: it may complete it.
+    on_change : callable
+        Called after each change of what `view` shows.
 
     Attributes
     ----------
-    request : ExportRequest
-        What to make.
-    pending : dict of str to str
-        What the form holds beside the request, by parameter.
     export : Export or None
         What was made last.
-    changed : int
-        Counts what is new to be seen of the export.
     card : Card or None
         The export as it is shown.
     preview : str
-        The HTML of its first rows, once they are shown.
+        The HTML of its first rows, once they are loaded.
+    trouble : str
+        What went wrong last, or what it waits for; ``""`` if nothing.
     """
 
-    request = traitlets.Instance(ExportRequest)
-    pending = traitlets.Dict()
-    export = traitlets.Instance(Export, allow_none=True)
-    changed = traitlets.Int()
-
-    def __init__(self, request: ExportRequest, finish: Callable[[], None]) -> None:
-        self._finish = finish
-        self._making, self._drawing = threading.RLock(), threading.RLock()
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._making = threading.RLock()
+        self._create: Phase | None = None  # of the create that is under way
+        self._is_cancelled = False
         self._made_for: ExportRequest | None = None
         self._followed: Export | None = None
-        self._is_waiting = self._is_given_up = False
+        self.export: Export | None = None
         self.card: Card | None = None
         self.preview = ""
-        self._summary = widgets.HTML()
-        self._submit = Button(
-            lambda: self._in_background(self._make, self._finished()),
-            description="Submit",
-            button_style="primary",
-        )
-        self._cancel = Button(
-            lambda: self._in_background(self._cancel_export), description="Cancel", disabled=True
-        )
-        self._trouble = widgets.HTML()
-        self._picture = widgets.HTML()
-        self._rows = widgets.HTML()
-        bar = widgets.HBox([self._submit, self._cancel, self._summary])
-        bar.add_class("mytracker-bar")
-        super().__init__([bar, self._trouble, self._picture, self._rows])
-        self.request = request
+        self.rows_shown = ""
+        self.trouble = ""
 
-    @traitlets.observe("request", "pending", "export")
-    def _judge(self, change: Any = None) -> None:
-        made = again = ""
+    @property
+    def phase(self) -> Phase:
+        """How far it is; it follows from the create under way and the last export."""
+        if self._create is not None:
+            return self._create
+        if self.export is None:
+            return Phase.NOT_SENT
+        if self.export.is_finished:
+            return Phase.FINISHED
+        return Phase.FOLLOWING if self._followed is self.export else Phase.DETACHED
+
+    # What is shown.
+
+    def view(
+        self, request: ExportRequest, pending: Mapping[str, str], frame: str = ""
+    ) -> dict[str, Any]:
+        """The state as JSON for the front end, where the form now holds `request`."""
+        export, card = self.export, self.card
+        text, tone, is_made = self._verdict(request, pending)
+        can_cancel = self.phase is Phase.QUEUED or (
+            export is not None
+            and self.phase in (Phase.FOLLOWING, Phase.DETACHED)
+            and export.is_cancellable is not False
+        )
+        return {
+            "phase": self.phase.value,
+            "verdict": text,
+            "tone": tone,
+            "canSubmit": request.is_valid and not is_made and self._create is None,
+            "canCancel": can_cancel,
+            "trouble": self.trouble,
+            "card": card.html() if card else "",
+            "preview": self.preview,
+            "rows": self.rows_shown,
+            "load": self._load_line(frame),
+        }
+
+    def _load_line(self, frame: str) -> str:
+        """The code that loads the rows of the last export; ``""`` without one."""
+        if self.export is None:
+            return ""
+        number = self.export.id_raw_export
+        return (
+            f"import mytracker_nb as mt\n{frame or 'df'} = mt.Client().attach({number}).to_pandas()"
+        )
+
+    def _verdict(self, request: ExportRequest, pending: Mapping[str, str]) -> tuple[str, str, bool]:
+        """One line on where the request is, its tone, and whether its export is made already."""
+        if self.phase is Phase.SENDING:
+            return "Sending", "running", False
+        if self.phase is Phase.QUEUED:
+            return "Waiting to send", "running", False
+        errors = [problem for problem in request.problems if problem.severity == "error"]
+        notes = len(request.problems) - len(errors)
+        more = f" ({notes} note{'s' * (notes != 1)})" if notes else ""
+        if errors:
+            given = {error.parameter: error.parameter in request.parameters for error in errors}
+            missing = [name for name, is_given in given.items() if not is_given]
+            invalid = [name for name, is_given in given.items() if is_given]
+            reasons = [f"{', '.join(missing)} missing"] * bool(missing)
+            reasons += [f"{', '.join(invalid)} invalid"] * bool(invalid)
+            tone = "error" if invalid else "missing"
+            return printable(f"Can't submit: {', '.join(reasons)}{more}"), tone, False
+        if (made := self._made(request)) is not None:
+            return made
+        if pending:
+            words = ", ".join(f"{word!r} in {name}" for name, word in pending.items())
+            return printable(f"Ready to submit{more}; not added: {words}"), "warning", False
+        return f"Ready to submit{more}", "good", False
+
+    def _made(self, request: ExportRequest) -> tuple[str, str, bool] | None:
+        """The verdict on a request of which there is an export."""
         export = self.export
-        if export is not None and self._made_for == self.request:
-            number = export.id_raw_export
-            if not export.is_finished and self._followed is not export:
-                again = f"Export {number} is not followed any more; Submit follows it again."
-            elif not export.is_finished or _is_as_good_as_new(export, self.request):
-                made = f"This request was submitted as export {number}."
-            elif export.status == SUCCESS:
-                again = f"Export {number} was of this request; Submit asks for what it lacks."
-        self._submit.disabled = bool(made) or not self.request.is_valid
-        self._summary.value = _summary(self.request, self.pending, made or again)
+        if export is None or self._made_for != request:
+            return None
+        name = f"Export {export.id_raw_export}"
+        if self.phase is Phase.DETACHED:
+            return f"{name} is no longer followed; Submit follows it again", "warning", False
+        if not export.is_finished:
+            return f"Submitted as export {export.id_raw_export}", "running", True
+        if export.status != SUCCESS:
+            return f"{name}: {export.status}; Submit creates a new one", "warning", False
+        if _is_complete(export, request):
+            return f"{name}: {export.status}", "good", True
+        return f"{name} may lack late rows; Submit creates a new one", "good", False
 
-    def submit(self) -> Export:
-        """Make the export, or adopt an earlier one; the same request is not made twice.
+    # What it does.
+
+    def start(self, request: ExportRequest) -> None:
+        """`submit` in a thread of its own, so that the kernel stays free; errors are shown."""
+        self._in_background(self.submit, request)
+
+    def submit(self, request: ExportRequest) -> Export:
+        """Make the export of `request`, or reuse an earlier one, and follow it.
 
         Returns
         -------
         Export
-            As it was made; it is followed from now on.
+            As it was made.
 
         Raises
         ------
         MyTrackerError
             As `mytracker_nb.export`; the message is shown in the form too.
         """
-        return self._make(self._finished())
-
-    def _finished(self) -> ExportRequest:
-        self._finish()
-        return self.request
-
-    def _make(self, request: ExportRequest) -> Export:
         before = self.export
         with self._making:
             export = self.export
-            # whoever comes second, as by a double click, finds what the first has made
+            # the second click of a double click finds what the first one made
             is_at_hand = export is not before or (export is not None and not export.is_finished)
             if export is not None and is_at_hand and self._made_for == request:
-                self._keep_following(export)
+                self._follow_again(export)
                 return export
+            self._is_cancelled = False
+            self._create_is(Phase.SENDING)
             try:
-                self._submit.disabled, self._is_waiting, self._is_given_up = True, True, False
                 export = client.default_client().export(request, on_wait=self._wait)
-            except MyTrackerError as error:
-                self._judge()
-                self._complain(error)
+            except BaseException as error:
+                self._create_is(None, _words(error))
                 raise
-            finally:
-                self._cancel.disabled, self._is_waiting = True, False
             display_of(export).on_update = partial(self._show, export)
-            self._made_for, self._followed, self.export = request, export, export
-            self._complain(None)
-            self._rows.value = self.preview = ""
-            self._show(export)
-            self._in_background(self._follow, export)
+            self._made_for, self.preview, self.rows_shown = request, "", ""
+            self.card, self.export, self._create = export.card(), export, None
+            self._follow_again(export)
             return export
 
     def _wait(self, event: WaitEvent) -> None:
-        if self._is_given_up:
-            raise MyTrackerError("not waited for any longer: no export was made")
-        self._cancel.disabled = False
-        self._complain(f"Not sent yet; {event.text}")
+        if self._is_cancelled:
+            raise MyTrackerError("cancelled before it was sent: no export was created")
+        self._create_is(Phase.QUEUED, f"Not sent yet; {event.text}")
 
-    def _in_background(self, act: Callable[..., object], *given: Any) -> None:
-        """Do what may take its time, and leave the kernel free meanwhile."""
+    def _create_is(self, phase: Phase | None, trouble: str = "") -> None:
+        self._create = phase
+        self._say(trouble)
 
-        def run() -> None:
-            try:
-                act(*given)
-            except Exception as error:  # in a thread, nobody else would see it
-                self._complain(error)
+    def cancel(self) -> None:
+        """Cancel the export, or the create that waits for its turn; in a thread of its own."""
+        if self.phase is Phase.QUEUED:
+            self._is_cancelled = True
+            self._say("Cancelled: it will not be sent")
+        elif self.export is not None:
+            self._in_background(self.export.cancel)
 
-        threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
-
-    def _keep_following(self, export: Export) -> None:
-        if self._followed is not export and not export.is_finished:
+    def _follow_again(self, export: Export) -> None:
+        if self._followed is not export:
             self._followed = export
-            self._complain(None)
-            self._judge()
+            self._say("")
             self._in_background(self._follow, export)
 
     def _follow(self, export: Export) -> None:
@@ -176,84 +229,60 @@ class Submission(widgets.VBox):  # type: ignore[misc]
                     return  # the form shows another export by now
                 if event.text != text:
                     text = event.text
-                    self._complain(f"Export {export.id_raw_export}: {text}" if text else None)
+                    self._say(f"Export {export.id_raw_export}: {text}" if text else "")
                 clock.sleep(event.seconds)
             if text:
-                self._complain(None)
+                self._say("")
         finally:
             if self._followed is export:
                 self._followed = None
-            self._judge()
+            self._on_change()
         if export.status == SUCCESS:
-            self._show_rows(export)
-
-    def _cancel_export(self) -> None:
-        if self._is_waiting:
-            self._is_given_up = True
-            self._complain("Not sent, and not asked for again.")
-        elif self.export is not None:
-            self._complain(None)
-            self.export.cancel()
+            self._load_rows(export)
 
     def _show(self, export: Export) -> None:
-        with self._drawing:
-            if export is self.export:
-                self.card = export.card()
-                self._picture.value = self.card.html()
-                self._cancel.disabled = export.is_finished or export.is_cancellable is False
-                self._judge()
-                self.changed += 1
+        if export is self.export:
+            self.card = export.card()
+            self._on_change()
 
-    def _show_rows(self, export: Export) -> None:
+    def _load_rows(self, export: Export) -> None:
         frame = export.data().head(_PREVIEW_ROWS)
         # na_rep is not for the missing values of all types
         frame = frame.astype(object).where(frame.notna(), "")
         table = frame.to_html(index=False, border=0, max_rows=None)
-        load = f"df = mt.Client().attach({export.id_raw_export}).to_pandas()"
-        count = (
-            f"the first {len(frame)} rows"
-            if len(frame) == _PREVIEW_ROWS
-            else ("the only row" if len(frame) == 1 else f"all {len(frame)} rows")
-        )
-        with self._drawing:
-            if export is self.export:
-                self.preview = self._rows.value = (
-                    f'<div class="mytracker-preview"><p>A look at {count}. All of them:</p>'
-                    f"<pre><code>import mytracker_nb as mt\n{escape(load)}</code></pre>"
-                    f'<div class="mytracker-rows">{table}</div></div>'
-                )
-                self.changed += 1
+        if export is self.export:
+            self.preview = table
+            self.rows_shown = _count_in_words(len(frame))
+            self._on_change()
 
-    def _complain(self, trouble: Exception | str | None) -> None:
-        is_error = isinstance(trouble, Exception)
-        text = printable(f"{type(trouble).__name__}: {trouble}" if is_error else trouble or "")
-        paragraph = f'<p class="mytracker-error mytracker-trouble" role="alert">{escape(text)}</p>'
-        self._trouble.value = paragraph if text else ""
+    def _say(self, trouble: str) -> None:
+        self.trouble = printable(trouble)
+        self._on_change()
+
+    def _in_background(self, act: Callable[..., object], *given: Any) -> None:
+        """Do what takes its time, and leave the kernel free meanwhile."""
+
+        def run() -> None:
+            try:
+                act(*given)
+            except Exception as error:  # in a thread, nobody else would see it
+                self._say(_words(error))
+
+        threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
 
 
-def _is_as_good_as_new(export: Export, request: ExportRequest) -> bool:
-    """Whether a finished export has all rows that there will be, and its files are to be had."""
+def _count_in_words(rows: int) -> str:
+    if rows == _PREVIEW_ROWS:
+        return f"First {rows} rows"
+    return {0: "No rows", 1: "The only row"}.get(rows, f"All {rows} rows")
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_complete(export: Export, request: ExportRequest) -> bool:
+    """Whether a finished export has all rows that there will be, and its files still exist."""
     made = export.created_at
-    is_final = made is not None and made >= complete_after(request)
-    return export.status == SUCCESS and is_final and has_files(export)
-
-
-def _summary(request: ExportRequest, pending: Mapping[str, str], made: str) -> str:
-    """One line on where the request stands, and why it can't be sent if so."""
-    errors = [problem for problem in request.problems if problem.severity == "error"]
-    others = len(request.problems) - len(errors)
-    more = f"; {others} more to know" if others else ""
-    if not errors:
-        words = ", ".join(f"{word!r} in {name}" for name, word in pending.items())
-        left = f"; not added yet: {words}" if words else ""
-        css = "mytracker-warning" if left and not made else "mytracker-good"
-        state = escape(printable(made or f"Ready to submit{more}{left}."))
-        return f'<p class="{css}" role="status">{state}</p>'
-    names = {problem.parameter: problem.parameter in request.parameters for problem in errors}
-    missing = [name for name, given in names.items() if not given]
-    wrong = [name for name, given in names.items() if given]
-    reasons = [f"still needed: {', '.join(missing)}"] if missing else []
-    reasons += [f"to be corrected: {', '.join(wrong)}"] if wrong else []
-    css = "mytracker-error" if wrong else "mytracker-missing"
-    text = escape(printable(f"Submit is off; {'; '.join(reasons)}{more}."))
-    return f'<p class="{css}" role="status">{text}</p>'
+    has_all_rows = made is not None and made >= complete_after(request)
+    return export.status == SUCCESS and has_all_rows and has_files(export)
