@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mytracker_nb.service.rate_limit import RateLimiter as RateLimiter
     from mytracker_nb.storage.file_cache import cache as cache
     from mytracker_nb.storage.journal import journal as journal
+    from mytracker_nb.tables.column_list import columns as columns
     from mytracker_nb.tables.raw_data import ColumnTypeWarning as ColumnTypeWarning
     from mytracker_nb.tables.raw_data import RawData as RawData
     from mytracker_nb.tables.raw_data import open_files as open_files
@@ -76,6 +77,7 @@ _HOMES = {
     ),
     "client.export": ("Export",),
     "storage.file_cache": ("cache",),
+    "tables.column_list": ("columns",),
     "tables.raw_data": ("ColumnTypeWarning", "RawData", "open_files"),
     "storage.journal": ("journal",),
     "plans.plan": ("Plan", "plan"),

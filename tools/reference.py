@@ -16,6 +16,7 @@ from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES
 from mytracker_nb.magics.magics import CELL_MAGICS, MAGICS
 from mytracker_nb.request.dictionaries import dictionary, selectors
+from mytracker_nb.request.known_columns import what_is_known
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
 from mytracker_nb.tables.schema import field
 
@@ -226,10 +227,13 @@ def _events() -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     yield (
-        "The values of `selectors`. The service has more of them than are known here; one that is "
-        "not known is sent as it is, and comes as text. *Seen with* names the events that a real "
-        "request is known to have had the column with; others may take it."
+        f"The values of `selectors`. {' '.join(what_is_known(None))} A name that is not in the "
+        "list is sent with a warning, and its values come as text. *Seen with* names the events "
+        "that public requests had the column with. `%mytracker_columns` and `mt.columns()` show "
+        "the list."
     )
+    yield ""
+    yield f"Payments: {what_is_known('payments')[1]}"
     yield ""
     yield from _table(
         ("column", "what it holds", "kind", "Arrow type", "seen with", "slows the export"),

@@ -12,7 +12,8 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mytracker_nb.request.dictionaries import Entry, dictionary, selectors
+from mytracker_nb.request.dictionaries import Entry, selectors
+from mytracker_nb.request.known_columns import columns_seen_with, usual_columns
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
 
 __all__ = ["CUSTOM", "PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
@@ -136,12 +137,12 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
     They are drawn from what real requests are known to have used; columns that slow an export are
     left out. What suits an event of devices suits the same event of users.
     """
-    events = {event, _of_devices(event)}
     known = [selector for selector in selectors().values() if not selector.slows_export]
     common = [selector for selector in known if len(selector.seen_with) >= _MANY_EVENTS]
-    seen = [selector for selector in known if events & selector.seen_with]
+    seen = [selector for selector in known if selector in columns_seen_with(event)]
+    usual = [selector for selector in known if selector in usual_columns(event)]
     of_event = [*common, *(selector for selector in seen if selector.group == "event")]
-    sets = {"Who and when": common, "The event itself": of_event, "Usual with this event": seen}
+    sets = {"Who and when": common, "The event itself": of_event, "Usual with this event": usual}
     result: dict[str, tuple[str, ...]] = {}
     for title, columns in sets.items():
         groups = by_group(dict.fromkeys(columns)).values()
@@ -149,12 +150,6 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
         if 0 < len(names) <= _FEW_COLUMNS and names not in result.values():
             result[title] = names
     return result
-
-
-def _of_devices(event: str | None) -> str | None:
-    """The event of devices that an event of users counts by user, if `event` is one."""
-    folded = {name.casefold(): name for name in dictionary("event")}
-    return folded.get((event or "").casefold().removeprefix("user"))
 
 
 def by_group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mytracker_nb.magics.source_spans import parameter_name
-from mytracker_nb.request.dictionaries import Dictionary, Entry, Selector
+from mytracker_nb.request.dictionaries import Dictionary, Entry, Selector, dictionary
+from mytracker_nb.request.known_columns import columns_seen_with
 from mytracker_nb.request.parameters import PARAMETERS, ValueType, find_parameter
 from mytracker_nb.request.syntax import Assignment, Parsed, parse_cell
 
@@ -51,10 +52,13 @@ class Syntax:
         The options (``--wait``) with their help.
     parameters : bool
         Whether it takes the parameters of a request.
+    words : str or None
+        The dictionary of the words that it takes.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
     parameters: bool = False
+    words: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,9 @@ def _options(cursor: _Cursor, typed: str) -> Iterator[Candidate]:
 
 
 def _parameters(cursor: _Cursor, typed: str) -> Iterator[Candidate]:
+    if cursor.syntax.words:
+        for entry in dictionary(cursor.syntax.words).values():
+            yield from _spelled(dictionary(cursor.syntax.words), entry, typed)
     if not cursor.syntax.parameters:
         return
     start = cursor.position - len(typed)
@@ -218,18 +225,18 @@ def _values(name: str, typed: str, given: list[str], event: str | None) -> Itera
 
 def _ordered(names: Dictionary, event: str | None) -> list[Entry]:
     """The entries in their order; columns that were seen with the event come first."""
-
-    def is_rare(entry: Entry) -> bool:
-        return isinstance(entry, Selector) and event not in entry.seen_with
-
-    return sorted(names.values(), key=is_rare)
+    seen = columns_seen_with(event)
+    return sorted(
+        names.values(), key=lambda entry: isinstance(entry, Selector) and entry not in seen
+    )
 
 
 def _spelled(names: Dictionary, entry: Entry, typed: str) -> Iterator[Candidate]:
     """The entry under its first name that begins with the typed text."""
     if not names.numeric:
         if entry.value.casefold().startswith(typed.casefold()):
-            yield Candidate(entry.value, entry.title or names.name)
+            kind = f"{entry.kind}: " if isinstance(entry, Selector) else ""
+            yield Candidate(entry.value, kind + (entry.title or names.name))
         return
     spellings = [*entry.aliases, entry.value, entry.title, *entry.other_names]
     word = typed.strip(_QUOTES).casefold()

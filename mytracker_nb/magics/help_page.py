@@ -57,7 +57,7 @@ Columns
 
     Tab after selectors= offers the columns of the public list, first those seen with the event.
     The list is complete for customEvents only; other names are sent with a warning.
-    mytracker_nb.dictionary("selector") says what each column holds."""
+    %mytracker_columns [event] shows what each column holds."""
 
 _GROUPS: tuple[tuple[str, Callable[[Parameter], bool]], ...] = (
     ("Required", lambda parameter: parameter.required),

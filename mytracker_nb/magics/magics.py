@@ -16,6 +16,7 @@ from IPython.core.magic import Magics
 
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.account_magics import AccountMagics
+from mytracker_nb.magics.columns_magics import ColumnsMagics
 from mytracker_nb.magics.completion import Syntax, complete
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.magic_names import MagicNames
@@ -25,7 +26,7 @@ from mytracker_nb.service import credentials
 
 __all__ = ["CELL_MAGICS", "MAGICS", "load", "unload"]
 
-_CLASSES: tuple[type[Magics], ...] = (MyTrackerMagics, AccountMagics, SandboxMagics)
+_CLASSES: tuple[type[Magics], ...] = (MyTrackerMagics, ColumnsMagics, AccountMagics, SandboxMagics)
 
 MAGICS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {name: getattr(family, name) for family in _CLASSES for name in family.magics["line"]}
@@ -47,7 +48,11 @@ Log in to your own account with %mytracker_login."""
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 _SYNTAX = {
-    name: Syntax(described_options(magic), parameters=name in CELL_MAGICS)
+    name: Syntax(
+        described_options(magic),
+        parameters=name in CELL_MAGICS,
+        words="event" if name == "mytracker_columns" else None,
+    )
     for name, magic in MAGICS.items()
 }
 

@@ -1,0 +1,76 @@
+"""The table of known columns: what `mytracker_nb.columns` and ``%mytracker_columns`` show."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from mytracker_nb.display.export_card import Renderable
+
+__all__ = ["ColumnRow", "ColumnTable"]
+
+_WIDTH = 100
+
+
+class ColumnRow(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    meaning: str
+    kind: str
+    dtype: str
+    group: str
+    seen_with: str
+    slow: str
+    is_seen: bool
+
+
+@dataclass(frozen=True)
+class ColumnTable(Renderable):
+    """Columns that a request can have.
+
+    Attributes
+    ----------
+    rows : sequence of ColumnRow
+        The columns.
+    event : str or None
+        The event that they are for; None for all.
+    notes : sequence of str
+        What the list does and does not cover.
+    """
+
+    rows: Sequence[ColumnRow]
+    event: str | None = None
+    notes: Sequence[str] = ()
+
+    template: ClassVar[str] = "columns.html"
+
+    @property
+    def title(self) -> str:
+        """What the table holds."""
+        of = f" for {self.event}" if self.event else ""
+        return f"{len(self.rows)} columns{of}"
+
+    @property
+    def marks_seen(self) -> bool:
+        """Whether some of the columns, not all, were seen with the event."""
+        return bool(self.event) and {row.is_seen for row in self.rows} == {True, False}
+
+    def lines(self) -> Iterator[str]:
+        """The lines of the plain text."""
+        yield f"MyTracker: {self.title}"
+        for note in self.notes:
+            yield from textwrap.wrap(note, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        yield ""
+        width = max((len(row.name) for row in self.rows), default=0)
+        dtype = max((len(row.dtype) for row in self.rows), default=0)
+        for row in self.rows:
+            mark = "* " if self.marks_seen and row.is_seen else "  " if self.marks_seen else ""
+            slow = f" [slow: {row.slow}]" if row.slow else ""
+            start = f"{mark}{row.name:{width}}  {row.kind:9}  {row.dtype:{dtype}}  "
+            yield start + textwrap.shorten(row.meaning + slow, max(30, _WIDTH + 20 - len(start)))
+        if self.marks_seen:
+            yield ""
+            yield f"* seen with {self.event} in public requests"
