@@ -45,7 +45,16 @@ check: $(INSTALLED)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(MAKE) frontend
 	$(MAKE) package
+
+# eslint, and tsc on the types in the comments; npm keeps the user's own configuration, as pip does
+frontend:
+	@if command -v npm >/dev/null; then \
+		export npm_config_cache="$(CURDIR)/.cache/npm" npm_config_update_notifier=false; \
+		npm install --no-package-lock --no-audit --no-fund --loglevel=error && \
+		npm run --silent check; \
+	else echo "The front end of the form was not checked: there is no npm (Node.js)"; fi
 
 notebooks: $(INSTALLED)
 	$(RUN) python tools/notebooks.py
@@ -84,4 +93,4 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .home .cache dist
+	rm -rf .venv .home .cache dist node_modules
