@@ -556,6 +556,22 @@ def test_a_usual_request_fits_one_screen(form: Form) -> None:
     form.page.set_viewport_size({"width": 1280, "height": 1200})
 
 
+@pytest.mark.parametrize("how", ["session.kernel.restart()", "shutdown()"])
+def test_a_form_whose_kernel_has_ended_says_that_it_is_the_last_known_state(
+    lab: Lab, how: str
+) -> None:
+    name = f"ended-{how.partition('(')[0].rpartition('.')[2]}"
+    with lab.notebook(name, CELLS) as notebook:
+        notebook.run(START)
+        form = Form(notebook)
+        form.reset()
+        form.fill()
+        notebook.page.evaluate(f"() => jupyterapp.shell.currentWidget.sessionContext.{how}")
+        expect(form.root.get_by_text("this is the last known state")).to_be_visible(timeout=SECONDS)
+        expect(form.button("Submit")).to_be_disabled()
+        expect(form.magic).to_have_value(re.compile("customEvents"))
+
+
 def test_nothing_comes_from_elsewhere(form: Form, lab: Lab) -> None:
     own = (lab.url, "data:", "blob:")
     assert [url for url in form.notebook.requested if not url.startswith(own)] == []

@@ -22,7 +22,8 @@
  * @typedef {{seq: number, act: string, args: Record<string, any>}} Act
  * @typedef {{get(name: string): any, send(content: any): void,
  *   on(event: string, callback: () => void): void,
- *   off(event: string, callback: () => void): void}} Model
+ *   off(event: string, callback: () => void): void,
+ *   widget_manager?: {kernel?: {statusChanged?: any, disposed?: any}}}} Model
  * @typedef {{root: HTMLElement, control: HTMLElement, update: () => void, flush?: () => void}}
  *   Editor
  * @typedef {ReturnType<typeof makeStore>} Store
@@ -182,9 +183,8 @@ function makeStore(model) {
     get isGone() {
       return isGone;
     },
-    /** @param {boolean} gone */
-    setGone(gone) {
-      isGone = gone;
+    setGone() {
+      isGone = true;
       tell();
     },
     /** @param {string} act @param {Record<string, any>} [args] */
@@ -219,9 +219,11 @@ function makeStore(model) {
  * @param {Form} form
  * @param {HTMLInputElement} input
  * @param {{label: string, entries: () => Entry[], pick: (entry: Entry) => void,
- *   free?: (text: string) => void, taken?: () => Set<string>, staysOpen?: boolean}} options
+ *   free?: (text: string) => void, taken?: () => Set<string>, staysOpen?: boolean,
+ *   least?: number}} options `least` is the list's least width in pixels
  */
-function combobox(form, input, { label, entries, pick, free, taken, staysOpen = false }) {
+function combobox(form, input, { label, entries, pick, free, taken, staysOpen = false,
+  least = 300 }) {
   const list = make("div", {
     id: newId(), role: "listbox", class: "mtf-list", popover: "manual", "aria-label": label,
   });
@@ -240,7 +242,7 @@ function combobox(form, input, { label, entries, pick, free, taken, staysOpen = 
 
   function place() {
     const anchor = (input.closest(".mtf-box") ?? input).getBoundingClientRect();
-    const width = Math.min(Math.max(anchor.width, 300), window.innerWidth - 8);
+    const width = Math.min(Math.max(anchor.width, least), window.innerWidth - 8);
     const below = window.innerHeight - anchor.bottom - 8;
     const isAbove = below < 180 && anchor.top > below;
     Object.assign(list.style, {
@@ -881,6 +883,7 @@ function draw({ model, root, store, signal }) {
     class: "mtf-add" });
   const addBox = combobox(form, addInput, {
     label: "Filters to add",
+    least: 460,
     entries: () => store.view.offers
       .filter((name) => !store.view.filters.includes(name))
       .map((name) => /** @type {Field} */ (fields.get(name)))
@@ -1018,7 +1021,7 @@ function draw({ model, root, store, signal }) {
       make("div", { id: panel, role: "tabpanel", "aria-label": "Code", class: "mtf-panel" },
         magic, listing),
       problems,
-      make("div", { class: "mtf-go" }, submit, cancel, verdict, sandbox),
+      make("div", { class: "mtf-go" }, submit, cancel, sandbox, verdict),
       trouble)),
   card, preview, live, popups);
 
@@ -1225,12 +1228,19 @@ function draw({ model, root, store, signal }) {
   root.append(box);
   store.listen(update, signal);
   signal.addEventListener("abort", () => clearTimeout(waitingTimer));
-  const onConnection = () => {
-    // ipywidgets marks the views whose kernel is gone
-    store.setGone(root.closest(".jupyter-widgets-disconnected") !== null);
+  // a kernel that restarts or ends takes the form's state with it; where the page does not say so,
+  // the next act that can't be sent does
+  const ends = ["restarting", "autorestarting", "terminating", "dead"];
+  const onStatus = (/** @type {any} */ _, /** @type {string} */ status) => {
+    if (ends.includes(status)) store.setGone();
   };
-  model.on("comm_live_update", onConnection);
-  signal.addEventListener("abort", () => model.off("comm_live_update", onConnection));
+  const { kernel } = model.widget_manager ?? {};
+  kernel?.statusChanged?.connect(onStatus);
+  kernel?.disposed?.connect(store.setGone);
+  signal.addEventListener("abort", () => {
+    kernel?.statusChanged?.disconnect(onStatus);
+    kernel?.disposed?.disconnect(store.setGone);
+  });
   update();
 }
 
