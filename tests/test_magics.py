@@ -21,6 +21,7 @@ from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.request.parameters import PARAMETERS
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.signing import SecretKey
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -341,6 +342,246 @@ def test_other_code_is_left_alone(shell: InteractiveShell) -> None:
     assert run(shell, code) == "%mytracker_x"
 
 
+# What IPython hands over
+
+
+URL = (
+    "https://tracker.my.com/api/raw/v1/export/create.json?event=installs&"
+    "selectors=idDevice%2CtsEvent&dateFrom=2026-11-01&dateTo=2026-11-02&idCountry[]=188"
+)
+CURL = f"""curl -X POST 'https://tracker.my.com/api/raw/v1/export/create.json' \\
+  -H 'Authorization: AuthHMAC 1:x' \\
+  --data '{URL.partition("?")[2]}'"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"%mytracker_export --dry-run {URL}",
+        f"%mytracker_export {URL} --dry-run",
+        f"%mytracker_export --dry-run {URL.partition('?')[2]}",
+        f"%mytracker_export --dry-run {CURL}",
+        f"%%mytracker_export --dry-run\n{URL}\n",
+        f"%%mytracker_export --dry-run\n\n{CURL}\n",
+        f"%%mytracker_export --dry-run\n{URL.partition('?')[2]}",
+    ],
+)
+def test_a_url_or_a_curl_command_takes_the_place_of_parameters(
+    shell: InteractiveShell, code: str
+) -> None:
+    request = run(shell, code).request
+    assert request.is_valid
+    assert request.parameters["idCountry"] == (188,)
+    assert request.parameters["selectors"] == ("idDevice", "tsEvent")
+
+
+def test_parameters_beside_a_url_win(shell: InteractiveShell) -> None:
+    request = run(shell, f"%mytracker_export --dry-run {URL} idCountry=RU,US").request
+    assert request.parameters["idCountry"] == (188, 200)
+    assert request.parameters["event"] == "installs"
+
+
+@pytest.mark.parametrize("code", [f"%mytracker_builder {URL}", f"%%mytracker_builder\n{CURL}"])
+def test_the_builder_takes_a_url(shell: InteractiveShell, code: str) -> None:
+    assert run(shell, code).request.parameters["idCountry"] == (188,)
+
+
+def test_problems_of_a_url_point_at_it(shell: InteractiveShell) -> None:
+    error = refusal(shell, f"%%mytracker_export\n{URL.replace('installs', 'instals')}")
+    assert [problem.parameter for problem in error.problems] == ["event"]
+    assert "line 2: https://tracker.my.com" in str(error)
+
+
+def test_an_ampersand_in_a_value_makes_no_query(shell: InteractiveShell) -> None:
+    code = f"{LINE.replace('installs', 'customEvents')} eventName=rock&roll=loud --dry-run"
+    assert run(shell, code).request.parameters["eventName"] == ("rock&roll=loud",)
+
+
+IN_FUNCTION = """
+def make(countries):
+    return get_ipython().run_cell_magic(
+        "mytracker_export", "--dry-run{options}", "event=installs\\nselectors=idDevice\\n"
+        "dateFrom=today-7d\\ndateTo=yesterday\\nidCountry=$countries"
+    )
+"""
+
+
+def test_a_cell_magic_in_a_function_takes_the_functions_variables(shell: InteractiveShell) -> None:
+    shell.user_ns["get_ipython"] = lambda: shell
+    run(shell, f"countries = 'US'\n{IN_FUNCTION.format(options='')}")
+    assert run(shell, "make('RU')").request.parameters["idCountry"] == (188,)
+    assert run(
+        shell,
+        "%mytracker_export --dry-run idCountry=$countries event=hits "
+        + WEEK
+        + (" selectors=idDevice"),
+    ).request.parameters["idCountry"] == (200,)
+
+
+@pytest.mark.parametrize("option", ["--frame", "--out"])
+def test_a_name_is_not_assigned_in_a_function(shell: InteractiveShell, option: str) -> None:
+    shell.user_ns["get_ipython"] = lambda: shell
+    run(shell, IN_FUNCTION.format(options=f" {option} df"))
+    (problem,) = refusal(shell, "make('RU')").problems
+    assert str(problem).startswith(f"{option}: can't assign df in a function")
+    run(shell, f"def line():\n    {LINE} {option} df --dry-run")
+    assert refusal(shell, "line()").problems[0].parameter == option
+
+
+@pytest.mark.parametrize("code", [f"{LINE} --dry-run  # why", f"{LINE} --dry-run # a=b --wiat"])
+def test_a_comment_after_a_line_magic_is_one(shell: InteractiveShell, code: str) -> None:
+    assert run(shell, code).request.is_valid
+
+
+def test_a_comment_after_another_magic_is_one(shell: InteractiveShell) -> None:
+    assert len(run(shell, "%mytracker_columns installs  # those of installs")) > 100
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{LINE} --dry-run;",
+        f"{LINE} --dry-run ;  ",
+        "%%mytracker_export --dry-run\nevent=hits\nselectors=idDevice\n"
+        "dateFrom=today-7d\ndateTo=yesterday;\n",
+        "%mytracker_columns installs;",
+        "x = 1\n%mytracker_columns;",
+    ],
+)
+def test_a_semicolon_hides_the_result(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    capsys.readouterr()
+    assert run(shell, code) is None
+    assert capsys.readouterr().out == ""
+
+
+def test_a_semicolon_hides_the_rows_too(
+    in_sandbox: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(in_sandbox, f"{LINE} --frame df --fresh;")
+    shown = capsys.readouterr().out
+    assert str(in_sandbox.user_ns["df"]["idDevice"].iloc[0]) not in shown
+
+
+def test_an_assigned_magic_with_a_semicolon_keeps_its_value(shell: InteractiveShell) -> None:
+    run(shell, f"card = {LINE} --dry-run;")
+    assert shell.user_ns["card"].request.is_valid
+
+
+@pytest.mark.parametrize(
+    "above", ["# installs of a week", "\n# one\n\n# two", "x = 1", "import mytracker_nb"]
+)
+def test_a_cell_magic_below_other_text_is_met_with_a_hint(
+    shell: InteractiveShell, above: str
+) -> None:
+    result = shell.run_cell(f"{above}\n{CELL.format(options='').replace('today-7d', 'x')}")
+    if above.startswith("import"):
+        return  # what is below is no Python, and IPython speaks first
+    error = result.error_before_exec or result.error_in_exec
+    assert error is not None
+    if above.lstrip().startswith("#"):
+        assert "%%mytracker_export must be on the first line of its cell" in str(error)
+
+
+def test_a_text_that_holds_a_cell_magic_is_left_alone(shell: InteractiveShell) -> None:
+    code = "# a text\ntext = '''\n%%mytracker_export\nevent = hits\n'''\nlen(text)"
+    assert run(shell, code) == len("\n%%mytracker_export\nevent = hits\n")
+
+
+def test_print_shows_the_card(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    run(shell, f"card = {LINE} --dry-run\nprint(card)")
+    assert "dry run: valid, nothing was sent" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "unquoted"),
+    [
+        ("'{ev}'", "{ev}"),
+        ('"$ev"', "$ev"),
+        ("'{ev}_up'", "{ev}_up"),
+        ('"{ev.upper()}"', "{ev.upper()}"),
+        ("a, '{ev}'", "{ev}"),
+    ],
+)
+def test_a_placeholder_in_quotes_is_warned_of(
+    shell: InteractiveShell, value: str, unquoted: str
+) -> None:
+    shell.user_ns["ev"] = "level"
+    code = CELL.format(options="--dry-run").replace("installs", "customEvents")
+    card = run(shell, f"{code}eventName = {value}")
+    (problem,) = card.request.problems
+    assert (problem.code, problem.severity) == ("placeholder", "warning")
+    assert problem.hint == f"without quotes it is evaluated: {unquoted}"
+    assert "placeholder" in card.text()
+
+
+@pytest.mark.parametrize("value", ["'{nobody}_x'", "'{}'", "'a {1}'", "'5 $'", "'{not python'"])
+def test_other_texts_in_quotes_are_left_alone(shell: InteractiveShell, value: str) -> None:
+    code = CELL.format(options="--dry-run").replace("installs", "customEvents")
+    assert run(shell, f"{code}eventName = {value}").request.problems == ()
+
+
+@pytest.mark.parametrize(
+    "thing", ["['a', 'b']", "{'a': 1}", "('a',)", "__import__('numpy').ones(2)"]
+)
+def test_a_list_can_not_be_joined_with_text(shell: InteractiveShell, thing: str) -> None:
+    run(shell, f"things = {thing}")
+    code = CELL.format(options="--dry-run").replace("installs", "customEvents")
+    (problem,) = refusal(shell, f"{code}eventName = {{things}}_x").problems
+    assert problem.message.startswith("{things}_x joins text and a ")
+
+
+def test_a_computed_empty_list_is_warned_of_on_the_card(shell: InteractiveShell) -> None:
+    card = run(shell, f"ids = []\n{LINE} --dry-run idCountry=$ids")
+    assert re.search("warning +idCountry: the list is empty", card.text())
+
+
+def test_loading_and_what_needs_no_key_ask_no_keyring(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        credentials, "_from_keyring", lambda url: asked.append(url) or (SecretKey(), SecretKey())
+    )
+    magics.load(shell)
+    run(shell, f"{LINE} --dry-run")
+    assert refusal(shell, "%mytracker_export event=x")
+    assert asked == []
+    assert isinstance(shell.run_cell(LINE).error_in_exec, mt.CredentialsMissing)
+    assert asked != []
+
+
+def test_an_interrupted_download_says_how_to_continue(
+    in_sandbox: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: object, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mt.Export, "to_pandas", interrupt)
+    error = in_sandbox.run_cell(f"{LINE} --frame df --out kept").error_in_exec
+    assert isinstance(error, mt.WaitInterrupted)
+    monkeypatch.undo()
+    code = str(error).partition("\n")[2]
+    assert code.startswith("import mytracker_nb as mt\ndf = ")
+    log_in_again = in_sandbox.user_ns["kept"]._api.credentials
+    credentials.use(log_in_again)
+    run(in_sandbox, code)
+    assert len(in_sandbox.user_ns["df"]) > 100
+
+
+def test_a_terminal_shows_the_progress_of_a_wait(
+    shell: InteractiveShell,
+    start_sandbox: Callable[..., Sandbox],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_in(start_sandbox(seconds=2))
+    run(shell, f"{LINE} --wait")
+    lines = re.findall(r"MyTracker: export 1: 'In progress', (\d+)%", capsys.readouterr().out)
+    assert lines == sorted(set(lines), key=int)
+    assert lines
+
+
 # The other magics
 
 
@@ -360,7 +601,6 @@ def test_the_journal(in_sandbox: InteractiveShell) -> None:
     "code",
     [
         "%mytracker_builder event=installs selectors=idDevice",
-        "%mytracker_builder event=installs selectors=idDevice;",
         "%%mytracker_builder\nevent = installs\nselectors = $columns",
     ],
 )

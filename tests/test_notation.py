@@ -332,7 +332,8 @@ def test_a_cells_body_may_be_one_line(text: str, parameters: dict[str, Any]) -> 
 @pytest.mark.parametrize("text", ["%x event=hits;", "event=hits ; ", "%x event=hits \\\n  ;\n"])
 def test_a_semicolon_that_ends_a_line_magic_is_ipythons(text: str) -> None:
     assert parse_magic(text).parameters == {"event": "hits"}
-    assert parse_magic("%%x\nevent = hits;").parameters == {"event": "hits;"}
+    assert parse_magic("%%x\nevent = hits;").parameters == {"event": "hits"}
+    assert parse_magic("%%x\neventName = 'hits;'\n").parameters == {"eventName": ["hits;"]}
     assert parse_magic("%x event=hits;;").parameters == {"event": "hits;"}
 
 

@@ -31,7 +31,7 @@ from mytracker_nb.errors import (
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
-from mytracker_nb.service.retry import RetryPolicy, WaitEvent
+from mytracker_nb.service.retry import OnWait, RetryPolicy, WaitEvent
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -170,7 +170,7 @@ class Export(Convertible, Mapping[str, Any]):
             self._show(None)
         return self
 
-    def wait(self, timeout: float | None = None) -> Export:
+    def wait(self, timeout: float | None = None, *, on_wait: OnWait | None = None) -> Export:
         """Follow the export until the service is done with it.
 
         In a notebook a card shows how it goes. Faults on the way are survived; a quota is waited
@@ -180,6 +180,8 @@ class Export(Convertible, Mapping[str, Any]):
         ----------
         timeout : float, optional
             The most seconds to wait; None waits as long as it takes.
+        on_wait : callable, optional
+            Called with each `WaitEvent` before it is waited for.
 
         Returns
         -------
@@ -200,6 +202,8 @@ class Export(Convertible, Mapping[str, Any]):
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         with self._waited_for():
             for event in follow(self, deadline=deadline):
+                if on_wait is not None:
+                    on_wait(event)
                 clock.sleep(event.seconds)
         self._raise_for_status()
         return self

@@ -116,6 +116,9 @@ class Renderable(ABC):
         """The card as plain text for a terminal."""
         return "\n".join(self.lines())
 
+    def __str__(self) -> str:
+        return self.text()
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         # IPython's protocol for objects that draw themselves.
         return {"text/plain": self.text(), "text/html": self.html()}

@@ -17,7 +17,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from mytracker_nb.client.client import client_for, default_client
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
-from mytracker_nb.magics.options import parse_options, read_options
+from mytracker_nb.magics.options import parse_options, read_options, words_of
 from mytracker_nb.service import credentials
 from mytracker_nb.service.signing import SecretKey
 from mytracker_nb.storage.journal import journal
@@ -41,14 +41,14 @@ class AccountMagics(Magics):
     @magic_arguments()
     def mytracker_exports(self, line: str = "") -> pd.DataFrame:
         """Show the exports that were created on this machine, newest first, as a DataFrame."""
-        read_options(self.mytracker_exports, line.split())
+        read_options(self.mytracker_exports, line)
         return journal()
 
     @line_magic
     @magic_arguments()
     def mytracker_quotas(self, line: str = "") -> pd.DataFrame:
         """Show how much of the service's quotas the account has used, as a DataFrame."""
-        read_options(self.mytracker_quotas, line.split())
+        read_options(self.mytracker_quotas, line)
         return default_client().quotas()
 
     @line_magic
@@ -62,7 +62,7 @@ class AccountMagics(Magics):
         Both are in your MyTracker profile, under API Credentials. The key is not shown while you
         type it. After a call that checks them they are kept until the kernel ends.
         """
-        options, problems = parse_options(self.mytracker_login, line.split())
+        options, problems = parse_options(self.mytracker_login, words_of(line))
         if problems:
             raise UsageError(_LOGIN_USAGE)
         user = SecretKey(options.api_user_id or _ask(input, "API User ID: "))

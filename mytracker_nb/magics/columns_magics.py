@@ -32,7 +32,7 @@ class ColumnsMagics(Magics):
 
         The list is complete for customEvents only; other names are sent with a warning.
         """
-        options = read_options(self.mytracker_columns, line.split())
+        options = read_options(self.mytracker_columns, line)
         try:
             return columns(options.event)
         except ValueError as error:

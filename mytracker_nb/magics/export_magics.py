@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from keyword import iskeyword
@@ -17,7 +16,6 @@ from IPython.core.magic import (
     Magics,
     line_cell_magic,
     magics_class,
-    needs_local_scope,
     no_var_expand,
 )
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
@@ -27,20 +25,23 @@ from traitlets import Float, Int, Unicode
 from mytracker_nb import errors
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
+from mytracker_nb.client.follow import attach_code
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
 from mytracker_nb.endpoints import SERVICE_URL
-from mytracker_nb.errors import CredentialsMissing, Problem
+from mytracker_nb.errors import Problem, WaitInterrupted
+from mytracker_nb.magics.caller import Caller, find_caller
 from mytracker_nb.magics.help_page import export_manual
 from mytracker_nb.magics.options import parse_options, read_options
+from mytracker_nb.magics.progress_lines import ProgressLines
+from mytracker_nb.magics.request_text import parse_request
 from mytracker_nb.magics.source_spans import InvalidRequestInCell
 from mytracker_nb.plans import splitting
 from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.request.syntax import parse_cell
 from mytracker_nb.service import credentials
-from mytracker_nb.service.retry import WaitEvent, WaitKind
+from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -70,7 +71,6 @@ class MyTrackerMagics(Magics):
     )
 
     @no_var_expand
-    @needs_local_scope
     @magic_arguments()
     @kwds(
         description=export_manual(),
@@ -102,10 +102,10 @@ class MyTrackerMagics(Magics):
     )
     @line_cell_magic
     def mytracker_export(
-        self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+        self, line: str = "", cell: str | None = None
     ) -> Export | Plan | Card | PlanCard:
         """Create an export; the help page is written from the table of parameters."""
-        options, request = self._read_export(line, cell, local_ns)
+        options, request = self._read_export(line, cell)
         if options.dry_run:
             return _dry_run(request, options.every)
         if options.every:
@@ -114,41 +114,35 @@ class MyTrackerMagics(Magics):
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
-            export.wait(self.timeout)
+            export.wait(self.timeout, on_wait=self._on_wait(export))
         if options.frame:
-            self._load(options.frame, export)
+            self._load(options, export)
         return export
 
     @no_var_expand
-    @needs_local_scope
     @magic_arguments()
     @kwds(usage="%(prog)s name=value name=value ...")
     @line_cell_magic
-    def mytracker_builder(
-        self, line: str = "", cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> RequestBuilder:
+    def mytracker_builder(self, line: str = "", cell: str | None = None) -> RequestBuilder:
         """Open a form that builds a request.
 
         The given parameters fill it in; they are written as for %mytracker_export.
         """
         from mytracker_nb.form.builder import RequestBuilder
 
-        parsed = parse_cell(line, cell, self._evaluate(local_ns))
+        parsed = parse_request(line, cell, _evaluator(find_caller(self.shell)))
         read_options(self.mytracker_builder, parsed.options)
         return RequestBuilder(**self._in_zone(parsed.parameters))
 
-    def _read_export(
-        self, line: str, cell: str | None, local_ns: Mapping[str, Any] | None
-    ) -> tuple[Namespace, ExportRequest]:
+    def _read_export(self, line: str, cell: str | None) -> tuple[Namespace, ExportRequest]:
         """Parse the text after ``%mytracker_export``; raise `InvalidRequest` on any error."""
-        parsed = parse_cell(line, cell, self._evaluate(local_ns))
+        caller = find_caller(self.shell)
+        parsed = parse_request(line, cell, _evaluator(caller))
         options, problems = parse_options(self.mytracker_export, parsed.options)
+        options.hides_result = parsed.hides_result
         for name in ("out", "frame"):
-            target = getattr(options, name)
-            if target is not None and (not target.isidentifier() or iskeyword(target)):
-                message = f"{target!r} is not a valid variable name"
-                hint = "use letters, digits and _, and no digit first"
-                problems.append(Problem(f"--{name}", "bad_value", "error", message, hint))
+            if target := getattr(options, name):
+                problems += _target_problems(f"--{name}", target, caller)
         request = ExportRequest(**self._in_zone(parsed.parameters))
         if options.every:
             problems += _every_problems(options.every, request)
@@ -174,14 +168,23 @@ class MyTrackerMagics(Magics):
             self._assign(options.out, plan)
         plan.run(self.timeout).raise_for_failures()
         if options.frame:
-            self._load(options.frame, plan)
+            self._load(options, plan)
         return plan
 
-    def _load(self, name: str, export: Export | Plan) -> None:
-        """Assign the rows to `name` and show the first ones."""
-        frame = export.to_pandas()
+    def _on_wait(self, export: Export) -> OnWait | None:
+        """What shows the progress where no card can change: a terminal."""
+        return None if self._is_notebook else ProgressLines(export).show
+
+    def _load(self, options: Namespace, export: Export | Plan) -> None:
+        """Assign the rows to a name and show the first ones."""
+        name = options.frame
+        try:
+            frame = export.to_pandas()
+        except KeyboardInterrupt:
+            raise _interrupted(name, export) from None
         self._assign(name, frame)
-        self._show_rows(export, frame)
+        if not options.hides_result:
+            self._show_rows(export, frame)
 
     def _show_rows(self, export: Export | Plan, frame: pd.DataFrame) -> None:
         """Show the first rows; in a notebook, below the card."""
@@ -196,13 +199,30 @@ class MyTrackerMagics(Magics):
         """Whether outputs can change in place."""
         return getattr(self.shell, "kernel", None) is not None
 
-    def _evaluate(self, local_ns: Mapping[str, Any] | None) -> Callable[[str], Any]:
-        names = {**self.shell.user_ns, **(local_ns or {})}
-        # the expression is the user's own code
-        return lambda expression: eval(expression, names)  # noqa: S307
-
     def _assign(self, name: str, value: object) -> None:
         self.shell.push({name: value})
+
+
+def _evaluator(caller: Caller) -> Callable[[str], Any]:
+    names = dict(caller.names)
+    # the expression is the user's own code
+    return lambda expression: eval(expression, names)  # noqa: S307
+
+
+def _target_problems(option: str, name: str, caller: Caller) -> Iterator[Problem]:
+    """What keeps a magic from assigning to `name`."""
+    if not name.isidentifier() or iskeyword(name):
+        message = f"{name!r} is not a valid variable name"
+        hint = "use letters, digits and _, and no digit first"
+        yield Problem(option, "bad_value", "error", message, hint)
+    elif caller.is_function:
+        yield Problem(
+            option,
+            "bad_value",
+            "error",
+            f"can't assign {name} in a function",
+            "assign the result of the magic, and load its data with .to_pandas()",
+        )
 
 
 def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
@@ -255,11 +275,24 @@ def _print_once() -> Callable[[WaitEvent], None]:
     return print_once
 
 
+def _interrupted(name: str, export: Export | Plan) -> WaitInterrupted:
+    """The error of an interrupted download, with the code that continues it."""
+    if isinstance(export, Plan):
+        return WaitInterrupted(
+            "interrupted while loading the data; run the cell again to resume the plan"
+        )
+    return WaitInterrupted(
+        f"interrupted while loading the data; export {export.id_raw_export} is complete. Load it "
+        f"with:\nimport mytracker_nb as mt\n{name} = {attach_code(export)}.to_pandas()",
+        export=export,
+    )
+
+
 def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
     """The card of a request that is not sent; no account is needed."""
     service, user, is_sandbox = SERVICE_URL, None, False
-    with suppress(CredentialsMissing):
-        account = credentials.find()
+    # nothing is signed, so no keyring is opened
+    if account := credentials.find_without_keyring():
         service, user, is_sandbox = account.base_url, account.api_user_id, account.is_sandbox
     if every:
         return preview(request, every, service=service, api_user_id=user, is_sandbox=is_sandbox)

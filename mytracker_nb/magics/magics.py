@@ -14,12 +14,11 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, context_
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics
 
-from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.account_magics import AccountMagics
 from mytracker_nb.magics.columns_magics import ColumnsMagics
 from mytracker_nb.magics.completion import Syntax, complete
 from mytracker_nb.magics.export_magics import MyTrackerMagics
-from mytracker_nb.magics.magic_names import MagicNames
+from mytracker_nb.magics.magic_names import MagicCalls, refuse_text_above
 from mytracker_nb.magics.options import described_options
 from mytracker_nb.magics.sandbox_magics import SandboxMagics
 from mytracker_nb.service import credentials
@@ -37,8 +36,8 @@ CELL_MAGICS = frozenset(name for family in _CLASSES for name in family.magics["c
 """The magics with a cell form: they take a request."""
 
 _FIRST_STEPS = """\
-MyTracker: no account yet. Log in with %mytracker_login (API User ID and secret key), or
-start a local MyTracker with made-up data with %mytracker_sandbox; it needs no account."""
+MyTracker: log in with %mytracker_login, unless the system's keyring has your account; or start
+a local MyTracker with made-up data with %mytracker_sandbox, which needs no account."""
 
 _IN_SANDBOX = """\
 MyTracker: in use is a sandbox with made-up data, at {}.
@@ -87,14 +86,13 @@ def load(shell: InteractiveShell) -> None:
     unload(shell)
     shell.register_magics(*(family(shell) for family in _CLASSES))
     shell.Completer.custom_matchers.append(_Completer(shell).matcher)
-    shell.ast_transformers.append(MagicNames(shell))
-    try:
-        account = credentials.find()
-    except CredentialsMissing:
+    shell.ast_transformers.append(MagicCalls(shell))
+    shell.input_transformers_cleanup.append(refuse_text_above)
+    account = credentials.find_without_keyring()
+    if account is None:
         print(_FIRST_STEPS)
-    else:
-        if account.is_sandbox:
-            print(_IN_SANDBOX.format(account.base_url))
+    elif account.is_sandbox:
+        print(_IN_SANDBOX.format(account.base_url))
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -109,10 +107,12 @@ def unload(shell: InteractiveShell) -> None:
         shell.configurables.remove(magics)
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if not _is_ours(one)]
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [one for one in transformers if one is not refuse_text_above]
     shell.ast_transformers[:] = [
         transformer
         for transformer in shell.ast_transformers
-        if not isinstance(transformer, MagicNames)
+        if not isinstance(transformer, MagicCalls)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from mytracker_nb.request.suggestions import closest, did_you_mean, either
 if TYPE_CHECKING:
     from argparse import Namespace
 
-__all__ = ["described_options", "parse_options", "read_options"]
+__all__ = ["described_options", "parse_options", "read_options", "words_of"]
 
 
 def parse_options(
@@ -41,8 +42,14 @@ def parse_options(
     return options, problems
 
 
-def read_options(magic: Callable[..., Any], words: Sequence[str]) -> Namespace:
-    """Parse the options of `magic`; raise `UsageError` on any problem."""
+def words_of(line: str) -> list[str]:
+    """The words of a magic's line, without a comment and without the ``;`` that hides a result."""
+    return re.sub(r"(?<!\S)#.*", "", line).rstrip().removesuffix(";").split()
+
+
+def read_options(magic: Callable[..., Any], line: str | Sequence[str]) -> Namespace:
+    """Parse the options of `magic` in its line or its words; raise `UsageError` on any problem."""
+    words = words_of(line) if isinstance(line, str) else line
     options, problems = parse_options(magic, words)
     if problems:
         raise UsageError("; ".join(map(str, problems)))

@@ -37,7 +37,7 @@ class SandboxMagics(Magics):
 
         Its exports are marked as the sandbox's, and are deleted when it stops.
         """
-        options = read_options(self.mytracker_sandbox, line.split())
+        options = read_options(self.mytracker_sandbox, line)
         if options.stop:
             _stop_sandbox()
         else:

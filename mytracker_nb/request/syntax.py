@@ -120,10 +120,13 @@ class Parsed:
         The parameters, in the order written.
     options : list of str
         The words of the options (``--out``, ``df``), for an option parser.
+    hides_result : bool
+        Whether the text ends with ``;``, IPython's sign for "no output".
     """
 
     assignments: list[Assignment] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
+    hides_result: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -171,9 +174,12 @@ def parse_cell(line: str, cell: str | None, evaluate: Evaluate = literal) -> Par
 
     Positions of assignments count through `line`, a line break, and `cell`.
     """
-    parsed = Parsed()
-    if cell is None:
-        line, cell = line.rstrip().removesuffix(";"), ""  # IPython's sign for "no output"
+    last = (line if cell is None else cell).rstrip()
+    parsed = Parsed(hides_result=last.endswith(";"))
+    if parsed.hides_result:
+        last = last.removesuffix(";")
+        line, cell = (last, cell) if cell is None else (line, last)
+    cell = cell or ""
     text = f"{line}\n{cell}"
     _read_line(_Scanner(text, evaluate, end=len(line)), parsed)
     _read_cell(_Scanner(text, evaluate, start=len(line) + 1, in_cell=True), parsed)

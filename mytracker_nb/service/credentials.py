@@ -18,7 +18,16 @@ from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.service.signing import SecretKey
 
-__all__ = ["SERVICE_URL", "Credentials", "find", "is_local", "masked", "save", "use"]
+__all__ = [
+    "SERVICE_URL",
+    "Credentials",
+    "find",
+    "find_without_keyring",
+    "is_local",
+    "masked",
+    "save",
+    "use",
+]
 
 _KEYRING_NAME = "mytracker-nb"
 
@@ -181,6 +190,19 @@ def find(
         missing = [name for name, text in (("API User ID", user), ("secret key", key)) if not text]
         raise CredentialsMissing(f"no {' and no '.join(missing)} was found\n{_HELP}")
     return Credentials(_user_id(user), key, url)
+
+
+def find_without_keyring() -> Credentials | None:
+    """The credentials of a login or of the environment; None if they have none.
+
+    A locked keyring can take many seconds, or ask for a password: it is left for when a key is
+    needed.
+    """
+    if _in_use:
+        return _in_use
+    url = checked_url(_environment("MYTRACKER_BASE_URL") or SERVICE_URL)
+    user, key = _from_environment(url)
+    return Credentials(_user_id(user), key, url) if user and key else None
 
 
 def _environment(name: str) -> str:

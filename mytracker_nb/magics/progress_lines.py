@@ -1,0 +1,40 @@
+"""The progress of an export as lines of text, where no card can change in place."""
+
+from __future__ import annotations
+
+import sys
+
+from mytracker_nb.client.export import Export
+from mytracker_nb.client.follow import state_of
+from mytracker_nb.service.retry import WaitEvent
+
+__all__ = ["ProgressLines"]
+
+
+class ProgressLines:
+    """Prints the state of an export when it changes.
+
+    In a terminal each line replaces the one before; in a file or a log each has a place of its own.
+
+    Parameters
+    ----------
+    export : Export
+        The export that is waited for.
+    """
+
+    def __init__(self, export: Export) -> None:
+        self._export = export
+        self._last = ""
+
+    def show(self, event: WaitEvent) -> None:
+        """Print the state, if it is another than the last."""
+        state = event.text or state_of(self._export)
+        line = f"MyTracker: export {self._export.id_raw_export}: {state}"
+        if line == self._last:
+            return
+        if sys.stdout.isatty() and not event.text:
+            # \r goes to the beginning of the line, the code after it clears it
+            print(f"\r\x1b[K{line}", end="", flush=True)
+        else:
+            print(line, flush=True)
+        self._last = line
