@@ -537,6 +537,16 @@ def test_a_computed_empty_list_is_warned_of_on_the_card(shell: InteractiveShell)
     assert re.search("warning +idCountry: the list is empty", card.text())
 
 
+def test_a_reused_export_shows_the_warnings_of_the_new_request(
+    in_sandbox: InteractiveShell,
+) -> None:
+    line = LINE.replace("yesterday", "today-2d")
+    first = run(in_sandbox, f"{line} --wait")
+    second = run(in_sandbox, f"ids = []\n{line} idCountry=$ids")
+    assert second == first
+    assert re.search("warning +idCountry: the list is empty", second.card().text())
+
+
 def test_loading_and_what_needs_no_key_ask_no_keyring(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

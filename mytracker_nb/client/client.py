@@ -252,7 +252,7 @@ class Client:
                 except KeyboardInterrupt:
                     raise WaitInterrupted(_NOT_SENT) from None
                 continue
-            adopted = self._adopt(earlier, too_large=is_piece, retry_policy=retry_policy)
+            adopted = self._adopt(request, earlier, too_large=is_piece, retry_policy=retry_policy)
             if adopted is not None:
                 return adopted
             doubt = _in_doubt(earlier)
@@ -269,13 +269,18 @@ class Client:
                 return self._send(request, create, on_wait, retry_policy, *notes)
 
     def _adopt(
-        self, earlier: Iterable[JournalEntry], too_large: bool, retry_policy: RetryPolicy | None
+        self,
+        request: ExportRequest,
+        earlier: Iterable[JournalEntry],
+        too_large: bool,
+        retry_policy: RetryPolicy | None,
     ) -> Export | None:
         for entry in earlier:
             if entry.id_raw_export is None or not _is_reusable(entry, entry.status, too_large):
                 continue
             note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
-            export = self._export(entry.id_raw_export, entry.request, entry.asked_at, note)
+            # the request as it is given now: the journal does not keep its warnings
+            export = self._export(entry.id_raw_export, request, entry.asked_at, note)
             try:
                 export.refresh(retry_policy)
             except KeyboardInterrupt:
@@ -502,7 +507,7 @@ def find_reusable(
     Export or None
         In the state that the service reports now.
     """
-    return client._adopt(client.journal.find_same(request), too_large, retry_policy)
+    return client._adopt(request, client.journal.find_same(request), too_large, retry_policy)
 
 
 _default: Client | None = None
