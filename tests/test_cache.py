@@ -165,3 +165,15 @@ def test_the_cache_of_the_service_in_use(monkeypatch, tmp_path, no_account):
     assert [export.id_raw_export for export in mt.cache().exports] == [5]
     mt.cache().clear()
     assert mt.cache().exports == []
+
+
+@pytest.mark.parametrize("place", ["file/below", "~nobody-of-this-name/cache"])
+def test_a_directory_that_can_not_be_used_is_one_short_error(
+    monkeypatch, tmp_path, no_account, place
+):
+    (tmp_path / "file").write_text("")
+    given = place if place.startswith("~") else str(tmp_path / place)
+    monkeypatch.setenv("MYTRACKER_NB_CACHE_DIR", given)
+    with pytest.raises(mt.FileError, match="set MYTRACKER_NB_CACHE_DIR to a directory") as error:
+        mt.cache()
+    assert "\n" not in str(error.value)

@@ -5,18 +5,19 @@ And the way back: what an interval means, in words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from mytracker_nb.request.dictionaries import Entry, selectors
+from mytracker_nb.request.durations import format_duration
 from mytracker_nb.request.known_columns import columns_seen_with, usual_columns
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
+from mytracker_nb.request.periods import PERIODS, Period
 
-__all__ = ["CUSTOM", "PRESETS", "Preset", "by_group", "in_words", "preset_of", "starting_sets"]
+__all__ = ["CUSTOM", "PRESETS", "by_group", "in_words", "preset_of", "starting_sets"]
 
 _MANY_EVENTS = 3  # a column seen with so many events is taken to suit them all
 _FEW_COLUMNS = 30  # more are no set to start with
@@ -24,44 +25,16 @@ _FEW_COLUMNS = 30  # more are no set to start with
 _GROUPS = ("ids", "times", "event", "geography", "attribution", "device")
 
 
-@dataclass(frozen=True)
-class Preset:
-    """An interval of days that people ask for by name.
-
-    Attributes
-    ----------
-    title : str
-        Its name.
-    days : callable
-        Gives the first and the last day for a given today.
-    """
-
-    title: str
-    days: Callable[[date], tuple[date, date]]
-
-
-def _ago(first: int, last: int) -> Callable[[date], tuple[date, date]]:
-    return lambda today: (today - timedelta(days=first), today - timedelta(days=last))
-
-
-def _last_month(today: date) -> tuple[date, date]:
-    last = today.replace(day=1) - timedelta(days=1)
-    return last.replace(day=1), last
-
-
 CUSTOM = "Custom"
 """What days are called that are those of no preset."""
 
-PRESETS = (
-    Preset("Yesterday", _ago(1, 1)),
-    Preset("Last 7 days", _ago(7, 1)),
-    Preset("Last 28 days", _ago(28, 1)),
-    Preset("This month", lambda today: (today.replace(day=1), today)),
-    Preset("Last month", _last_month),
-)
+_OFFERED = ("Yesterday", "Last 7 days", "Last 28 days", "This month", "Last month")
+
+PRESETS = tuple(period for period in PERIODS if period.title in _OFFERED)
+"""The periods that the form offers; a request can name each of them by its word."""
 
 
-def preset_of(first: str, last: str, today: date) -> Preset | None:
+def preset_of(first: str, last: str, today: date) -> Period | None:
     """The first preset that means the days from `first` to `last` (``YYYY-MM-DD``)."""
     for preset in PRESETS:
         if tuple(day.isoformat() for day in preset.days(today)) == (first, last):
@@ -113,21 +86,13 @@ def _times(start: datetime, end: datetime) -> str:
     seconds = int(end.timestamp() - start.timestamp()) + 1
     if seconds < 1:
         return ""
-    return f"{_duration(seconds)}: {_day(start)} {start:%H:%M:%S} to {_day(end)} {end:%H:%M:%S}"
+    return (
+        f"{format_duration(seconds)}: {_day(start)} {start:%H:%M:%S} to {_day(end)} {end:%H:%M:%S}"
+    )
 
 
 def _day(day: date) -> str:
     return f"{day:%a} {day.day} {day:%b %Y}"
-
-
-def _duration(seconds: int) -> str:
-    units = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    parts: list[str] = []
-    for name, length in units:
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]).replace("1 days", "1 day")
 
 
 @cache

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mytracker_nb.errors import CredentialsMissing
+from mytracker_nb.errors import CredentialsMissing, FileError
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL
 from mytracker_nb.storage import directories
@@ -180,9 +180,21 @@ def cache() -> FileCache:
     -------
     FileCache
         Shows what is kept; ``.clear()`` deletes it.
+
+    Raises
+    ------
+    FileError
+        If the directory can't be created.
     """
     try:
         service = credentials.find().base_url
     except CredentialsMissing:
         service = SERVICE_URL
-    return FileCache(directories.cache_directory(service))
+    try:
+        return FileCache(directories.cache_directory(service))
+    except (OSError, RuntimeError) as error:  # RuntimeError: a home directory that is not known
+        raise FileError(
+            f"the cache directory can't be used ({error}); set MYTRACKER_NB_CACHE_DIR to a "
+            "directory that can be written to",
+            file=getattr(error, "filename", None) or "",
+        ) from None
