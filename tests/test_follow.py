@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 
 import pytest
-from ipywidgets import HTML, Widget
 
 import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
 from mytracker_nb.client.follow import RULE, follow
+from mytracker_nb.form.submission import Phase, Submission
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.service.retry import (
@@ -65,18 +64,17 @@ def by_card():
 
 
 def by_form():
-    form = mt.RequestBuilder(**PARAMETERS)
-    form.submit()
+    submission = Submission(lambda: None)
+    submission.submit(mt.ExportRequest(**PARAMETERS))
     end = time.monotonic() + 60
-    while not re.search(r"Success!|not followed any more", shown_by(form)):
-        assert time.monotonic() < end, shown_by(form)
+    while submission.phase is not Phase.FINISHED:
+        # it is no longer followed, and says why
+        is_detached, trouble = submission.phase is Phase.DETACHED, submission.trouble
+        if is_detached and trouble and "retrying" not in trouble:
+            return trouble
+        assert time.monotonic() < end, (submission.phase, submission.trouble)
         time.sleep(0.01)
-    return KNOWN if KNOWN in shown_by(form) else shown_by(form)
-
-
-def shown_by(widget: Widget) -> str:
-    own = widget.value if isinstance(widget, HTML) else ""
-    return own + " ".join(shown_by(child) for child in getattr(widget, "children", ()))
+    return submission.export.status
 
 
 def by_plan():

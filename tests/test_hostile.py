@@ -260,3 +260,19 @@ def test_a_wait_ends_where_faults_do_not(desk):
         export.wait()
     assert 10 < len(here.sandbox.requests) < 40
     assert sum(here.slept) < 1800
+
+
+def test_a_wait_for_the_answer_to_another_kernels_create_says_so(desk):
+    here, events = desk(), []
+    request = mt.ExportRequest(**REQUEST)
+    with here.client.journal.record_create(request) as create:
+
+        def answer(event):
+            events.append(event)
+            create.answer(here.client.api.create(request.wire()))
+
+        export = here.client.export(request, on_wait=answer)
+    assert export.id_raw_export == 1
+    assert here.creates == 1
+    assert [event.kind for event in events] == [WaitKind.CREATE]
+    assert "another kernel or thread is sending the same request" in events[0].text

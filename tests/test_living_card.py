@@ -33,14 +33,14 @@ default_client().api.rate_limiter = rate_limit.RateLimiter({{1.0: 1000}})
 class Cell:
     """A cell that runs in a kernel: what it shows, by display id, and how it ends."""
 
-    def __init__(self, kernel, code, cell_id=None):
+    def __init__(self, kernel, code, cell_id=None, allow_stdin=False):
         self.kernel = kernel
         self.shown: dict[str, str] = {}
         self.places: list[str] = []
         self.texts: list[str] = []
         self.error = None
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        content |= {"allow_stdin": False, "stop_on_error": True}
+        content |= {"allow_stdin": allow_stdin, "stop_on_error": True}
         metadata = {"cellId": cell_id} if cell_id else {}
         message = kernel.session.msg("execute_request", content, metadata=metadata)
         kernel.shell_channel.send(message)
@@ -198,8 +198,8 @@ def test_a_full_queue_is_waited_for_in_place(kernel, notebook):
     sandbox = notebook(seconds=100, queue=1)
     run(kernel, f"%mytracker_export {PARAMETERS}", "first")
     cell = Cell(kernel, f"%mytracker_export {PARAMETERS} --out second", "second")
-    cell.read(lambda cell: any("not sent yet" in html for html in cell.shown.values()))
-    (place,) = [place for place, html in cell.shown.items() if "not sent yet" in html]
+    cell.read(lambda cell: any("waiting to send" in html for html in cell.shown.values()))
+    (place,) = [place for place, html in cell.shown.items() if "waiting to send" in html]
     assert "The queue is filled by 1" in cell.shown[place]
 
     sandbox.clock.advance(101)
@@ -213,14 +213,14 @@ def test_stop_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
     process = int(run(kernel, "import os; print(os.getpid())").text)
     run(kernel, f"%mytracker_export {PARAMETERS}", "first")
     cell = Cell(kernel, f"%mytracker_export {PARAMETERS}", "second")
-    cell.read(lambda cell: any("not sent yet" in html for html in cell.shown.values()))
+    cell.read(lambda cell: any("waiting to send" in html for html in cell.shown.values()))
     os.kill(process, signal.SIGINT)
     cell.end()
 
     assert cell.error["ename"] == "WaitInterrupted"
     (line,) = cell.error["traceback"]
     assert "no export was made" in line
-    assert any("not made" in html for html in cell.shown.values())
+    assert any("not created" in html for html in cell.shown.values())
     assert list(sandbox.exports) == [1]
 
 
@@ -249,3 +249,58 @@ def test_a_kernel_that_stops_is_not_held_up_by_a_card(start_sandbox):
     NotebookClient(saved, kernel_name="python3", timeout=60).execute()
     assert time.monotonic() - began < 30
     assert "In progress" in saved.cells[1].outputs[0]["data"]["text/html"]
+
+
+CAPTURED = """
+from IPython.utils.capture import capture_output
+with capture_output() as kept:
+    display(e)
+    e.refresh()
+    display(e)
+"""
+
+
+def test_captured_cards_are_quiet_and_can_be_shown_later(kernel, notebook):
+    sandbox = notebook(seconds=0)
+    cell = run(kernel, f"%%capture kept\n%mytracker_export {PARAMETERS} --frame df --out e", "one")
+    assert cell.shown == {}
+    assert int(run(kernel, "print(len(df))").text) > 0
+    assert "Success!" in run(kernel, "display(kept.outputs[0])", "two").card
+
+    sandbox = notebook(seconds=100)
+    run(kernel, f"%%capture kept\n%mytracker_export {PARAMETERS} --out e", "three")
+    assert run(kernel, CAPTURED, "four").shown == {}
+    assert "In progress" in run(kernel, "kept.show()", "five").card
+    sandbox.clock.advance(101)
+    run(kernel, "e.refresh()", "six")
+    # one card, in its last state, though it was shown twice
+    assert "Success!" in run(kernel, "kept.show()", "seven").card
+
+
+CHILD = """
+import os
+pid = os.fork()
+if pid == 0:
+    display(e)
+    e.refresh()
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_process_shows_nothing_in_the_place_of_its_parent(kernel, notebook):
+    notebook(seconds=0)
+    run(kernel, f"%mytracker_export {PARAMETERS} --wait --out e", "one")
+    assert run(kernel, CHILD, "two").places == []
+
+
+@pytest.mark.parametrize(("cell_id", "times"), [(None, 2), ("one", 1)], ids=["console", "lab"])
+def test_the_last_state_is_shown_once_more_where_a_card_may_not_change(
+    kernel, notebook, cell_id, times
+):
+    notebook(seconds=0.3)
+    code = f"%mytracker_export {PARAMETERS} --wait"
+    cell = Cell(kernel, code, cell_id, allow_stdin=True).end()
+    assert cell.places.count("display_data") == times
+    assert "Success!" in cell.card

@@ -28,6 +28,7 @@ from mytracker_nb.service.retry import (
     OnWait,
     RetryPolicy,
     WaitEvent,
+    WaitKind,
     backoff,
 )
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
@@ -67,7 +68,8 @@ _MAY_BE_MADE = (
 )
 
 _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
-_POLL = 0.2  # seconds between two looks at a create that another kernel is sending
+# seconds between two looks at a create that another kernel is sending
+_FIRST_POLL, _LAST_POLL = 0.2, 2.0
 
 
 class CreateInProgress(MyTrackerError):
@@ -216,21 +218,23 @@ class Client:
             As `create`.
         """
         _judge(request)
-        for pause in backoff():
-            try:
-                if fresh:
-                    return self._send(
-                        request, self.journal.record_create(request), on_wait, retry_policy
-                    )
-                return self._find_or_make(request, on_wait, retry_policy)
-            except QueueFull as error:
-                if on_wait is None:
-                    raise
-                on_wait(WaitEvent.after(error, pause))
-            try:
+        try:
+            for pause in backoff():
+                try:
+                    if fresh:
+                        return self._send(
+                            request, self.journal.record_create(request), on_wait, retry_policy
+                        )
+                    return self._find_or_make(request, on_wait, retry_policy)
+                except QueueFull as error:
+                    if on_wait is None:
+                        raise
+                    on_wait(WaitEvent.after(error, pause))
                 clock.sleep(pause)
-            except KeyboardInterrupt:
-                raise WaitInterrupted(_NOT_SENT) from None
+        except WaitInterrupted:
+            raise
+        except KeyboardInterrupt:  # anywhere but around the call itself, which says more
+            raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
 
     def _find_or_make(
@@ -242,15 +246,18 @@ class Client:
         is_piece: bool = False,
     ) -> Export:
         seen = -1
+        pauses = backoff(_FIRST_POLL, _LAST_POLL)
         while True:
             earlier = self.journal.find_same(request)
             if any(entry.status == ASKED for entry in earlier):
+                error = CreateInProgress("another kernel or thread is sending the same request")
                 if is_piece:
-                    raise CreateInProgress("another kernel or thread is sending the same request")
-                try:
-                    clock.sleep(_POLL)
-                except KeyboardInterrupt:
-                    raise WaitInterrupted(_NOT_SENT) from None
+                    raise error
+                pause = next(pauses)
+                if on_wait:
+                    text = f"waiting for its answer: {error}"
+                    on_wait(WaitEvent(WaitKind.CREATE, pause, text, error))
+                clock.sleep(pause)
                 continue
             adopted = self._adopt(request, earlier, too_large=is_piece, retry_policy=retry_policy)
             if adopted is not None:

@@ -461,7 +461,7 @@ class Export(Convertible, Mapping[str, Any]):
         return self.card().html()
 
     def _ipython_display_(self) -> None:
-        if not self._display.show():
+        if not self._display.show(as_result=True):
             raise NotImplementedError  # no place that could change: IPython shows a repr
         if not self.is_finished and self._calls is not None:
             self._display.live(follow(self), lambda: self.is_finished)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import os
 import sys
 import threading
 import uuid
@@ -39,7 +40,30 @@ def _shell() -> Any:
     """The shell of the notebook's kernel that this code runs in, or None."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    return shell if getattr(shell, "kernel", None) is not None else None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return None
+    # a process that was forked from the kernel, as by multiprocessing, has no notebook of its own:
+    # what it shows would be shown in the place of its parent
+    owner = getattr(getattr(kernel, "session", None), "pid", None)
+    return shell if owner in (None, os.getpid()) else None
+
+
+def _captured_by(shell: Any) -> list[dict[str, Any]] | None:
+    """Where outputs go at the moment, if ``%%capture`` or `capture_output` takes them."""
+    outputs = getattr(shell.display_pub, "outputs", None)
+    return outputs if isinstance(outputs, list) else None
+
+
+def _may_not_update(shell: Any) -> bool:
+    """Whether the front end may be one that can't change an output, as jupyter console.
+
+    Those that can say which cell runs (JupyterLab, Notebook, VS Code), or take no input (papermill,
+    nbconvert), or are Colab.
+    """
+    content = (shell.get_parent() or {}).get("content", {})
+    is_asked = content.get("allow_stdin", False)
+    return _cell(shell) is None and is_asked and "google.colab" not in sys.modules
 
 
 def _cell(shell: Any) -> str | None:
@@ -63,6 +87,7 @@ class CardDisplay:
     def __init__(self, draw: Callable[[], Drawable]) -> None:
         self.draw = draw
         self.on_update: Callable[[], object] | None = None
+        self._captured: dict[str, Any] | None = None
         self._display_id = uuid.uuid4().hex
         self._execution: int | None = None
         self._cells: set[str | None] = set()
@@ -72,16 +97,27 @@ class CardDisplay:
         """Whether a cell may still hold the card: none was cleared or has run again since."""
         return bool(self._cells)
 
-    def show(self) -> bool:
+    def show(self, *, as_result: bool = False) -> bool:
         """Show the card in the cell that runs now, once; whether there is a notebook to show it in.
 
-        A card that this run of the cell shows already is brought up to date.
+        A card that this run of the cell shows already is updated.
+
+        Parameters
+        ----------
+        as_result : bool
+            Whether it is the result of the cell. Then a front end that may not be able to update
+            a card is shown it once more, in its last state.
         """
         shell = _shell()
         if shell is None:
             return False
+        outputs = _captured_by(shell)
+        if outputs is not None:
+            self._capture(outputs)
+            return True
         _shown.listen(shell)
         again = self._execution == shell.execution_count
+        again = again and not (as_result and _may_not_update(shell))
         self._execution = shell.execution_count
         self._cells.add(_cell(shell))
         _shown.displays.add(self)
@@ -90,8 +126,10 @@ class CardDisplay:
 
     def update(self) -> None:
         """Update the card wherever it is shown."""
+        if self._captured is not None:
+            self._captured["data"] = self._bundle()
         shell = _shell()
-        if shell is not None and self.is_shown:
+        if shell is not None and self.is_shown and _captured_by(shell) is None:
             self._publish(shell, update=True)
         if self.on_update:
             self.on_update()
@@ -109,13 +147,21 @@ class CardDisplay:
             self._cells.discard(cell)
             self._execution = None
 
-    def _publish(self, shell: Any, *, update: bool) -> None:
+    def _capture(self, outputs: list[dict[str, Any]]) -> None:
+        """Put the card among captured outputs, once; `update` changes it there."""
+        if self._captured is None or not any(each is self._captured for each in outputs):
+            transient = {"display_id": self._display_id}
+            self._captured = {"metadata": None, "transient": transient, "update": False}
+            outputs.append(self._captured)
+        self._captured["data"] = self._bundle()
+
+    def _bundle(self) -> dict[str, str]:
         card = self.draw()
-        shell.display_pub.publish(
-            {"text/html": card.html(), "text/plain": card.text()},
-            transient={"display_id": self._display_id},
-            update=update,
-        )
+        return {"text/html": card.html(), "text/plain": card.text()}
+
+    def _publish(self, shell: Any, *, update: bool) -> None:
+        transient = {"display_id": self._display_id}
+        shell.display_pub.publish(self._bundle(), transient=transient, update=update)
 
 
 class _Shown:

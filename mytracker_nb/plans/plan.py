@@ -346,7 +346,7 @@ class Plan(Convertible):
         return self.card().html()
 
     def _ipython_display_(self) -> None:
-        if not self._display.show():
+        if not self._display.show(as_result=True):
             raise NotImplementedError  # no place that could change: IPython shows a repr
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
