@@ -192,11 +192,25 @@ class ConnectionFailed(MyTrackerError):
     ----------
     was_sent : bool
         Whether the request may have reached the service.
+    may_pass : bool
+        Whether the same request may succeed a little later; not where a certificate is not
+        trusted, or the session itself fails.
+    reason : str
+        What happened, in a few words.
     """
 
-    def __init__(self, message: str = "", *, was_sent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        was_sent: bool = False,
+        may_pass: bool = True,
+        reason: str = "",
+    ) -> None:
         super().__init__(message)
         self.was_sent = was_sent
+        self.may_pass = may_pass
+        self.reason = reason or message
 
 
 class CreateUnconfirmed(MyTrackerError):

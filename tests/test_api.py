@@ -7,7 +7,6 @@ import heapq
 import io
 import json
 import random
-import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -16,12 +15,10 @@ from functools import partial
 import hypothesis
 import pytest
 import requests
-import urllib3
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb.errors import printable
-from mytracker_nb.service import api as api_module
 from mytracker_nb.service.api import USER_AGENT, Api, Link, State
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter
@@ -207,7 +204,7 @@ def test_a_create_whose_answer_is_lost_is_never_repeated(start_sandbox, api_of, 
     sandbox = start_sandbox()
     sandbox.faults.add(path="/create.json", **fault)
 
-    with pytest.raises(mt.CreateUnconfirmed, match="may have been made"):
+    with pytest.raises(mt.CreateUnconfirmed, match="so the export may exist"):
         api_of(sandbox, RetryPolicy()).create(REQUEST.wire())
     assert len(sandbox.requests) == 1
     assert no_sleep == []
@@ -218,7 +215,7 @@ def test_a_create_that_never_left_may_be_asked_again_by_the_user(start_sandbox, 
     api = api_of(sandbox)
     sandbox.stop()
 
-    with pytest.raises(mt.ConnectionFailed, match="no answer from") as caught:
+    with pytest.raises(mt.ConnectionFailed, match="the service did not respond") as caught:
         api.create(REQUEST.wire())
     assert not isinstance(caught.value, mt.CreateUnconfirmed)
 
@@ -477,7 +474,7 @@ def test_an_endless_answer_ends(start_sandbox, api_of):
     bomb = gzip.compress(b"[" * (64 << 20))
     sandbox.faults.add(path="/quotas", body=bomb, headers={"Content-Encoding": "gzip"})
 
-    with pytest.raises(mt.ApiError, match="no JSON"):
+    with pytest.raises(mt.ApiError, match="expected JSON"):
         api_of(sandbox).quotas()
 
 
@@ -521,27 +518,6 @@ def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
             assert status == 200
             assert isinstance(outcome, kind)
         api.rate_limiter = RateLimiter({1.0: 10_000})
-
-
-@pytest.mark.parametrize(
-    ("cause", "sent"),
-    [
-        (ssl.SSLCertVerificationError("self-signed"), False),
-        (ssl.SSLError("WRONG_VERSION_NUMBER"), True),
-        (ConnectionResetError("reset"), True),
-    ],
-)
-def test_only_a_certificate_that_is_refused_proves_that_nothing_was_sent(cause, sent):
-    """As requests tells it; a TLS stream can break after the request went out."""
-    reason = urllib3.exceptions.SSLError(cause) if isinstance(cause, ssl.SSLError) else cause
-    told = urllib3.exceptions.MaxRetryError(None, "/create.json", reason)
-    kind = (
-        requests.exceptions.SSLError
-        if isinstance(cause, ssl.SSLError)
-        else requests.ConnectionError
-    )
-
-    assert api_module._was_sent(kind(told)) is sent
 
 
 @pytest.mark.parametrize("url", ["http://[oops/a.csv.gz", "", "http://x/a%2F..%2Fb.csv.gz", "/"])

@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 
 import pytest
-import requests
 from raw_client import created, links
 
 import mytracker_nb as mt
@@ -15,6 +14,7 @@ from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import download, remote_files
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.service.transport import Transport
 from mytracker_nb.storage.file_cache import FileCache
 from mytracker_nb.tables.raw_data import RawData
 
@@ -30,7 +30,9 @@ def kept(start_sandbox, tmp_path):
 
     def files(cache: FileCache = cache):
         folder = cache.folder(sandbox.base_url, sandbox.api_user_id, number)
-        return remote_files(given, Fetcher(requests.Session(), sign), cache=cache, folder=folder)
+        return remote_files(
+            given, Fetcher(Transport(), sign, service_is_local=True), cache=cache, folder=folder
+        )
 
     return sandbox, cache, files
 

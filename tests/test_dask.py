@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 
 import pytest
-import requests
 from raw_client import created, links
 
 import mytracker_nb as mt
@@ -13,6 +12,7 @@ from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import remote_files
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.service.transport import Transport
 from mytracker_nb.tables.raw_data import RawData, open_files
 
 COLUMNS = ["idDevice", "idAppTitle", "idCountry", "tsEvent", "dtEvent", "params.name"]
@@ -23,7 +23,8 @@ def rows(start_sandbox):
     """Rows of an export of several files, and their sandbox."""
     sandbox = start_sandbox(rows_per_file=300)
     number = created(sandbox, event="customEvents", selectors=",".join(COLUMNS))
-    fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
+    sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
+    fetcher = Fetcher(Transport(), sign, service_is_local=True)
     given = [Link(url, None) for url in links(sandbox, number)]
     return RawData(remote_files(given, fetcher), COLUMNS), sandbox
 

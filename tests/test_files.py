@@ -26,6 +26,7 @@ from mytracker_nb.download.sources import LocalFile, download, remote_files, sou
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.service.transport import Transport
 from mytracker_nb.tables.raw_data import RawData
 
 KEY = "a key that must not be seen"
@@ -42,7 +43,8 @@ def served(start_sandbox):
     """A sandbox with an export of three files, the files as remote ones, and their texts."""
     sandbox = start_sandbox(rows_per_file=400)
     number = created(sandbox, event="customEvents", selectors="idDevice,eventName,params.value")
-    fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
+    sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
+    fetcher = Fetcher(Transport(), sign, service_is_local=True)
     given = [Link(url, None) for url in links(sandbox, number)][:3]
     return sandbox, remote_files(given, fetcher), sandbox.served(number)[:3]
 
@@ -137,7 +139,8 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     number = created(sandbox, event="customEvents", selectors=",".join(selectors))
     wanted = sandbox.served(number)[0]
     sandbox.faults.add(path=".csv.gz", body=damaged(wanted, old, new), times=1)
-    fetcher = Fetcher(requests.Session(), AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header)
+    sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
+    fetcher = Fetcher(Transport(), sign, service_is_local=True)
     files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
     monkeypatch.setattr("mytracker_nb.tables.raw_data._LATE_PIECE", 2000)
 
@@ -151,7 +154,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
 def test_a_sandbox_that_has_stopped_is_told_soon(served, tmp_path, no_pauses):
     sandbox, files, _ = served
     sandbox.stop()
-    with pytest.raises(mt.FileError, match="start one and make the export again"):
+    with pytest.raises(mt.FileError, match="start one and create the export again"):
         download(files[:1], tmp_path)
     assert len(no_pauses) < 10
 
@@ -319,7 +322,7 @@ FILE = gzip.compress(b"idApp\n1\n")
 
 
 def fetch(url: str, directory: Path, session: requests.Session | None = None) -> bytes:
-    fetcher = Fetcher(session or requests.Session(), AuthHMAC(7, KEY).header)
+    fetcher = Fetcher(Transport(session), AuthHMAC(7, KEY).header, service_is_local=True)
     return download(remote_files([Link(url, None)], fetcher), directory)[0].read_bytes()
 
 
@@ -456,7 +459,7 @@ def test_long_names_are_cut_and_equal_ones_told_apart():
 def test_links_that_differ_in_their_query_are_different_files(server, tmp_path):
     server.answers = {"/get": (200, {}, FILE)}
     urls = [f"{server.base}/get?file={number}" for number in range(3)]
-    fetcher = Fetcher(requests.Session(), AuthHMAC(7, KEY).header)
+    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service_is_local=True)
     files = remote_files([Link(url, None) for url in urls], fetcher)
     assert len({file.name.lower() for file in files}) == 3
     assert len(set(download(files, tmp_path))) == 3
@@ -498,7 +501,7 @@ def test_the_first_rows_need_the_first_bytes_only(server):
 
     progress = Progress(2, lambda *now: told.append(now))
     links = [Link(f"{server.base}/{n}", None) for n in (1, 2)]
-    fetcher = Fetcher(requests.Session(), AuthHMAC(7, KEY).header)
+    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service_is_local=True)
     rows = RawData(remote_files(links, fetcher, progress=progress), progress=progress)
     assert rows.head(20)["idApp"].tolist() == list(range(20))
     progress.tell()

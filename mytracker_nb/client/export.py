@@ -374,7 +374,13 @@ class Export(Convertible, Mapping[str, Any]):
 
     def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
         api = self._api
-        fetcher = Fetcher(api.session, api.auth.header, api.turn, on_wait=self._show)
+        fetcher = Fetcher(
+            api.transport,
+            api.auth.header,
+            api.turn,
+            on_wait=self._show,
+            service_is_local=api.credentials.is_sandbox,
+        )
         try:
             cache = FileCache(directories.cache_directory(self._service))
         except OSError:  # a disk that can't be written to: fetched each time

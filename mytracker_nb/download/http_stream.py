@@ -5,19 +5,19 @@ Source: page ``download`` of the service's documentation.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+import socket
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.auth import AuthBase
 
 from mytracker_nb import clock
 from mytracker_nb.download.gzip_csv import CorruptFile
-from mytracker_nb.download.workers import rest
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
 from mytracker_nb.service.api import USER_AGENT, Link, asked_pause, refusal
 from mytracker_nb.service.credentials import is_local
@@ -31,11 +31,13 @@ from mytracker_nb.service.retry import (
     WaitKind,
     is_retryable_status,
 )
+from mytracker_nb.service.stopping import rest
+from mytracker_nb.service.transport import NoResponse, Sign, Transport
 
 __all__ = ["Fetcher", "as_sent", "pause"]
 
 _BLOCK = 256 << 10
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of a file
+_SILENCE = 60.0  # seconds: for the headers of an answer, and between two pieces of a file
 _REDIRECTS = 5
 _LONGEST_REFUSAL = 64 << 10  # bytes of what a server says when it refuses
 _FIRST_WORDS = 200  # of it that are shown
@@ -72,33 +74,56 @@ class _Fault(Exception):
         self.verdict = verdict
 
 
-def _failed(error: requests.RequestException, link: Link, name: str) -> _Fault:
-    """What to make of a request that got no answer."""
+def _failed(error: NoResponse, link: Link, name: str) -> _Fault:
+    """What to make of a request that got no answer; the link may hold a secret, and is not shown.
+
+    Raises
+    ------
+    FileError
+        Where another try would get none either.
+    """
     from urllib3.exceptions import NewConnectionError
 
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if not (isinstance(reason, NewConnectionError) and is_local(as_sent(link.url))):
-        return _Fault(type(error).__name__)
-    # what does not listen on this machine is not on its way back either
+    if isinstance(error.error, ValueError):  # those of requests too
+        raise _no_address(link, name)
+    if not error.may_pass:
+        raise FileError(
+            f"{name}: could not be fetched ({printable(error.kind)}). {error.hint}. {_AGAIN}",
+            file=name,
+        )
+    cause = error.error.args[0] if error.error and error.error.args else None
+    if not (
+        isinstance(getattr(cause, "reason", None), NewConnectionError)
+        and is_local(as_sent(link.url))
+    ):
+        return _Fault(error.kind)
+    # a sandbox that has stopped does not come back at the same port
     verdict = FileError(
-        f"{name}: nothing listens at {_host(link.url)} any more. A sandbox takes its exports "
-        "with it when it stops: start one and make the export again",
+        f"{name}: nothing listens at {_host(link.url)} any more. The exports of a sandbox end with "
+        "it: start one and create the export again",
         file=name,
     )
-    return _Fault(type(error).__name__, verdict=verdict)
+    return _Fault(error.kind, verdict=verdict)
 
 
-class _OneHeader(AuthBase):
-    """Sends exactly this Authorization, or none: not that of a session or a .netrc file."""
+def _no_address(link: Link, name: str) -> FileError:
+    return FileError(
+        f"{name}: its link is not an address that can be fetched "
+        f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
+        file=name,
+    )
 
-    def __init__(self, sign: Callable[[str], Mapping[str, str]] | None) -> None:
-        self._sign = sign
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _one_header(sign: Callable[[str], Mapping[str, str]] | None) -> Sign:
+    """Send exactly this Authorization, or none: not that of a session or a .netrc file."""
+
+    def set_header(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.pop("Authorization", None)
-        if self._sign:
-            request.headers.update(self._sign(request.url or ""))
+        if sign:
+            request.headers.update(sign(request.url or ""))
         return request
+
+    return set_header
 
 
 @dataclass
@@ -107,8 +132,8 @@ class Fetcher:
 
     Attributes
     ----------
-    session : requests.Session
-        For proxies, certificates and adapters.
+    transport : Transport
+        What sends requests.
     sign : callable
         Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
     turn : callable, optional
@@ -117,13 +142,17 @@ class Fetcher:
         How many faults in a row, without one byte of progress, are survived, and for how long.
     on_wait : callable, optional
         Called with each `WaitEvent` before the wait begins, by the thread that waits.
+    service_is_local : bool
+        Whether the service that named the links is on this machine. Links of one that is not may
+        not point here: a signed request would go to whatever listens.
     """
 
-    session: requests.Session
+    transport: Transport
     sign: Callable[[str], Mapping[str, str]] = field(repr=False)
     turn: Callable[[str], float] | None = None
     retry_policy: RetryPolicy = FILE_RETRY
     on_wait: OnWait | None = None
+    service_is_local: bool = False
 
     def stream(
         self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
@@ -158,21 +187,18 @@ class Fetcher:
         while True:
             before = place.done
             try:
-                with closing(self._answer(link, place)) as response:
+                with self._answer(link, place) as response:
                     for block in place.blocks(response):
                         if on_bytes:
                             on_bytes(place.done, place.size)
                         yield block
                 return
-            except ValueError:  # those of requests too
-                raise FileError(
-                    f"{name}: its link is not an address that can be fetched "
-                    f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
-                    file=name,
-                ) from None
-            except (_Fault, requests.RequestException) as error:
-                # the text of a requests error holds the URL, and with it what may be secret in it
-                fault = error if isinstance(error, _Fault) else _failed(error, link, name)
+            except ValueError:
+                raise _no_address(link, name) from None
+            except NoResponse as error:
+                fault = _failed(error, link, name)
+            except _Fault as error:
+                fault = error
             if place.done > before:
                 retries.reset()
             delay = retries.pause(fault.delay, is_quota=fault.is_quota)
@@ -193,45 +219,49 @@ class Fetcher:
             self.on_wait(event)
         rest(event.seconds)
 
-    def _answer(self, link: Link, place: _Position) -> requests.Response:
+    @contextmanager
+    def _answer(self, link: Link, place: _Position) -> Iterator[requests.Response]:
         """An answer with the bytes from `place` on, or from the start."""
         url = as_sent(link.url)
         origin = _origin(url)
         sign: Callable[[str], Mapping[str, str]] | None = self.sign
         for _ in range(_REDIRECTS + 1):
-            if urlsplit(url).scheme != "https" and not is_local(url):
-                raise FileError(
-                    f"{place.name}: its link is not https ({_host(url)}); nothing was sent. "
-                    "Ask MyTracker's support about it",
-                    file=place.name,
-                )
+            self._check_address(url, place.name)
             while self.turn and (delay := self.turn(url)) > 0:
                 self._wait(WaitEvent(WaitKind.QUOTA, delay, limit_text(delay, "file")))
-            response = self.session.get(
+            with self.transport.open(
+                "GET",
                 url,
-                auth=_OneHeader(sign),
+                _one_header(sign),
                 headers={"User-Agent": USER_AGENT, **place.headers()},
-                stream=True,
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            )
-            if not response.is_redirect:
-                break
-            response.close()
-            url = as_sent(urljoin(url, response.headers["Location"]))
+                silence=_SILENCE,
+                deadline=_SILENCE,
+                deadline_of_headers=True,
+            ) as response:
+                if not response.is_redirect:
+                    _check_status(response, link, place.name)
+                    yield response
+                    return
+                url = as_sent(urljoin(url, response.headers["Location"]))
             if _origin(url) != origin:
                 # A signature is for the host that the service named, and for none it points to.
                 sign = None
+        raise FileError(
+            f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
+        )
+
+    def _check_address(self, url: str, name: str) -> None:
+        """Raise if no request may be sent there."""
+        if urlsplit(url).scheme != "https" and not is_local(url):
+            what = f"is not https ({_host(url)})"
+        elif not self.service_is_local and _is_inside(urlsplit(url).hostname or ""):
+            what = f"points to this machine or its network ({_host(url)})"
         else:
-            raise FileError(
-                f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
-            )
-        try:
-            _check_status(response, link, place.name)
-        except BaseException:
-            response.close()
-            raise
-        return response
+            return
+        raise FileError(
+            f"{name}: its link {what}; nothing was sent. Ask MyTracker's support about it",
+            file=name,
+        )
 
 
 class _Position:
@@ -349,6 +379,22 @@ def _refusal_of(response: requests.Response) -> bytes:
 def pause(faults: int) -> None:
     """Wait after the `faults`-th fault in a row, longer each time."""
     rest(FILE_RETRY.delay(faults))
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host's name is that of this machine, or of one that only it can reach."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:  # 127.1, 0x7f000001: written in other ways, as the system reads them
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except (OSError, ValueError):
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _integer(text: str | None) -> int | None:

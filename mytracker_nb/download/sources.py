@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import secrets
-import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -14,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate, read_through
 from mytracker_nb.download.http_stream import Fetcher, as_sent, pause
 from mytracker_nb.download.workers import run_all, until
 from mytracker_nb.errors import FileError
 from mytracker_nb.service.api import Link
+from mytracker_nb.service.stopping import Stop
+from mytracker_nb.service.transport import Transport
 from mytracker_nb.storage.file_cache import FileCache
 
 __all__ = [
@@ -301,7 +300,8 @@ class RemoteFile:
         """
         url = as_sent(self.link.url)
         kept = {"kept": str(self.kept)} if self.is_kept else {}
-        return {"url": url, "name": self.name, **kept, **self.fetcher.sign(url)}
+        local = {"local": "yes"} if self.fetcher.service_is_local else {}
+        return {"url": url, "name": self.name, **kept, **local, **self.fetcher.sign(url)}
 
     def _tell(self, done: int, size: int | None) -> None:
         if self.progress:
@@ -324,7 +324,9 @@ def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
     if "path" in ticket:
         return LocalFile(Path(ticket["path"]))
     header = {"Authorization": ticket["Authorization"]}
-    fetcher = Fetcher(requests.Session(), _Ticket(ticket["url"], header))
+    fetcher = Fetcher(
+        Transport(), _Ticket(ticket["url"], header), service_is_local="local" in ticket
+    )
     file = RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
     kept = Path(ticket.get("kept", ""))
     return replace(file, kept=kept) if kept.is_file() else file
@@ -437,7 +439,7 @@ def download(
     """
     target = Path(directory)
     progress = Progress(len(files), on_progress)
-    stop = threading.Event()
+    stop = Stop()
 
     def fetch(number: int) -> Path:
         file = files[number]

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import math
 import platform
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
@@ -40,6 +39,7 @@ from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter, limit_text, shared_limiter
 from mytracker_nb.service.retry import OnWait, Retries, RetryPolicy, is_transient
 from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.service.transport import NoResponse, Transport, read_body
 
 __all__ = [
     "LOOK_FIRST",
@@ -52,8 +52,11 @@ __all__ = [
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
-_CONNECT = 10.0  # seconds
-_LONGEST = 16 << 20  # bytes of an answer: the files of an export are another matter
+# An answer that names 20,000 files is shorter. What is read from it takes up to 12 times its bytes,
+# and many more where it is lists in lists: hence a limit for those too.
+_LONGEST = 4 << 20  # bytes
+_MOST_LISTS = 100_000
+_CLOCKS_DIFFER = timedelta(seconds=30)  # that much is no matter
 _LONGEST_WORDS = 2_000  # characters of a text of the service
 _FIRST_WORDS = 200  # of an answer that is no JSON
 
@@ -115,10 +118,10 @@ class State:
 
 
 LOOK_FIRST = (
-    "Look at MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up; "
-    "if not, --fresh (fresh=True in Python) makes it anew"
+    "Check MyTracker's export list: attach if it is there (mt.Client().attach(its id)), otherwise "
+    "use --fresh (fresh=True in Python)"
 )
-"""What to do after a create whose answer was lost."""
+"""What to do after a create without a response."""
 
 
 class Api:
@@ -145,18 +148,29 @@ class Api:
         rate_limiter: RateLimiter | None = None,
     ) -> None:
         self.credentials = credentials
-        self.session = session or requests.Session()
+        self.transport = Transport(session)
+        self._service_clock = _ServiceClock()
         self.auth = AuthHMAC(credentials.api_user_id, credentials.secret_key)
         self.retry_policy = retry_policy or RetryPolicy()
         self.rate_limiter = rate_limiter or shared_limiter(
             credentials.base_url, credentials.api_user_id
         )
 
+    @property
+    def session(self) -> requests.Session:
+        """What requests are sent with."""
+        return self.transport.session
+
+    def now(self) -> datetime:
+        """The time (UTC), by the service's clock where this machine's is ahead of it."""
+        return self._service_clock.now()
+
     def create(
         self,
         fields: list[tuple[str, str]],
         on_wait: OnWait | None = None,
         retry_policy: RetryPolicy | None = None,
+        on_send: Callable[[], None] | None = None,
     ) -> int:
         """Ask for an export.
 
@@ -168,6 +182,8 @@ class Api:
             Called with each `WaitEvent` before the wait begins.
         retry_policy : RetryPolicy, optional
             In place of that of the calls in general.
+        on_send : callable, optional
+            Called right before the request is sent; what it raises keeps it from being sent.
 
         Returns
         -------
@@ -186,10 +202,10 @@ class Api:
 
         def once(retry_policy: RetryPolicy) -> Mapping[str, Any]:
             try:
-                return self._call("POST", CREATE_PATH, retry_policy, data=fields)
+                return self._call("POST", CREATE_PATH, retry_policy, on_send, data=fields)
             except ConnectionFailed as error:
                 if error.was_sent:
-                    raise CreateUnconfirmed(_unconfirmed(str(error))) from error
+                    raise CreateUnconfirmed(_unconfirmed(error.reason)) from error
                 raise
             except ApiError as error:
                 if not 400 <= error.status < 500 or error.status == HTTPStatus.REQUEST_TIMEOUT:
@@ -202,7 +218,7 @@ class Api:
         id_raw_export = _id(data.get("idRawExport"))
         if id_raw_export is None:
             raise CreateUnconfirmed(
-                _unconfirmed(f"the answer holds no idRawExport: {_shown(data)}")
+                _unconfirmed(f"the response has no idRawExport: {_shown(data)}")
             )
         return id_raw_export
 
@@ -320,84 +336,82 @@ class Api:
             raise QuotaExceeded(limit_text(delay), retry_after=delay)
 
     def _call(
-        self, method: str, path: str, retry_policy: RetryPolicy, **content: Any
+        self,
+        method: str,
+        path: str,
+        retry_policy: RetryPolicy,
+        on_send: Callable[[], None] | None = None,
+        **content: Any,
     ) -> Mapping[str, Any]:
+        seconds = retry_policy.answer_seconds
         try:
-            with self.session.request(
+            with self.transport.open(
                 method,
                 self.credentials.base_url + path,
-                auth=self.auth,
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                timeout=(min(_CONNECT, retry_policy.answer_seconds), retry_policy.answer_seconds),
-                # the API has no redirects, and a signature holds for one URL
-                allow_redirects=False,
-                stream=True,
+                self.auth,
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                },
+                silence=seconds,
+                deadline=seconds,
+                on_send=on_send,
                 **content,
             ) as response:
-                body = _body(response)
-        except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
-            raise ConnectionFailed(self._unreached(error)) from None
-        except requests.ConnectionError as error:
-            raise ConnectionFailed(self._unreached(error), was_sent=_was_sent(error)) from None
-        except requests.RequestException as error:
-            raise ConnectionFailed(self._unreached(error), was_sent=True) from None
+                body = read_body(response, _LONGEST)
+        except NoResponse as error:
+            raise ConnectionFailed(
+                f"the service did not respond ({self.credentials.base_url}: {error.reason}). "
+                f"{error.hint}",
+                was_sent=error.was_sent,
+                may_pass=error.may_pass,
+                reason=error.reason,
+            ) from None
+        self._service_clock.hear(response.headers.get("Date"))
         try:
             return _data(response, body)
         except QuotaExceeded as error:
-            # nobody else needs to be told the same
+            # no other request need be refused for the same reason
             self.rate_limiter.block_for(error.retry_after or 0.0)
             raise
         except ApiError:
             self.rate_limiter.record_error()
             raise
 
-    def _unreached(self, error: Exception) -> str:
-        reason = error.args[0] if error.args else error
-        reason = getattr(reason, "reason", reason)
-        return (
-            f"no answer from {self.credentials.base_url}: {type(error).__name__}, "
-            f"{printable(reason)[:_FIRST_WORDS]}. Check the network, or a proxy's settings in the "
-            "environment (HTTPS_PROXY), and try again"
-        )
-
-
-def _was_sent(error: requests.ConnectionError) -> bool:
-    """Whether anything may have been sent before the connection broke."""
-    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
-
-    cause: Any = error.args[0] if error.args else None
-    if isinstance(cause, MaxRetryError):
-        cause = cause.reason
-    if isinstance(error, requests.exceptions.SSLError):
-        # a stream that breaks later is an SSLError as well
-        return not any(isinstance(each, ssl.SSLCertVerificationError) for each in _causes(cause))
-    return not isinstance(cause, (NewConnectionError, NameResolutionError))
-
-
-def _causes(error: Any) -> Iterator[BaseException]:
-    """An exception, and those that it was made of."""
-    while isinstance(error, BaseException):
-        yield error
-        error = error.__cause__ or next(
-            (each for each in error.args if isinstance(each, BaseException)), None
-        )
-
 
 def _unconfirmed(reason: str) -> str:
     return (
-        f"the create was sent, but its answer was lost ({reason}). The export may have been made. "
-        f"Nothing is sent again by itself. {LOOK_FIRST}"
+        f"Sent, but no response arrived ({reason}), so the export may exist. It was not retried. "
+        f"{LOOK_FIRST}"
     )
 
 
-def _body(response: requests.Response) -> bytes:
-    """The body of an answer, but no more of it than an answer ever has."""
-    body = bytearray()
-    for block in response.iter_content(1 << 16):
-        body += block
-        if len(body) > _LONGEST:
-            break
-    return bytes(body)
+class _ServiceClock:
+    """How far this machine's clock is ahead of the service's, by the last answer."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def hear(self, date: str | None) -> None:
+        """Take the ``Date`` of an answer."""
+        moment = _http_date(date)
+        if moment is not None:
+            ahead = clock.now() - moment
+            # whole seconds, and the way of the answer
+            self._ahead = ahead if ahead > _CLOCKS_DIFFER else timedelta()
+
+    def now(self) -> datetime:
+        return clock.now() - self._ahead
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (ValueError, TypeError):
+        return None
+    # HTTP has no zone but GMT, though its name may be missing
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
@@ -425,6 +439,8 @@ def refusal(response: requests.Response, body: bytes) -> ApiError:
 
 def _payload(body: bytes) -> dict[str, Any] | None:
     """What a JSON answer holds; None for any other."""
+    if body.count(b"[") + body.count(b"{") > _MOST_LISTS:
+        return None
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError):
@@ -442,9 +458,9 @@ def _no_json(response: requests.Response, body: bytes) -> ApiError:
     start = body[: 4 * _FIRST_WORDS].decode("utf-8", "replace")
     words = " ".join(printable(start).split())[:_FIRST_WORDS]
     text = (
-        f"HTTP {status} {printable(response.reason or '')}: the answer is no JSON but {kind}"
-        f"{f', beginning {words!r}' if words else ', and empty'}. "
-        "Something between here and the service may have answered (a proxy, a login page)"
+        f"HTTP {status} {printable(response.reason or '')}: expected JSON from the service, "
+        f"got {kind}{f' that starts with {words!r}' if words else ', empty'}. "
+        "A proxy or a login page may have answered in its place"
     )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = asked_pause([], response.headers.get("Retry-After"))
@@ -484,8 +500,9 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
         listed = exports if isinstance(exports, list) else []
         ids = [_id(_dict(export).get("idRawExport")) for export in listed]
         filling = [id_raw_export for id_raw_export in ids if id_raw_export is not None]
-        names = f" by {', '.join(map(str, filling))}" if filling else ""
-        text += f" The queue is filled{names}: wait for one of them, or cancel one"
+        label = "export" if len(filling) == 1 else "exports"
+        names = f" (running: {label} {', '.join(map(str, filling))})" if filling else ""
+        text += f" The export queue is full{names}. Wait for one, or cancel it"
         return QueueFull(text, exports=filling, **facts)
     if status in _NEXT_STEP:
         text += f". {_NEXT_STEP[status]}"
@@ -510,12 +527,9 @@ def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | Non
     known = [seconds for seconds in resets if seconds is not None]
     if known:
         return max(known)
-    try:
-        moment = parsedate_to_datetime(header or "")
-    except ValueError:
+    moment = _http_date(header)
+    if moment is None:
         return _number(header)
-    # HTTP has no zone but GMT, though its name may be missing
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     return max(0.0, (moment - clock.now()).total_seconds())
 
 

@@ -53,7 +53,7 @@ class RetryPolicy:
         The longest time to wait for a quota. By default a little longer than the longest interval
         of a quota.
     answer_seconds : float
-        The longest silence of the service within an answer.
+        The longest time that a whole answer may take, from sending the request to its last byte.
     first_delay, longest_delay : float
         The pauses start at `first_delay` seconds, double, and end at `longest_delay`.
     longest_asked_delay : float
@@ -245,7 +245,7 @@ def is_transient(error: MyTrackerError) -> bool:
             or error.payload is None
             or is_retryable_status(error.status)
         )
-    return isinstance(error, ConnectionFailed)
+    return isinstance(error, ConnectionFailed) and error.may_pass
 
 
 def is_retryable_status(status: int) -> bool:

@@ -29,6 +29,7 @@ from mytracker_nb.download.gzip_csv import (
 from mytracker_nb.download.sources import FileReader, LocalFile, Progress, source_of
 from mytracker_nb.download.workers import ahead, run_all, until
 from mytracker_nb.errors import FileError, MyTrackerError
+from mytracker_nb.service.stopping import Stop
 from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, rechunk
 from mytracker_nb.tables.csv_parser import CellTypeError, Parser
 from mytracker_nb.tables.event_params import check_params, with_params
@@ -434,13 +435,13 @@ class RawData:
         *,
         size: int,
         eager: bool = False,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
     ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
         known = len(parser.misfits)
         found: dict[str, CellTypeError] = {}
         with source.open() as reading:
-            text = until(stop or threading.Event(), inflate(reading, source.name, self._limits))
+            text = until(stop or Stop(), inflate(reading, source.name, self._limits))
             with _read_on(text):
                 header, pieces = open_csv(text, source.name, size)
                 check_header(header, self.selectors, source.name)
@@ -473,7 +474,7 @@ class RawData:
         """
         check_params(params, self.selectors)
         parser = Parser(self.selectors, self._as_text)
-        stop = threading.Event()
+        stop = Stop()
         threads = _threads()
         # With a file for each, all are busy; else the steps of one file share them.
         eager = len(self.files) < threads

@@ -1,0 +1,511 @@
+"""One request: what is known of it when it fails, when it ends, whose connection it has."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+
+import mytracker_nb as mt
+from mytracker_nb.download.http_stream import Fetcher
+from mytracker_nb.download.workers import ahead, run_all
+from mytracker_nb.service.api import Api, Link
+from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import NO_RETRY, RetryPolicy
+from mytracker_nb.service.signing import AuthHMAC
+from mytracker_nb.service.stopping import Stop, Stopped
+from mytracker_nb.service.transport import Transport
+
+REQUEST = mt.ExportRequest(
+    event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
+)
+FIELDS = REQUEST.wire()
+LATE = RetryPolicy(faults=0, answer_seconds=0.3)
+
+
+def api_at(url: str, session: requests.Session | None = None, **facts: Any) -> Api:
+    limiter = RateLimiter({1.0: 10_000})
+    policy = facts.pop("policy", NO_RETRY)
+    return Api(Credentials(7, "a key", url), session, policy, limiter)
+
+
+@pytest.fixture
+def api_of(sandbox):
+    """The calls to the sandbox, with a session of the test's own."""
+
+    def make(session: requests.Session | None = None) -> Api:
+        credentials = Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+        opened.append(Api(credentials, session, NO_RETRY, RateLimiter({1.0: 10_000})))
+        return opened[-1]
+
+    opened: list[Api] = []
+    yield make
+    for api in opened:
+        api.session.close()
+
+
+class Raw:
+    """A server that does to each connection what a test wants, until that goes away."""
+
+    def __init__(self, act: Callable[[socket.socket, threading.Event], None]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.ended = threading.Event()
+        self.gone = threading.Event()
+        self._act = act
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._one, args=[connection], daemon=True).start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            self._act(connection, self.ended)
+        self.gone.set()
+
+    def close(self) -> None:
+        self.ended.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+
+@pytest.fixture
+def raw() -> Iterator[Callable[..., Raw]]:
+    servers: list[Raw] = []
+
+    def make(act: Callable[[socket.socket, threading.Event], None]) -> Raw:
+        servers.append(Raw(act))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def dripping(start: bytes, piece: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    """Send `start`, then `piece` for ever, never silent for long."""
+
+    def act(connection: socket.socket, ended: threading.Event) -> None:
+        connection.sendall(start)
+        connection.settimeout(0.02)
+        while not ended.is_set():
+            connection.sendall(piece)
+            with suppress(TimeoutError):
+                if not connection.recv(1):
+                    return
+
+    return act
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "body": dripping(OK + b"Content-Length: 100000\r\n\r\n", b" "),
+    "header": dripping(OK + b"X-Long: ", b"x"),
+    "status line": dripping(b"HTTP/1.1 200 ", b"O"),
+    "100 Continue": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "silence": dripping(b"", b""),
+}
+
+
+# -- deadlines ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_an_answer_that_never_ends_is_late(raw, drip):
+    server = raw(DRIPS[drip])
+    api = api_at(server.url, policy=LATE)
+    with pytest.raises(mt.ConnectionFailed, match=r"did not respond.*within 0 s|timed out"):
+        api.get(1)
+    assert server.gone.wait(10), "the connection is closed"
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_a_create_whose_answer_never_ends_is_unconfirmed(raw, drip):
+    with pytest.raises(mt.CreateUnconfirmed, match="so the export may exist"):
+        api_at(raw(DRIPS[drip]).url, policy=LATE).create(FIELDS)
+
+
+def test_a_body_without_a_length_that_is_cut_off_is_not_taken_for_a_whole_one(raw):
+    whole = json.dumps({"code": 200, "data": {"status": "Success!"}}).encode()
+    server = raw(dripping(OK + b"Connection: close\r\n\r\n" + whole, b" "))
+    with pytest.raises(mt.ConnectionFailed, match="no complete response"):
+        api_at(server.url, policy=LATE).get(1)
+
+
+def test_lists_in_lists_are_no_answer(raw):
+    body = b'{"data": [' + b"[],".join([b""] * 500_000) + b"[]]}"
+    head = OK + f"Content-Length: {len(body)}\r\n\r\n".encode()
+    with pytest.raises(mt.ApiError, match="expected JSON"):
+        api_at(raw(dripping(head + body, b"")).url).get(1)
+
+
+# -- stopping -------------------------------------------------------------------------------------
+
+
+def fetcher(**facts: Any) -> Fetcher:
+    sign = AuthHMAC(7, "a key").header
+    return Fetcher(Transport(), sign, **{"service_is_local": True, **facts})
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_stopping_ends_a_fetch_on_another_thread(raw, drip):
+    server, stop = raw(DRIPS[drip]), Stop()
+    link = Link(f"{server.url}/a.csv.gz", None)
+    began = threading.Event()
+
+    def work(number: int) -> None:
+        began.set()
+        for _ in fetcher().stream(link, "a.csv.gz"):
+            pass
+
+    def tick() -> None:
+        if began.is_set():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all(work, 2, threads=2, stop=stop, tick=tick)
+    assert server.gone.wait(10), "the connection is closed"
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("mytracker-")]
+
+
+def test_who_reads_ahead_does_not_wait_for_a_file_that_never_comes(raw):
+    server = raw(dripping(OK + b"Content-Length: 100000\r\n\r\n", b"x"))
+    blocks = ahead(fetcher().stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz"))
+    stop = Stop()
+    timer = threading.Timer(0.2, stop.set)
+    timer.start()
+    with stop.governing(), pytest.raises(Stopped):
+        list(blocks)
+    assert server.gone.wait(10)
+
+
+def test_what_is_stopped_already_does_not_begin(raw):
+    stop = Stop()
+    stop.set()
+    with stop.governing(), pytest.raises(Stopped):
+        api_at(raw(DRIPS["body"]).url).get(1)
+
+
+# -- what was sent --------------------------------------------------------------------------------
+
+
+def fail_for_status(response: requests.Response, **options: Any) -> None:
+    response.raise_for_status()
+
+
+def odd_hook(response: requests.Response, **options: Any) -> None:
+    raise LookupError("a hook of the user's")
+
+
+@pytest.mark.parametrize("hook", [fail_for_status, odd_hook])
+def test_an_answer_counts_whatever_a_hook_makes_of_it(api_of, sandbox, hook):
+    session = requests.Session()
+    session.hooks["response"].append(hook)
+    api = api_of(session)
+    assert api.create(FIELDS) > 0
+    with pytest.raises(mt.NotFound):
+        api.get(10**9)
+    with pytest.raises(mt.BadRequest, match="Argument 'event'"):
+        api.create([("event", "nothing")])
+
+
+def test_certificates_that_are_not_there_are_not_sent_to(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
+    api = api_at("https://example.test")
+    with pytest.raises(mt.ConnectionFailed, match="REQUESTS_CA_BUNDLE") as caught:
+        api.create(FIELDS)
+    assert not caught.value.was_sent
+    assert not caught.value.may_pass
+
+
+class Failing(requests.adapters.HTTPAdapter):
+    """Fails before or after it sends."""
+
+    def __init__(self, *, after: bool) -> None:
+        super().__init__()
+        self.after = after
+
+    def send(self, request: Any, **options: Any) -> Any:
+        if self.after:
+            super().send(request, **options).close()
+        raise RuntimeError("an adapter of the user's")
+
+
+@pytest.mark.parametrize(
+    ("after", "error"), [(False, mt.ConnectionFailed), (True, mt.CreateUnconfirmed)]
+)
+def test_an_adapter_that_fails_before_it_sends_has_not_sent(api_of, sandbox, after, error):
+    session = requests.Session()
+    session.mount("http://", Failing(after=after))
+    seen = len(sandbox.requests)
+    with pytest.raises(error, match="an adapter of the user's"):
+        api_of(session).create(FIELDS)
+    assert len(sandbox.requests) - seen == int(after)
+
+
+class Mock(requests.adapters.BaseAdapter):
+    """Matches nothing, as a mock in a test of the user's does."""
+
+    def send(self, request: Any, **options: Any) -> Any:
+        raise requests.ConnectionError(f"No mock address: {request.method} {request.url}")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_mock_that_matches_nothing_has_not_sent(api_of):
+    session = requests.Session()
+    session.mount("http://", Mock())
+    with pytest.raises(mt.ConnectionFailed, match="No mock address") as caught:
+        api_of(session).create(FIELDS)
+    assert not caught.value.was_sent
+
+
+def test_a_refused_connection_has_not_sent_and_a_reset_one_may_have(raw):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(mt.ConnectionFailed):
+        api_at(url).create(FIELDS)
+    with pytest.raises(mt.CreateUnconfirmed):
+        api_at(raw(lambda connection, ended: None).url).create(FIELDS)
+
+
+def test_what_is_called_before_sending_can_prevent_it(api_of, sandbox):
+    class Changed(mt.MyTrackerError):
+        pass
+
+    def prevent() -> None:
+        raise Changed("do not")
+
+    seen = len(sandbox.requests)
+    with pytest.raises(Changed):
+        api_of().create(FIELDS, on_send=prevent)
+    assert len(sandbox.requests) == seen
+
+
+# -- proxies and certificates ---------------------------------------------------------------------
+
+
+def test_no_proxy_stands_between_us_and_this_machine(api_of, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    session = requests.Session()
+    session.proxies = {"http": "http://127.0.0.1:9", "all": "http://127.0.0.1:9"}
+    assert api_of(session).create(FIELDS) > 0
+
+
+class Noting(requests.adapters.HTTPAdapter):
+    def send(self, request: Any, **options: Any) -> Any:
+        self.options = options
+        raise requests.ConnectionError("noted")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"), [(True, "/of/the/environment"), (False, False), ("/of/the/session",) * 2]
+)
+def test_what_a_session_says_of_certificates_comes_first(monkeypatch, given, used):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/of/the/environment")
+    session, adapter = requests.Session(), Noting()
+    session.verify = given
+    session.mount("https://", adapter)
+    with pytest.raises(mt.ConnectionFailed):
+        api_at("https://example.test", session).get(1)
+    assert adapter.options["verify"] == used
+
+
+@pytest.fixture
+def untrusted(tmp_path, monkeypatch) -> Iterator[str]:
+    """The address of a TLS server whose certificate nobody trusts."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    (tmp_path / "all.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "all.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    context.wrap_socket(connection, server_side=True).close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def test_a_certificate_that_is_not_trusted_is_an_error_at_once(untrusted, fake_clock):
+    api = api_at(untrusted, policy=RetryPolicy())
+    for call in (lambda: api.get(1), lambda: api.create(FIELDS)):
+        with pytest.raises(mt.ConnectionFailed, match="certificate is not trusted") as caught:
+            call()
+        assert "proxy" not in str(caught.value).lower()
+        assert not caught.value.was_sent
+    with pytest.raises(mt.FileError, match="certificate is not trusted"):
+        list(fetcher().stream(Link(f"{untrusted}/a.csv.gz", None), "a.csv.gz"))
+    assert fake_clock.slept == [], "nothing was tried again"
+
+
+# -- caches ---------------------------------------------------------------------------------------
+
+
+class Caching(requests.Session):
+    """Keeps answers, and minds what a request says of that, as `requests_cache` does."""
+
+    def __init__(self, *, obedient: bool) -> None:
+        super().__init__()
+        self.obedient, self.kept = obedient, {}
+
+    def send(self, request: Any, **options: Any) -> Any:
+        told = request.headers.get("Cache-Control", "")
+        if self.obedient and "no-store" in told:
+            return super().send(request, **options)
+        if request.url in self.kept:
+            return self.kept[request.url]
+        response = super().send(request, **options)
+        response.content  # noqa: B018 - it is kept
+        self.kept[request.url] = response
+        response.from_cache = True
+        return response
+
+
+def test_a_session_that_caches_sees_an_export_end(start_sandbox):
+    sandbox = start_sandbox(seconds=100)
+    credentials = Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+    api = Api(credentials, Caching(obedient=True), NO_RETRY, RateLimiter({1.0: 10_000}))
+    number = api.create(FIELDS)
+    assert api.get(number).status == "In progress"
+    sandbox.clock.advance(101)
+    assert api.get(number).status == "Success!"
+    api.session.close()
+
+
+def test_a_state_out_of_a_cache_is_no_news(api_of):
+    api = api_of(Caching(obedient=False))
+    with pytest.raises(mt.ConnectionFailed, match="out of its cache"):
+        api.get(1)
+
+
+# -- processes ------------------------------------------------------------------------------------
+
+
+class _Ports(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({"code": 200, "data": {"status": str(self.client_address[1])}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *what: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.parametrize("given", [None, requests.Session])
+def test_a_forked_process_has_connections_of_its_own(given):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Ports)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    api = api_at(f"http://127.0.0.1:{server.server_port}", given and given())
+    port = api.get(1).status
+    assert api.get(1).status == port, "the connection is kept"
+    ports = []
+    for _ in range(3):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                first = api.get(1).status
+                os.write(writing, f"{first} {api.get(1).status}".encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answer:
+            ports.append(answer.read().decode().split())
+        os.waitpid(child, 0)
+    assert all(first == second for first, second in ports), "a child keeps its own"
+    assert len({port, *(first for first, _ in ports)}) == 4
+    assert api.get(1).status == port
+    api.session.close()
+    server.shutdown()
+    server.server_close()
+
+
+# -- addresses ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "http://127.0.0.1:8000",
+        "http://localhost:8000",
+        "http://[::1]:8000",
+        "https://127.0.0.1",
+        "https://127.1",
+        "https://localhost.",
+        "https://app.localhost",
+        "https://169.254.169.254",
+        "https://0.0.0.0",
+        "https://[::ffff:127.0.0.1]",
+    ],
+)
+def test_a_link_of_a_service_elsewhere_does_not_point_here(where):
+    away = fetcher(service_is_local=False)
+    with pytest.raises(mt.FileError, match=r"points to this machine.*nothing was sent"):
+        next(away.stream(Link(f"{where}/a.csv.gz", None), "a.csv.gz"))
+
+
+# -- clocks ---------------------------------------------------------------------------------------
+
+
+def test_the_time_is_the_services_where_this_machine_is_ahead(sandbox, api_of, fake_clock):
+    api = api_of()
+    fake_clock.move(86_400)
+    api.quotas()
+    ahead_by = abs((api.now() - datetime.now(timezone.utc)).total_seconds())
+    assert ahead_by < 60
+    fake_clock.move(-2 * 86_400)
+    api.rate_limiter = RateLimiter()
+    api.quotas()
+    behind = (datetime.now(timezone.utc) - api.now()).total_seconds()
+    assert behind > 80_000, "a clock that is behind makes nothing final too early"
