@@ -291,7 +291,7 @@ def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
     with interrupted_when(waits), pytest.raises(mt.WaitInterrupted):
         plan.run(timeout=20)
     assert "Maximum number of simultaneous requests reached" in told[-1]
-    assert f"filled by {other.id_raw_export}" in told[-1]
+    assert f"running: export {other.id_raw_export}" in told[-1]
     assert "waiting for a place" not in plan.card().text()
 
 
