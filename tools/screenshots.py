@@ -19,8 +19,9 @@ CELLS = {
     "dateFrom  = today-7d\n"
     "dateTo    = yesterday\n"
     "idCountry = RU, Kazakhstan",
-    "builder": "%mytracker_builder event=customEvents selectors=idDevice,tsEvent,eventName "
-    "dateFrom=today-7d dateTo=yesterday",
+    "builder": "%mytracker_builder event=customEvents "
+    "selectors=idDevice,tsEvent,eventName,idCountryISOAlpha2 dateFrom=today-7d dateTo=yesterday "
+    "idCountry=RU,KZ eventName=level_up",
     "plan": "%%mytracker_export --every 10d --wait\n"
     "event     = sessions\n"
     "selectors = idDevice, tsEvent, duration\n"
@@ -47,10 +48,8 @@ def main() -> None:
         notebook.activate(0)  # no cell in a picture is the one that is worked on
         for number, name in enumerate(CELLS):
             if name:
-                # the form is long: in every detail the file would be large
-                scale = "css" if name == "builder" else "device"
                 path = ROOT / "docs" / f"{name}.png"
-                notebook.cells.nth(number).screenshot(path=path, scale=scale)
+                notebook.cells.nth(number).screenshot(path=path, scale="device")
 
 
 if __name__ == "__main__":

@@ -870,7 +870,7 @@ function draw({ model, root, store, signal }) {
   exactSwitch.setAttribute("aria-controls", exact.id);
   const words = make("div", { class: "mtf-quiet" });
   const when = row("When", null, make("div", { class: "mtf-line" },
-    presets, ...whenControls), exact, make("div", { class: "mtf-line" }, words, exactSwitch));
+    presets, ...whenControls, exactSwitch), exact, words);
 
   const columnRows = inSection("columns").map((field) => {
     const { root: control } = edit(field);
