@@ -87,8 +87,10 @@ def test_it_knows_the_dictionaries_and_nothing_else_of_the_package():
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     others = {name for name in result.stdout.split() if not name.startswith("mytracker_nb.sandbox")}
     assert others == {
+        "mytracker_nb.endpoints",
         "mytracker_nb.request",
         "mytracker_nb.request.dictionaries",
+        "mytracker_nb.request.suggestions",
         "mytracker_nb.storage",
         "mytracker_nb.storage.sandbox_dirs",
     }
