@@ -336,7 +336,13 @@ class Export(Convertible, Mapping[str, Any]):
                 f"export {self.id_raw_export} has no files, and its columns are not known here; "
                 "make the request again with mt.export(...)"
             )
-        return RawData(files, self._selectors, limits=self._limits(), progress=progress)
+        return RawData(
+            files,
+            self._selectors,
+            limits=self._limits(),
+            progress=progress,
+            timezone=self.request.zone.key if self.request else None,
+        )
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Fetch the files as the service wrote them; waits for the export.

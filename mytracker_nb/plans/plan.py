@@ -249,7 +249,12 @@ class Plan(Convertible):
             self.run()
         self.raise_for_failures()
         files = [file for export in self.exports for file in export.data().files]
-        return RawData(files, self.request.parameters["selectors"], limits=self._client.limits)
+        return RawData(
+            files,
+            self.request.parameters["selectors"],
+            limits=self._client.limits,
+            timezone=self.request.zone.key,
+        )
 
     def to_parquet(
         self,

@@ -48,15 +48,13 @@ def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     pyarrow.Table
         At least one, if there was any.
     """
-    import pyarrow as pa
-
     waiting: list[pa.Table] = []
     count = 0
     for table in tables:
         waiting.append(table)
         count += len(table)
         if count >= rows:
-            whole = pa.concat_tables(waiting).unify_dictionaries()
+            whole = _concat(waiting)
             waiting, start = [], 0
             while count >= rows:
                 yield whole.slice(start, rows)
@@ -66,7 +64,21 @@ def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
                 waiting = [whole.slice(start)]
             del whole
     if waiting:
-        yield pa.concat_tables(waiting).unify_dictionaries()
+        yield _concat(waiting)
+
+
+def _concat(tables: list[pa.Table]) -> pa.Table:
+    """Tables as one, with one dictionary for all rows of a column of text.
+
+    Arrow cannot unify dictionaries of lists; each chunk of theirs keeps its own.
+    """
+    import pyarrow as pa
+
+    whole = pa.concat_tables(tables)
+    for place, column in enumerate(whole.columns):
+        if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+            whole = whole.set_column(place, whole.field(place), column.unify_dictionaries())
+    return whole
 
 
 def copy_to_pool(

@@ -6,16 +6,19 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import dask.dataframe
+    import distributed
     import duckdb
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
+    from mytracker_nb.tables.event_params import ParamsOption
     from mytracker_nb.tables.raw_data import RawData
+    from mytracker_nb.tables.to_pandas import DtypeBackend
 
 __all__ = ["Convertible"]
 
@@ -31,32 +34,53 @@ class Convertible(ABC):
         """The first rows, without fetching the rest: `RawData.head`."""
         return self.data().head(n)
 
-    def to_arrow(self, **options: Any) -> pa.Table:
+    def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
         """All rows as an Arrow table: `RawData.to_arrow`."""
-        return self.data().to_arrow(**options)
+        return self.data().to_arrow(params=params)
 
-    def to_pandas(self, **options: Any) -> pd.DataFrame:
+    def to_pandas(
+        self,
+        *,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        categories: bool | None = None,
+        tz: str = "UTC",
+        params: ParamsOption = None,
+    ) -> pd.DataFrame:
         """All rows as a pandas DataFrame: `RawData.to_pandas`."""
-        return self.data().to_pandas(**options)
+        return self.data().to_pandas(
+            dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
+        )
 
-    def to_polars(self, **options: Any) -> pl.DataFrame:
+    def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
         """All rows as a polars DataFrame: `RawData.to_polars`."""
-        return self.data().to_polars(**options)
+        return self.data().to_polars(params=params)
 
-    def to_duckdb(self, *connection: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+    def to_duckdb(
+        self,
+        connection: duckdb.DuckDBPyConnection | None = None,
+        *,
+        tz: str = "UTC",
+        params: ParamsOption = None,
+    ) -> duckdb.DuckDBPyRelation:
         """All rows as a DuckDB relation: `RawData.to_duckdb`."""
-        return self.data().to_duckdb(*connection, **options)
+        return self.data().to_duckdb(connection, tz=tz, params=params)
 
     def to_parquet(
         self,
         directory: str | os.PathLike[str],
         *,
         partition_by: str | None = None,
-        params: str | Sequence[str] | None = None,
+        params: ParamsOption = None,
     ) -> Path:
         """All rows as a Parquet dataset: `RawData.to_parquet`."""
         return self.data().to_parquet(directory, partition_by=partition_by, params=params)
 
-    def to_dask(self, *client: Any, **options: Any) -> dask.dataframe.DataFrame:
-        """A Dask DataFrame of a partition a file: `RawData.to_dask`."""
-        return self.data().to_dask(*client, **options)
+    def to_dask(
+        self,
+        client: distributed.Client | None = None,
+        *,
+        params: ParamsOption = None,
+        as_text: Sequence[str] = (),
+    ) -> dask.dataframe.DataFrame:
+        """A Dask DataFrame of one partition a file: `RawData.to_dask`."""
+        return self.data().to_dask(client, params=params, as_text=as_text)

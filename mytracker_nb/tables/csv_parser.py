@@ -55,12 +55,22 @@ class CellTypeError:
 
     def __str__(self) -> str:
         return printable(
-            f"{self.selector}: {self.value[:60]!r} ({self.file}, line {self.line:,}) is not what "
-            f"a column of kind {kind(self.selector)} holds; the whole column stays text"
+            f"{self.selector}: {self.value[:60]!r} ({self.file}, line {self.line:,}) "
+            f"does not fit type {kind(self.selector)}"
         )
 
 
-_schema = lru_cache(maxsize=64)(lambda selectors, as_text: schema(selectors, as_text=as_text))
+@lru_cache(maxsize=64)
+def _schema(selectors: tuple[str, ...], as_text: frozenset[str], encode_lists: bool) -> pa.Schema:
+    import pyarrow as pa
+
+    types = schema(selectors, as_text=as_text)
+    if encode_lists:
+        for place, one in enumerate(types):
+            if pa.types.is_list(one.type):
+                encoded = pa.dictionary(pa.int32(), one.type)
+                types = types.set(place, one.with_type(encoded))
+    return types
 
 
 class _NeedsSlowPath(Exception):
@@ -76,6 +86,8 @@ class Parser:
         The columns of the tables, in this order.
     as_text : collection of str
         Those to take as text, whatever the dictionary says.
+    encode_lists : bool
+        Whether a column of lists shall come dictionary-encoded: each different list once.
 
     Attributes
     ----------
@@ -84,15 +96,23 @@ class Parser:
         column's own type.
     """
 
-    def __init__(self, selectors: Sequence[str], as_text: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        selectors: Sequence[str],
+        as_text: Collection[str] = (),
+        *,
+        encode_lists: bool = False,
+    ) -> None:
         self.selectors = tuple(selectors)
         self._as_text = frozenset(as_text)
+        self._encode_lists = encode_lists
         self.misfits: dict[str, CellTypeError] = {}
 
     @property
     def schema(self) -> pa.Schema:
         """The schema of the tables, after all misfits known by now."""
-        return schema(self.selectors, as_text=self._as_text | self.misfits.keys())
+        as_text = self._as_text.union(self.misfits)
+        return _schema(self.selectors, as_text, self._encode_lists)
 
     def parse(
         self,
@@ -137,7 +157,10 @@ class Parser:
                 raw = _read(piece.text, types)
                 if _length(raw, piece) != len(piece.text):
                     raise _NeedsSlowPath
-                columns = [_finish(name, roles[name], raw.column(name)) for name in self.selectors]
+                columns = [
+                    _convert(name, roles[name], raw.column(name), self._encode_lists)
+                    for name in self.selectors
+                ]
             except (pa.ArrowInvalid, NotAnArray, _NeedsSlowPath) as error:
                 misfits = _examine(piece, roles, file)
                 found.update(misfits)
@@ -150,7 +173,8 @@ class Parser:
                         line=piece.line,
                     ) from error
             else:
-                return pa.table(columns, schema=_schema(self.selectors, frozenset(as_text)))
+                typed = _schema(self.selectors, frozenset(as_text), self._encode_lists)
+                return pa.table(columns, schema=typed)
 
 
 def _examine(piece: CsvBlock, roles: dict[str, str], file: str) -> dict[str, CellTypeError]:
@@ -198,7 +222,7 @@ def _unfit(selector: str, column: pa.Array) -> set[str]:
 
 
 def _wire_type(selector: str, role: str) -> pa.DataType:
-    """What Arrow's CSV reader makes of a column, before `_finish`."""
+    """What Arrow's CSV reader makes of a column, before `_convert`."""
     import pyarrow as pa
 
     if role == "timestamp":
@@ -210,7 +234,7 @@ def _wire_type(selector: str, role: str) -> pa.DataType:
     return field(selector, as_text=role == "text").type
 
 
-def _finish(selector: str, role: str, column: pa.Array) -> pa.Array:
+def _convert(selector: str, role: str, column: pa.Array, encode_lists: bool) -> pa.Array:
     """From what was read to the column's type."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -220,7 +244,10 @@ def _finish(selector: str, role: str, column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(column.type):
         column = _coded_without_empty(column)
         if role == "list":
-            return pc.take(parse_arrays(column.dictionary), column.indices)
+            lists = parse_arrays(column.dictionary)
+            if encode_lists:
+                return pa.DictionaryArray.from_arrays(column.indices, lists)
+            return lists.take(column.indices)
     elif pa.types.is_string(column.type) and not is_sent_text(selector):
         column = _without_empty(column)
     if role == "number":

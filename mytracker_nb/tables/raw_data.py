@@ -32,10 +32,22 @@ from mytracker_nb.errors import FileError, MyTrackerError
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, rechunk
 from mytracker_nb.tables.csv_parser import CellTypeError, Parser
-from mytracker_nb.tables.event_params import check_params, with_params
+from mytracker_nb.tables.event_params import (
+    ParamsOption,
+    check_params,
+    is_replaced,
+    with_params,
+)
 from mytracker_nb.tables.parquet_writer import Dataset, check_partition
 from mytracker_nb.tables.schema import schema
-from mytracker_nb.tables.to_pandas import DtypeBackend, dtypes, narrow_codes, to_frame
+from mytracker_nb.tables.to_pandas import (
+    DtypeBackend,
+    FrameOptions,
+    SharedCells,
+    check_zone,
+    to_columns,
+    to_frame,
+)
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -113,6 +125,8 @@ class RawData:
         How far a file may grow when it is decompressed.
     progress : Progress, optional
         Hears of every byte of `files`; told on the thread that asks for the rows.
+    timezone : str, optional
+        The zone of the request, for ``tz="request"``.
 
     Examples
     --------
@@ -131,12 +145,14 @@ class RawData:
         as_text: Sequence[str] = (),
         limits: Limits | None = None,
         progress: Progress | None = None,
+        timezone: str | None = None,
     ) -> None:
         self.files = tuple(files)
         self._selectors = None if selectors is None else tuple(selectors)
         self._as_text = frozenset(as_text)
         self._limits = limits or Limits()
         self._progress = progress or Progress(len(self.files))
+        self._timezone = timezone
 
     def __repr__(self) -> str:
         files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
@@ -161,7 +177,7 @@ class RawData:
         """The Arrow type of every column, as far as the dictionary says (see `schema.field`)."""
         return schema(self.selectors, as_text=self._as_text)
 
-    def to_arrow(self, *, params: str | Sequence[str] | None = None) -> pa.Table:
+    def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
         """All rows as an Arrow table.
 
         Parameters
@@ -185,18 +201,28 @@ class RawData:
     def to_pandas(
         self,
         *,
-        dtype_backend: DtypeBackend = "pyarrow",
-        params: str | Sequence[str] | None = None,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        categories: bool | None = None,
+        tz: str = "UTC",
+        params: ParamsOption = None,
     ) -> pd.DataFrame:
         """All rows as a pandas DataFrame.
 
         Parameters
         ----------
-        dtype_backend : {"pyarrow", "numpy_nullable"}
-            Arrow-backed columns, or pandas' own nullable numbers, ``string`` and
-            ``datetime64``. Titles are categorical in both; lists are always Arrow-backed.
+        dtype_backend : {"numpy_nullable", "pyarrow"}
+            ``"numpy_nullable"``: pandas' own types. Times are ``datetime64[us, UTC]``, dates
+            ``datetime64[us]``, ids and whole numbers ``Int64``, other numbers ``Float64``; text,
+            keys and titles are ``str`` (``string`` before pandas 3), arrays tuples. ``"pyarrow"``:
+            the types of `schema`, which take less memory.
+        categories : bool, optional
+            Whether titles are categories; by default only with ``dtype_backend="pyarrow"``.
+        tz : str
+            The zone of the times: a name such as ``"Europe/Moscow"``, or ``"request"`` for that of
+            the request, in which the service counts days.
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            What to make of the columns params.name and params.value (see `with_params`). A map is
+            a dict that cannot be changed (`EventParams`).
 
         Returns
         -------
@@ -208,23 +234,37 @@ class RawData:
         ------
         FileError
             If a file cannot be fetched or read.
+        MyTrackerError
+            If an option has a value that it does not take.
         """
-        dtype = dtypes(dtype_backend)
+        options = FrameOptions(dtype_backend, categories, self._zone(tz))
         # takes half a second the first time, in which files are read
         threading.Thread(target=import_module, args=("pandas",)).start()
+        cells: dict[str, SharedCells] = {}
         parser, parts = self._each(
             lambda number, tables: [
-                narrow_codes(table, release_memory=self._is_late(number))
+                to_columns(table, cells, release_memory=self._is_late(number))
                 for table in rechunk(tables, CHUNK)
             ],
             params,
             stay=True,
+            encode_lists=not options.is_arrow,
         )
-        _tell(parser)
+        _warn_of_misfits(parser, params)
         empty = with_params(parser.schema.empty_table(), params)
-        return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), dtype)
+        return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), options)
 
-    def to_polars(self, *, params: str | Sequence[str] | None = None) -> pl.DataFrame:
+    def _zone(self, tz: str) -> str:
+        if tz != "request":
+            return tz
+        if self._timezone is None:
+            raise MyTrackerError(
+                "tz='request': the request of these rows is not known here. "
+                "Name the zone, such as tz='Europe/Moscow'"
+            )
+        return self._timezone
+
+    def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
         """All rows as a polars DataFrame; memory is shared with Arrow where polars can.
 
         Parameters
@@ -247,7 +287,8 @@ class RawData:
         self,
         connection: duckdb.DuckDBPyConnection | None = None,
         *,
-        params: str | Sequence[str] | None = None,
+        tz: str = "UTC",
+        params: ParamsOption = None,
     ) -> duckdb.DuckDBPyRelation:
         """All rows as a DuckDB relation over the Arrow table, which is not copied.
 
@@ -255,6 +296,10 @@ class RawData:
         ----------
         connection : duckdb.DuckDBPyConnection, optional
             Where to; DuckDB's default connection by default.
+        tz : str
+            The zone in which the connection counts days and shows times from now on: its setting
+            ``TimeZone``, which otherwise is the zone of the machine. A name, or ``"request"`` for
+            the zone of the request.
         params : {"map"} or sequence of str, optional
             What to make of the columns params.name and params.value (see `with_params`).
 
@@ -266,14 +311,18 @@ class RawData:
             If DuckDB is not installed.
         """
         engine = connection or _optional("duckdb")  # the module has a connection of its own
-        return engine.from_arrow(self._table(params))
+        zone = self._zone(tz)
+        check_zone(zone)
+        table = self._table(params)
+        engine.execute(f"SET TimeZone = '{zone}'")
+        return engine.from_arrow(table)
 
     def to_parquet(
         self,
         directory: str | os.PathLike[str],
         *,
         partition_by: str | None = None,
-        params: str | Sequence[str] | None = None,
+        params: ParamsOption = None,
     ) -> Path:
         """All rows as a Parquet dataset, in bounded memory whatever their number.
 
@@ -302,7 +351,7 @@ class RawData:
         check_partition(partition_by, with_params(self.schema.empty_table(), params).schema)
         with Dataset(Path(directory), partition_by) as dataset:
             parser, _ = self._each(dataset.write, params)
-            _tell(parser)
+            _warn_of_misfits(parser, params)
             if dataset.is_empty:
                 dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
         return dataset.directory
@@ -311,7 +360,7 @@ class RawData:
         self,
         client: distributed.Client | None = None,
         *,
-        params: str | Sequence[str] | None = None,
+        params: ParamsOption = None,
         as_text: Sequence[str] = (),
     ) -> dask.dataframe.DataFrame:
         """A Dask DataFrame of one partition a file, each loaded by the worker that needs it.
@@ -365,7 +414,7 @@ class RawData:
         """
         import pyarrow as pa
 
-        parser = Parser(self.selectors, self._as_text)
+        parser = Parser(self.selectors, self._as_text, encode_lists=True)
         while True:
             known = len(parser.misfits)
             parts = [parser.schema.empty_table()]
@@ -375,9 +424,9 @@ class RawData:
                     parts += _patiently(source, partial(self._first, source, parser, wanted))
             if len(parser.misfits) == known:
                 break
-        _tell(parser)
-        rows = pa.concat_tables(parts).slice(0, n).unify_dictionaries()
-        return to_frame(rows.schema, [narrow_codes(rows)], dtypes("pyarrow"))
+        _warn_of_misfits(parser, None)
+        (rows,) = rechunk([pa.concat_tables(parts).slice(0, n)], max(n, 1)) if n else [parts[0]]
+        return to_frame(rows.schema, [to_columns(rows, {})], FrameOptions())
 
     def fetch(self) -> None:
         """Fetch the files one after the other and keep them for later, without reading the rows.
@@ -406,12 +455,12 @@ class RawData:
                     break
         return parts
 
-    def _table(self, params: str | Sequence[str] | None) -> pa.Table:
+    def _table(self, params: ParamsOption) -> pa.Table:
         parser, table = self._rows(params)
-        _tell(parser)
+        _warn_of_misfits(parser, params)
         return table
 
-    def _rows(self, params: str | Sequence[str] | None) -> tuple[Parser, pa.Table]:
+    def _rows(self, params: ParamsOption) -> tuple[Parser, pa.Table]:
         import pyarrow as pa
 
         parser, tables = self._each(
@@ -463,9 +512,10 @@ class RawData:
     def _each(
         self,
         consume: Callable[[int, Iterator[pa.Table]], _T],
-        params: str | Sequence[str] | None,
+        params: ParamsOption,
         *,
         stay: bool = False,
+        encode_lists: bool = False,
     ) -> tuple[Parser, list[_T]]:
         """What `consume` makes of each file's tables, a few files at once; whether the rows stay.
 
@@ -473,7 +523,9 @@ class RawData:
         to the end to find all such columns, and then once more.
         """
         check_params(params, self.selectors)
-        parser = Parser(self.selectors, self._as_text)
+        # parameters are made of plain lists
+        encode_lists = encode_lists and params is None
+        parser = Parser(self.selectors, self._as_text, encode_lists=encode_lists)
         stop = Stop()
         threads = _threads()
         # With a file for each, all are busy; else the steps of one file share them.
@@ -533,7 +585,7 @@ def _threads() -> int:
 def load_partition(
     ticket: dict[str, str],
     selectors: Sequence[str],
-    params: str | Sequence[str] | None,
+    params: ParamsOption,
     as_text: Sequence[str],
 ) -> pd.DataFrame:
     """The rows of one file, on a worker (see `RawData.to_dask`)."""
@@ -558,7 +610,7 @@ def _partition(table: pa.Table) -> pd.DataFrame:
         for field in table.schema
     ]
     plain = table.cast(pa.schema(fields))
-    return to_frame(plain.schema, [narrow_codes(plain)], dtypes("pyarrow"))
+    return to_frame(plain.schema, [to_columns(plain, {})], FrameOptions("pyarrow"))
 
 
 def _patiently(source: Source, read: Callable[[], _T]) -> _T:
@@ -581,6 +633,11 @@ def _optional(name: str, package: str | None = None) -> Any:
         ) from None
 
 
-def _tell(parser: Parser) -> None:
+def _warn_of_misfits(parser: Parser, params: ParamsOption) -> None:
     for misfit in parser.misfits.values():
-        warnings.warn(str(misfit), ColumnTypeWarning, stacklevel=4)
+        outcome = (
+            "the row counts as one without parameters"
+            if is_replaced(misfit.selector, params)
+            else "the column was loaded as text"
+        )
+        warnings.warn(f"{misfit}; {outcome}", ColumnTypeWarning, stacklevel=4)

@@ -2,58 +2,205 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+import itertools
+import zoneinfo
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from mytracker_nb.errors import MyTrackerError
 from mytracker_nb.tables.arrow_memory import copy_to_pool, pool
+from mytracker_nb.tables.event_params import EventParams
 from mytracker_nb.tables.schema import descriptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Columns", "DtypeBackend", "dtypes", "narrow_codes", "to_frame"]
+__all__ = ["Columns", "DtypeBackend", "FrameOptions", "SharedCells", "to_columns", "to_frame"]
 
-DtypeBackend = Literal["pyarrow", "numpy_nullable"]
+DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 Columns = list[Any]
-"""The columns of some rows, each a pyarrow.Array."""
+"""The columns of some rows, each a pyarrow.Array or, of lists and maps, an array of objects."""
+
+_T = TypeVar("_T", bound=Hashable)
+# Beyond so many different cells a column is taken for one whose cells do not repeat.
+_MOST_SHARED = 1 << 16
 
 
-def dtypes(dtype_backend: DtypeBackend) -> Callable[[pa.DataType], Any]:
-    """What becomes of each Arrow type; None leaves it to Arrow.
+@dataclass(frozen=True)
+class FrameOptions:
+    """How a DataFrame holds the columns.
+
+    Attributes
+    ----------
+    dtype_backend : {"numpy_nullable", "pyarrow"}
+        pandas' own types, or Arrow's.
+    categories : bool, optional
+        Whether titles are categories; None: with ``"pyarrow"`` only.
+    tz : str
+        The zone of the times.
 
     Raises
     ------
     ValueError
         If there is no such backend.
+    MyTrackerError
+        If there is no such zone.
     """
-    if dtype_backend not in ("pyarrow", "numpy_nullable"):
-        raise ValueError(
-            f"dtype_backend is {dtype_backend!r}; it can be 'pyarrow' or 'numpy_nullable'"
+
+    dtype_backend: DtypeBackend = "numpy_nullable"
+    categories: bool | None = None
+    tz: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if self.dtype_backend not in get_args(DtypeBackend):
+            raise ValueError(
+                f"dtype_backend={self.dtype_backend!r}: use 'numpy_nullable' or 'pyarrow'"
+            )
+        check_zone(self.tz)
+
+    @property
+    def is_arrow(self) -> bool:
+        """Whether the columns stay Arrow's."""
+        return self.dtype_backend == "pyarrow"
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether titles become categories."""
+        return self.is_arrow if self.categories is None else self.categories
+
+
+def check_zone(tz: str) -> None:
+    """Whether there is such a time zone.
+
+    Raises
+    ------
+    MyTrackerError
+        If there is none.
+    """
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except (KeyError, ValueError, TypeError, OSError):
+        raise MyTrackerError(
+            f"tz={tz!r} is not a time zone. Use a name such as 'Europe/Moscow', "
+            "or 'request' for the zone of the request"
+        ) from None
+
+
+class SharedCells:
+    """Equal cells of a column of objects as one object, so that a cell costs a pointer."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Any] = {}
+
+    def share(self, cell: _T) -> _T:
+        """The first cell seen that is equal to this one."""
+        if len(self._known) < _MOST_SHARED:
+            shared: _T = self._known.setdefault(cell, cell)
+            return shared
+        known: _T = self._known.get(cell, cell)
+        return known
+
+
+def to_columns(
+    table: pa.Table, cells: dict[str, SharedCells], *, release_memory: bool = False
+) -> Columns:
+    """The columns of a table, copied so that nothing of the table is needed any more.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows. Lists that are dictionary-encoded become tuples, maps become `EventParams`;
+        titles get the smallest codes that fit.
+    cells : dict of str to SharedCells
+        For each column of objects the cells of the tables before; filled on the way.
+    release_memory : bool
+        See `copy_to_pool`.
+    """
+    objects = {
+        one.name: _objects(table.column(one.name), cells.setdefault(one.name, SharedCells()))
+        for one in table.schema
+        if _is_object(one.type)
+    }
+    rest = table.drop_columns(list(objects)) if objects else table
+    names = table.column_names
+    del table
+    arrays = dict(
+        zip(
+            rest.column_names,
+            copy_to_pool(rest, _narrow_codes, release_memory=release_memory),
+            strict=True,
         )
-
-    def dtype(arrow: pa.DataType) -> Any:
-        import pandas as pd
-        import pyarrow as pa
-
-        numpy = {
-            pa.int64(): pd.Int64Dtype(),
-            pa.float64(): pd.Float64Dtype(),
-            pa.string(): pd.StringDtype("pyarrow"),
-        }
-        if dtype_backend == "pyarrow" or pa.types.is_nested(arrow):
-            return pd.ArrowDtype(arrow)
-        return numpy.get(arrow)
-
-    return dtype
+    )
+    return [objects[name] if name in objects else arrays[name] for name in names]
 
 
-def narrow_codes(table: pa.Table, *, release_memory: bool = False) -> Columns:
-    """Copy the columns of a table, titles with the smallest codes that fit (see `copy_to_pool`)."""
-    return copy_to_pool(table, _slim, release_memory=release_memory)
+def _is_object(arrow: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    is_coded_list = pa.types.is_dictionary(arrow) and pa.types.is_list(arrow.value_type)
+    return bool(is_coded_list or pa.types.is_map(arrow))
 
 
-def _slim(column: pa.Array) -> pa.Array:
+def _objects(column: pa.ChunkedArray, cells: SharedCells) -> np.ndarray[Any, Any]:
+    """The cells of a column as Python objects, missing ones as None."""
+    import numpy as np
+    import pyarrow as pa
+
+    to_objects = _params if pa.types.is_map(column.type) else _tuples
+    chunks = [to_objects(chunk, cells) for chunk in column.chunks]
+    return np.concatenate(chunks) if chunks else np.empty(0, object)
+
+
+def _tuples(column: pa.DictionaryArray, cells: SharedCells) -> np.ndarray[Any, Any]:
+    import numpy as np
+    import pyarrow as pa
+
+    codes = column.indices.fill_null(len(column.dictionary)).to_numpy()
+    # of a dictionary that more rows share only what these rows use
+    is_used = np.zeros(len(column.dictionary) + 1, bool)
+    is_used[codes] = True
+    is_used[-1] = False
+    lists = column.dictionary.take(pa.array(np.flatnonzero(is_used)))
+    tuples = np.full(len(is_used), None, object)
+    tuples[is_used] = _array_of([cells.share(cell) for cell in _slices(lists, lists.flatten())])
+    objects: np.ndarray[Any, Any] = tuples[codes]
+    return objects
+
+
+def _params(column: pa.MapArray, cells: SharedCells) -> np.ndarray[Any, Any]:
+    is_known = column.is_valid().to_numpy(zero_copy_only=False)
+    start, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
+    sides = [part.slice(start, end - start) for part in (column.keys, column.items)]
+    rows = zip(*(_slices(column, part) for part in sides), strict=True)
+    objects = _array_of([cells.share(EventParams(zip(*row, strict=True))) for row in rows])
+    objects[~is_known] = None
+    return objects
+
+
+def _slices(lists: Any, elements: pa.Array) -> Iterator[tuple[Any, ...]]:
+    """For each of some lists or maps, all of which are known, its part of `elements`."""
+    offsets = (lists.offsets.to_numpy() - lists.offsets[0].as_py()).tolist()
+    # equal texts as one object
+    coded = elements.dictionary_encode()
+    texts = [*coded.dictionary.to_pylist(), None]
+    values = [texts[code] for code in coded.indices.fill_null(len(texts) - 1).to_pylist()]
+    for start, end in itertools.pairwise(offsets):
+        yield tuple(values[start:end])
+
+
+def _array_of(cells: list[Any]) -> np.ndarray[Any, Any]:
+    """An array of these objects; numpy on its own would make tuples of one length a matrix."""
+    import numpy as np
+
+    objects = np.empty(len(cells), object)
+    objects[:] = cells
+    return objects
+
+
+def _narrow_codes(column: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
@@ -68,9 +215,7 @@ def _code_type(count: int) -> Any:
     return next(kind for kind in (np.int8, np.int16, np.int32) if count <= np.iinfo(kind).max)
 
 
-def to_frame(
-    schema: pa.Schema, parts: list[Columns], dtype: Callable[[pa.DataType], Any]
-) -> pd.DataFrame:
+def to_frame(schema: pa.Schema, parts: list[Columns], options: FrameOptions) -> pd.DataFrame:
     """One DataFrame of all rows.
 
     Parameters
@@ -78,34 +223,77 @@ def to_frame(
     schema : pyarrow.Schema
         The names of the columns, and their types where there are no rows.
     parts : list of Columns
-        The rows, as `narrow_codes` gives them. They are emptied on the way, so that the memory of
+        The rows, as `to_columns` gives them. They are emptied on the way, so that the memory of
         a column is free before the next is converted.
-    dtype : callable
-        As `dtypes` gives it.
+    options : FrameOptions
+        How the frame holds them.
 
     Returns
     -------
     pandas.DataFrame
-        Titles are categorical; ``.attrs`` tells what the columns hold.
+        ``.attrs`` says what the columns hold.
     """
     import pandas as pd
-    import pyarrow as pa
 
     columns: dict[str, Any] = {}
-    for place, field in enumerate(schema):
+    for place, one in enumerate(schema):
         chunks = [part[place] for part in parts]
         for part in parts:
             part[place] = None
-        if pa.types.is_dictionary(field.type):
-            columns[field.name] = _categorical(chunks)
-        else:
-            column = pa.chunked_array(chunks, field.type)
-            del chunks
-            columns[field.name] = column.to_pandas(types_mapper=dtype, date_as_object=False)
-            del column
+        columns[one.name] = _pandas_column(chunks, one.type, options)
+        del chunks
     frame = pd.DataFrame(columns, columns=schema.names, copy=False)
     frame.attrs.update(descriptions(schema.names))
     return frame
+
+
+def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions) -> Any:
+    """One column of the frame; `chunks` is emptied where that frees memory early."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    if _is_object(arrow):
+        # as a Series: pandas would look for a better type of a bare array of objects
+        return pd.Series(np.concatenate([np.empty(0, object), *chunks]), dtype=object, copy=False)
+    if pa.types.is_dictionary(arrow):
+        if options.has_categories:
+            return _categorical(chunks)
+        arrow = arrow.value_type
+        if options.is_arrow:
+            chunks = [chunk.dictionary_decode() for chunk in chunks]
+    if pa.types.is_timestamp(arrow):
+        arrow = pa.timestamp("us", tz=options.tz)
+        chunks = [chunk.view(arrow) for chunk in chunks]
+    if options.is_arrow:
+        return pa.chunked_array(chunks, arrow).to_pandas(types_mapper=pd.ArrowDtype)
+    if pa.types.is_string(arrow):
+        return _text(chunks)
+    column = pa.chunked_array(chunks, arrow)
+    if pa.types.is_timestamp(arrow):
+        # by its name, so that each version of pandas has its own kind of zone
+        return column.to_pandas().dt.tz_convert(options.tz)
+    if pa.types.is_date(arrow):
+        return column.cast(pa.timestamp("us")).to_pandas()
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype()}
+    return column.to_pandas(types_mapper=nullable.get)
+
+
+def _text(chunks: list[Any]) -> Any:
+    """Text of pandas' own type, in one piece: pandas is slow with rows in many pieces."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    large = pa.large_string()
+    for place, chunk in enumerate(chunks):
+        chunks[place] = pc.cast(chunk, large, memory_pool=pool())
+    whole = pa.concat_arrays([pa.array([], large), *chunks], memory_pool=pool())
+    chunks.clear()
+    own: Any = pd.Series(["text"]).dtype
+    if not isinstance(own, pd.StringDtype):  # before pandas 3
+        own = pd.StringDtype("pyarrow")
+    return own.__from_arrow__(pa.chunked_array([whole]))
 
 
 def _categorical(chunks: list[Any]) -> Any:
