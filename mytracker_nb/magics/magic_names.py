@@ -57,8 +57,8 @@ refuse_text_above.has_side_effects = True  # type: ignore[attr-defined]
 
 def _misplaced(name: str) -> MisplacedMagic:
     return MisplacedMagic(
-        f"%%{name} must be on the first line of its cell; move what is above it below the first "
-        "line (comments begin with #) or to another cell"
+        f"%%{name} must be on the first line of its cell; move comments below it, and other code "
+        "to another cell"
     )
 
 

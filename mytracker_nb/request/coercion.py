@@ -445,6 +445,8 @@ class _Flaws:
             elif code == "placeholder":
                 some = _some(list(dict.fromkeys(map(_show, items))))
                 message = f"the placeholder {some} is sent as text, not as its value"
+                if not any(isinstance(item, QuotedPlaceholder) for item in items):
+                    hints.append("to send its value, use it without quotes")
             elif code == "not_in_dictionary" and names is not None:
                 sent = "" if severity == "error" else "; sent unchanged"
                 message = _not(f"a known {names.name}", items) + sent
