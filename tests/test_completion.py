@@ -83,6 +83,7 @@ def test_parameters_suit_the_event(event: str, expected: list[str]) -> None:
         ("%mytracker_export idCountry='Cost|", "'Cost", ["'Costa Rica'"]),
         ("%%mytracker_export\nidCountry = RU, Costa R|", "Costa R", ['"Costa Rica"']),
         ("%mytracker_export dateFrom=tod|", "tod", ["today", "today-7d", "today-30d"]),
+        ("%mytracker_export dateTo=this|", "this", ["this-week", "this-month"]),
         ("%mytracker_export idApp=$a|", "$a", ["$apps"]),
         ("%mytracker_export idApp=1,$|", "$", ["$apps", "$df"]),
         ("%%mytracker_export\nevent =\n    inst|", "inst", ["installs"]),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from strategies import ANYTHING, DAYS, NAMES, PLAIN, TEXTS, TIMES, right
 
 import mytracker_nb as mt
-from mytracker_nb.request.coercion import Unreadable
+from mytracker_nb.magics.request_text import parse_request
+from mytracker_nb.request.coercion import Unreadable, iter_values
 from mytracker_nb.request.syntax import parse_cell, parse_magic, parse_url
 
 APPS = [1, 2]
@@ -353,8 +354,8 @@ def test_an_empty_magic_has_no_parameters(text: str) -> None:
 
 
 @given(right())
-def test_a_request_comes_back_from_its_magic(wish: dict[str, Any]) -> None:
-    request = mt.ExportRequest(**wish)
+def test_a_request_comes_back_from_its_magic(parameters: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**parameters)
     for text in (request.to_magic(), request.to_magic(line=True)):
         again = mt.ExportRequest.from_magic(text)
         assert again == request
@@ -364,8 +365,8 @@ def test_a_request_comes_back_from_its_magic(wish: dict[str, Any]) -> None:
 
 
 @given(right())
-def test_a_request_comes_back_from_its_python_code(wish: dict[str, Any]) -> None:
-    request = mt.ExportRequest(**wish)
+def test_a_request_comes_back_from_its_python_code(parameters: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**parameters)
     assert ran(request.to_python()) == request
 
 
@@ -381,8 +382,8 @@ def ran(code: str) -> mt.ExportRequest:
 
 
 @given(right(), st.sampled_from(["?", "https://tracker.my.com/api/raw/v1/export/create.json?", ""]))
-def test_a_request_comes_back_from_its_form(wish: dict[str, Any], start: str) -> None:
-    request = mt.ExportRequest(**wish)
+def test_a_request_comes_back_from_its_form(parameters: dict[str, Any], start: str) -> None:
+    request = mt.ExportRequest(**parameters)
     url = start + urlencode(request.wire())
     assert mt.ExportRequest.from_url(url) == request
     assert mt.ExportRequest.from_url(f" {url}\n") == request
@@ -608,7 +609,34 @@ def test_positions_never_leave_the_text(first: str, rest: str) -> None:
     before = 0
     for assignment in parsed.assignments:
         assert before <= assignment.start < assignment.end <= len(first) + 1 + len(rest)
+        before = place = assignment.start
+        for part in assignment.parts:
+            assert place <= part.start <= part.end <= assignment.end
+            place = part.end
         before = assignment.end
+
+
+@given(right(), st.booleans())
+def test_the_parts_of_a_value_are_where_they_are_written(
+    parameters: dict[str, Any], line: bool
+) -> None:
+    request = mt.ExportRequest(**parameters)
+    text = request.to_magic(line=line)
+    _, _, body = text.partition("%mytracker_export")
+    first, _, rest = body.partition("\n")
+    parsed = parse_cell(first, None if line else rest, evaluate)
+    assert [assignment.name for assignment in parsed.assignments] == list(request.parameters)
+    for assignment in parsed.assignments:
+        assert body[slice(*assignment.name_span)] == assignment.name
+        parts = [parse_cell(f"x={body[slice(*part)]}", None, evaluate) for part in assignment.parts]
+        values = [value for part in parts for value in iter_values(part.parameters["x"])]
+        assert values == iter_values(assignment.value)
+
+
+@given(SYNTAX, st.none() | SYNTAX)
+def test_no_text_of_a_magic_raises(first: str, rest: str | None) -> None:
+    parsed = parse_request(first.replace("\n", " "), rest, evaluate)
+    assert isinstance(mt.ExportRequest(**parsed.parameters).problems, tuple)
 
 
 @given(st.lists(st.tuples(NAMES, PLAIN | ANYTHING), max_size=3), SYNTAX)

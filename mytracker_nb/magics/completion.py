@@ -14,6 +14,7 @@ from mytracker_nb.magics.source_spans import parameter_name
 from mytracker_nb.request.dictionaries import Dictionary, Entry, Selector, dictionary
 from mytracker_nb.request.known_columns import columns_seen_with
 from mytracker_nb.request.parameters import PARAMETERS, ValueType, find_parameter
+from mytracker_nb.request.periods import PERIODS
 from mytracker_nb.request.syntax import Assignment, Parsed, parse_cell
 
 __all__ = ["Candidate", "Completions", "Syntax", "complete"]
@@ -23,7 +24,7 @@ _LINE_MAGIC = re.compile(r"[ \t]*(?:[^\n=%]+=[ \t]*)?%(\w+)[ \t]+")
 _QUOTES = "\"'"
 _COMMENT = re.compile(r"(^|\s)#")
 _MOMENTS = {
-    ValueType.DATE: ("today", "yesterday", "today-7d", "today-30d"),
+    ValueType.DATE: (*(period.word for period in PERIODS), "today-7d", "today-30d"),
     ValueType.TIME: ("now", "now-6h", "now-1d", "now-7d"),
 }
 

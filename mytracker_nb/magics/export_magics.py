@@ -41,7 +41,7 @@ from mytracker_nb.plans import splitting
 from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
-from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
+from mytracker_nb.service.retry import WaitEvent, WaitKind
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -114,7 +114,7 @@ class MyTrackerMagics(Magics):
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
-            export.wait(self.timeout, on_wait=self._on_wait(export))
+            self._wait(export)
         if options.frame:
             self._load(options, export)
         return export
@@ -171,9 +171,16 @@ class MyTrackerMagics(Magics):
             self._load(options, plan)
         return plan
 
-    def _on_wait(self, export: Export) -> OnWait | None:
-        """What shows the progress where no card can change: a terminal."""
-        return None if self._is_notebook else ProgressLines(export).show
+    def _wait(self, export: Export) -> None:
+        """Wait for the export; where no card can change, in a terminal, print its progress."""
+        if self._is_notebook:
+            export.wait(self.timeout)
+            return
+        lines = ProgressLines(export)
+        try:
+            export.wait(self.timeout, on_wait=lines.show)
+        finally:
+            lines.end()
 
     def _load(self, options: Namespace, export: Export | Plan) -> None:
         """Assign the rows to a name and show the first ones."""

@@ -25,6 +25,7 @@ class ProgressLines:
     def __init__(self, export: Export) -> None:
         self._export = export
         self._last = ""
+        self._is_open = False
 
     def show(self, event: WaitEvent) -> None:
         """Print the state, if it is another than the last."""
@@ -32,9 +33,14 @@ class ProgressLines:
         line = f"MyTracker: export {self._export.id_raw_export}: {state}"
         if line == self._last:
             return
-        if sys.stdout.isatty() and not event.text:
-            # \r goes to the beginning of the line, the code after it clears it
-            print(f"\r\x1b[K{line}", end="", flush=True)
-        else:
-            print(line, flush=True)
+        # \r goes to the beginning of the line, the code after it clears it
+        start = "\r\x1b[K" if self._is_open else ""
+        self._is_open = sys.stdout.isatty() and not event.text
+        print(f"{start}{line}", end="" if self._is_open else "\n", flush=True)
         self._last = line
+
+    def end(self) -> None:
+        """Take the last line away, as what follows shows how it ended."""
+        if self._is_open:
+            print("\r\x1b[K", end="", flush=True)
+            self._is_open = False
