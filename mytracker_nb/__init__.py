@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from mytracker_nb.storage.file_cache import cache as cache
     from mytracker_nb.storage.journal import journal as journal
     from mytracker_nb.tables.column_list import columns as columns
+    from mytracker_nb.tables.dataset import AvailabilityWarning as AvailabilityWarning
+    from mytracker_nb.tables.dataset import ParquetDataset as ParquetDataset
+    from mytracker_nb.tables.dataset import open_dataset as open_dataset
     from mytracker_nb.tables.raw_data import ColumnTypeWarning as ColumnTypeWarning
     from mytracker_nb.tables.raw_data import RawData as RawData
     from mytracker_nb.tables.raw_data import open_files as open_files
@@ -78,6 +81,7 @@ _HOMES = {
     "client.export": ("Export",),
     "storage.file_cache": ("cache",),
     "tables.column_list": ("columns",),
+    "tables.dataset": ("AvailabilityWarning", "ParquetDataset", "open_dataset"),
     "tables.raw_data": ("ColumnTypeWarning", "RawData", "open_files"),
     "storage.journal": ("journal",),
     "plans.plan": ("Plan", "plan"),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import errno
 import gzip
+import subprocess
+import sys
+from collections import Counter
+from datetime import date, datetime
 from pathlib import Path
 
+import dask.dataframe as dd
 import duckdb
 import pandas as pd
 import polars as pl
@@ -14,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import mytracker_nb as mt
+from mytracker_nb.storage.staging import staged_directory
 from mytracker_nb.tables import parquet_writer
 from mytracker_nb.tables.raw_data import ColumnTypeWarning, RawData, open_files
 
@@ -70,22 +76,24 @@ def test_more_partitions_than_files_may_be_open(tmp_path, monkeypatch):
             for file in sorted(day.iterdir())
             for row in pq.read_table(file)["idDevice"].to_pylist()
         ]
-        assert kept == [row[11:-1] for row in rows if row[:10] == day.name.removeprefix("dtEvent=")]
+        assert kept == [row[11:-1] for row in rows if row[:10] == day.name.removeprefix("dtEvent_")]
 
 
-def test_no_rows_are_a_partition_with_their_types(tmp_path):
+def test_no_rows_are_a_file_with_their_types(tmp_path):
     path = tmp_path / "1.csv.gz"
     path.write_bytes(gzip.compress(HEADER.encode()))
     directory = open_files(path).to_parquet(tmp_path / "days", partition_by="dtEvent")
     frame = pl.read_parquet(directory)
     assert frame.height == 0
-    assert frame.schema["idCountry"] == pl.Int64
-    assert duckdb.sql(f"SELECT count(*) FROM '{directory}/*/*.parquet'").fetchall() == [(0,)]
+    assert (frame.schema["idCountry"], frame.schema["dtEvent"]) == (pl.Int64, pl.Date)
+    assert pd.read_parquet(directory).shape == (0, 7)
+    assert duckdb.sql(f"SELECT count(*) FROM '{directory}/**/*.parquet'").fetchall() == [(0,)]
+    assert len(mt.open_dataset(directory).to_pandas()) == 0
 
 
 @pytest.mark.parametrize("column", ["nope", "params.name"])
 def test_a_column_that_cannot_part_rows_is_told_before_they_are_read(rows, tmp_path, column):
-    with pytest.raises(mt.MyTrackerError, match=r"these are idDevice, .*dtEvent\."):
+    with pytest.raises(mt.MyTrackerError, match=r"choose one of idDevice, .*dtEvent"):
         rows.to_parquet(tmp_path / "days", partition_by=column)
     assert not (tmp_path / "days").exists()
 
@@ -103,20 +111,91 @@ def test_an_existing_empty_directory_is_fine_and_one_with_data_is_not(rows, tmp_
 
 def test_partitions_by_day(rows, tmp_path):
     directory = rows.to_parquet(tmp_path / "days", partition_by="dtEvent")
-    assert names(directory)[:3] == [
-        "dtEvent=2026-11-01",
-        "dtEvent=2026-11-01/part-00000.parquet",
-        "dtEvent=2026-11-01/part-00001.parquet",
+    assert names(directory)[:4] == [
+        "dtEvent_2026-11-01",
+        "dtEvent_2026-11-01/part-00000.parquet",
+        "dtEvent_2026-11-01/part-00001.parquet",
+        "dtEvent_2026-11-02",
     ]
-    assert "dtEvent=__HIVE_DEFAULT_PARTITION__" in names(directory)
-    read = ds.dataset(directory, partitioning="hive").to_table()
-    assert read.num_rows == 21
-    assert sorted(set(map(str, read["dtEvent"].to_pylist()))) == [
-        "2026-11-01",
-        "2026-11-02",
-        "None",
-    ]
-    assert len(pl.read_parquet(directory).filter(pl.col("idCountry") == 188)) == 7
+    assert "dtEvent_~none" in names(directory)
+    filtered = pl.scan_parquet(directory).filter(pl.col("dtEvent") == date(2026, 11, 1)).collect()
+    assert filtered["idCountry"].to_list() == [188] * 7
+
+
+# What guessing from names of directories changes: leading zeros, versions, numbers as text, the
+# text "null", no value, letters that file systems do not tell apart, separators, long titles.
+HARD = [
+    *("00000000000000000042", "4.10", "1e5", "null", "None", "nan", "__HIVE_DEFAULT_PARTITION__"),
+    *("a", "A", "a/b", "..", ".", "a=b", "%41", " ", "x ", "~none", "con", "true", "2026-11-01"),
+    *("Очень длинное название кампании, которое никак не кончается", "ё" * 300, "👍", None),
+]
+
+
+def read_by_everyone(directory):
+    """The rows as each reader gives them, in no order."""
+    everything = str(directory / "**" / "*.parquet")
+    listed = list(mt.open_dataset(directory).files)
+    return {
+        "pandas": pd.read_parquet(directory).astype(object),
+        "pandas, pyarrow types": pd.read_parquet(directory, dtype_backend="pyarrow"),
+        "pyarrow": pq.read_table(directory).to_pandas(types_mapper=pd.ArrowDtype),
+        "pyarrow.dataset": ds.dataset(directory).to_table().to_pandas(types_mapper=pd.ArrowDtype),
+        "polars": pl.read_parquet(directory).to_arrow().to_pandas(types_mapper=pd.ArrowDtype),
+        "polars, listed": pl.read_parquet(listed).to_arrow().to_pandas(types_mapper=pd.ArrowDtype),
+        "duckdb": _arrow(duckdb.sql(f"FROM '{everything}'")),
+        "duckdb, listed": _arrow(duckdb.read_parquet(listed)),
+        "dask": dd.read_parquet(directory).compute(),
+        "open_dataset": mt.open_dataset(directory).to_pandas(),
+        "open_dataset, polars": mt.open_dataset(directory).to_polars().to_pandas(),
+        "open_dataset, duckdb": _arrow(mt.open_dataset(directory).to_duckdb()),
+    }
+
+
+def _arrow(relation):
+    return relation.to_arrow_table().to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def plain(column):
+    values = [None if pd.isna(value) else value for value in column.tolist()]
+    return Counter(value.date() if isinstance(value, datetime) else value for value in values)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("column", ["customUserId", "SDKKey", "idAppTitle", "eventName"])
+def test_partitions_of_text_come_back_as_they_went_in(tmp_path, column):
+    path = tmp_path / "1.csv.gz"
+    cells = ["" if text is None else f'"{text}"' for text in HARD]
+    lines = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
+    path.write_bytes(gzip.compress(f"{column},idDevice\n{lines}".encode()))
+    rows = open_files(path)
+    directory = rows.to_parquet(tmp_path / "data", partition_by=column)
+    assert len(list(directory.iterdir())) == len(HARD)
+    expected = plain(rows.to_pandas()[column])
+    assert expected[None] == 1
+    for reader, frame in read_by_everyone(directory).items():
+        assert plain(frame[column]) == expected, reader
+        assert sorted(map(int, frame["idDevice"])) == list(range(len(HARD))), reader
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("dtEvent", ["2026-11-01", "2026-11-02", "0001-01-01", ""]),
+        ("idCountry", ["188", "-5", "0", "9007199254740992", ""]),
+        ("revenue", ["1.5", "0", "-0.0", "1e300", "0.1", ""]),
+    ],
+)
+def test_partitions_of_other_types_come_back_as_they_went_in(tmp_path, column, cells):
+    path = tmp_path / "1.csv.gz"
+    lines = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells * 2))
+    path.write_bytes(gzip.compress(f"{column},idDevice\n{lines}".encode()))
+    rows = open_files(path)
+    directory = rows.to_parquet(tmp_path / "data", partition_by=column)
+    expected = plain(rows.to_pandas()[column])
+    for reader, frame in read_by_everyone(directory).items():
+        assert plain(frame[column]) == expected, reader
+        assert len(frame) == 2 * len(cells), reader
 
 
 def test_rows_are_grouped(rows, tmp_path, monkeypatch):
@@ -177,10 +256,10 @@ def test_a_place_that_is_no_directory_is_told(rows, tmp_path):
 def test_a_full_disk_leaves_nothing(rows, tmp_path, monkeypatch):
     real = parquet_writer._writer
 
-    def full(path, schema):
-        if path.name == "part-00001.parquet":
+    def full(path, *options):
+        if path.name.startswith("part-00001"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(path, schema)
+        return real(path, *options)
 
     monkeypatch.setattr(parquet_writer, "_writer", full)
     with pytest.raises(mt.FileError, match="No space left on device"):
@@ -188,15 +267,62 @@ def test_a_full_disk_leaves_nothing(rows, tmp_path, monkeypatch):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_disk_that_fails_while_files_get_their_names_leaves_nothing(rows, tmp_path, monkeypatch):
-    real = Path.replace
-
+def test_a_disk_that_fails_at_the_end_leaves_nothing(rows, tmp_path, monkeypatch):
     def fail(path, target):
-        if path.name == "part-00001.parquet":
-            raise OSError(errno.EIO, "Input/output error")
-        return real(path, target)
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(Path, "rename", fail)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".note").touch()
     with pytest.raises(mt.FileError, match="Input/output error"):
         rows.to_parquet(tmp_path / "data")
-    assert not (tmp_path / "data").exists()
+    assert names(tmp_path / "data") == [".note"]
+    assert not list(tmp_path.glob(".data*"))
+
+
+def test_a_dataset_appears_as_a_whole(rows, tmp_path, monkeypatch):
+    directory = tmp_path / "days"
+    directory.mkdir()
+    (directory / "_notes").write_text("mine")
+    seen = []
+    real = Path.replace
+
+    def watch(path, target):
+        seen.append(list(directory.rglob("*.parquet")))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    rows.to_parquet(directory, partition_by="dtEvent")
+    assert len(seen) > 6
+    assert not any(seen)
+    assert len(list(directory.rglob("*.parquet"))) == 6
+    assert (directory / "_notes").read_text() == "mine"
+
+
+def test_of_two_that_write_to_one_directory_one_wins_and_the_other_is_refused(rows, tmp_path):
+    directory = tmp_path / "data"
+    with staged_directory(directory) as staging:
+        (staging / "slow.parquet").touch()
+        rows.to_parquet(directory)
+        kept = names(directory)
+        with pytest.raises(OSError, match="not empty"), staged_directory(directory) as other:
+            (other / "late.parquet").touch()
+        (staging / "slow.parquet").unlink()
+        directory.rename(tmp_path / "aside")
+    assert kept == ["part-00000.parquet", "part-00001.parquet"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(rows, tmp_path):
+    code = (
+        "import os, sys, pathlib\n"
+        "from mytracker_nb.storage.staging import staged_directory\n"
+        "with staged_directory(pathlib.Path(sys.argv[1])) as staging:\n"
+        "    (staging / 'a.parquet').touch(); os._exit(9)\n"
+    )
+    directory = tmp_path / "data"
+    subprocess.run([sys.executable, "-c", code, str(directory)], check=False)
+    assert len(list(tmp_path.glob(".data.partial-*"))) == 1
+    with staged_directory(directory) as staging:
+        rows.to_parquet(directory)
+        assert list(tmp_path.glob(".data.partial-*")) == [staging]
+        directory.rename(tmp_path / "aside")

@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
-from mytracker_nb.plans.manifest import FILE
 from mytracker_nb.plans.plan import Plan
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.sandbox.server import Sandbox
@@ -33,6 +32,7 @@ from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.storage import directories
+from mytracker_nb.tables.dataset import MANIFEST
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -730,7 +730,7 @@ def test_a_failed_piece_fails_the_cell(at_desk: SandboxUser, shell: InteractiveS
 
 
 def parts(directory: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((directory / FILE).read_text())["parts"]
+    found: list[dict[str, Any]] = json.loads((directory / MANIFEST).read_text())["parts"]
     return found
 
 
@@ -772,7 +772,7 @@ def test_the_manifest_tells_what_each_file_is(
     assert plan.to_parquet(directory) == directory
     assert rows_in(directory) == rows_asked(desk)
     listed = parts(directory)
-    files = {path.name for path in directory.iterdir()} - {FILE}
+    files = {path.name for path in directory.glob("*.parquet")}
     assert {part["file"] for part in listed} == files
     assert {part["idRawExport"] for part in listed} == {1, 2, 3}
     assert sum(part["rows"] for part in listed) == len(plan.to_pandas())
@@ -795,7 +795,7 @@ def test_a_longer_window_fetches_only_what_is_missing(
     plan = desk.plan("3d", **longer)
     plan.to_parquet(directory)
     assert desk.wishes()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
-    assert words(plan) == ["done", "kept", "kept", "kept", "done"]
+    assert words(plan) == ["done", "kept", "done"]
     assert rows_in(directory) == rows_asked(desk, **longer)
 
 
@@ -805,52 +805,6 @@ def test_the_same_again_fetches_nothing(start: Callable[..., SandboxUser], direc
     before = len(desk.sandbox.requests)
     desk.plan().to_parquet(directory)
     assert len(desk.sandbox.requests) == before
-
-
-def test_days_that_were_not_closed_are_fetched_anew(
-    start: Callable[..., SandboxUser], directory: Path
-) -> None:
-    desk = start()
-    open_days = {"dateFrom": "today-3d", "dateTo": "today"}
-    plan = desk.plan("1d", **open_days)
-    plan.to_parquet(directory)
-    newest = parts(directory)[-1]
-    plan = desk.plan("1d", **open_days)
-    plan.to_parquet(directory)
-    assert words(plan)[0] == "kept"
-    assert words(plan)[-1] == "done"
-    assert parts(directory)[-1]["idRawExport"] > newest["idRawExport"]
-    assert len(parts(directory)) == len({part["file"] for part in parts(directory)})
-    assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory))
-
-
-def test_one_plan_fetches_open_days_anew_too(
-    start: Callable[..., SandboxUser], directory: Path
-) -> None:
-    desk = start()
-    plan = desk.plan(dateFrom="today", dateTo="today").run()
-    plan.to_parquet(directory)
-    assert desk.creates == 1
-    plan.to_parquet(directory)
-    assert desk.creates == 2
-
-
-def test_a_part_is_replaced_only_once_all_of_it_is_there_again(
-    start: Callable[..., SandboxUser], directory: Path
-) -> None:
-    desk = start()
-    open_days = {"dateFrom": "today-3d", "dateTo": "today"}
-    desk.plan(**open_days).to_parquet(directory)
-    before = rows_in(directory)
-    desk.sandbox.exports.outcomes.extend(["Too many lines in export", "", "Error occurred"])
-    plan = desk.plan(**open_days)
-    with pytest.raises(mt.ExportFailed):
-        plan.to_parquet(directory)
-    assert rows_in(directory) == before
-    plan.retry()
-    plan.to_parquet(directory)
-    assert len(rows_in(directory)) >= len(before)
-    assert {part["idRawExport"] for part in parts(directory)}.isdisjoint({1, 2, 4})
 
 
 def test_parts_of_another_request_are_an_error_that_names_it(
@@ -888,8 +842,8 @@ def test_files_of_strangers_are_an_error(
     with pytest.raises(mt.FileError, match=r"other\.parquet"):
         desk.plan().to_parquet(directory)
     (directory / "other.parquet").unlink()
-    (directory / FILE).write_text("{")
-    with pytest.raises(mt.FileError, match=FILE):
+    (directory / MANIFEST).write_text("{")
+    with pytest.raises(mt.FileError, match=MANIFEST):
         desk.plan().to_parquet(directory)
     assert desk.sandbox.requests == []
 
@@ -908,7 +862,7 @@ def test_a_damaged_part_is_fetched_anew(
         path.unlink()
     plan = desk.plan("3d")
     plan.to_parquet(directory)
-    assert words(plan) == ["done", "kept", "kept"]
+    assert words(plan) == ["done", "kept"]
     assert rows_in(directory) == before
     assert len(parts(directory)) == len(list(directory.glob("*.parquet")))
 
@@ -919,7 +873,7 @@ def test_partitions_can_be_gone_on_with(start: Callable[..., SandboxUser], direc
     desk.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
     desk.plan("3d", **wish, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
     assert desk.creates == 4
-    assert len(list(directory.glob("dtEvent=*"))) == 8
+    assert len(list(directory.glob("dtEvent_*"))) == 8
     count = sum(desk.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
 
@@ -934,10 +888,10 @@ def test_partitions_of_a_piece_without_rows_are_none(
     plan = desk.plan("1d", **wish)
     plan.to_parquet(directory, partition_by="dtEvent")
     assert words(plan) == ["done", "done"]
-    assert [path.name for path in directory.glob("dtEvent=*")] == ["dtEvent=2026-10-06"]
+    assert [path.name for path in directory.glob("dtEvent_*")] == ["dtEvent_2026-10-06"]
     again = desk.plan("1d", **wish)
     again.to_parquet(directory, partition_by="dtEvent")
-    assert words(again) == ["kept", "kept"]
+    assert words(again) == ["kept"]
     assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory)) > 0
 
 

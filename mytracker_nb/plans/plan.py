@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,16 +29,18 @@ from mytracker_nb.errors import (
     MyTrackerError,
     WaitInterrupted,
 )
-from mytracker_nb.plans import splitting
-from mytracker_nb.plans.manifest import Manifest, parts_in
+from mytracker_nb.plans import compaction, splitting
+from mytracker_nb.plans.coverage import Work
+from mytracker_nb.plans.manifest import Manifest, locked_directory, parts_in
 from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import Fetch, Scheduler
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
-from mytracker_nb.service.retry import OnWait
+from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
+from mytracker_nb.tables.dataset import AvailabilityWarning
 from mytracker_nb.tables.event_params import check_params, with_params
 from mytracker_nb.tables.parquet_writer import check_partition
 from mytracker_nb.tables.schema import schema
@@ -82,6 +85,9 @@ class Plan(Convertible):
         self._every = splitting.read_every(every, request)
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(splitting.cut(request, self._every))
+        self._fresh = fresh
+        self._on_wait = on_wait
+        self._reports: list[str] = []  # what is to be said of a dataset
         self._started: tuple[float, float] | None = None
         self._display = CardDisplay(self.card)
         self._scheduler = Scheduler(
@@ -262,20 +268,29 @@ class Plan(Convertible):
         *,
         partition_by: str | None = None,
         params: str | Sequence[str] | None = None,
+        compact: bool = False,
     ) -> Path:
-        """Keep the rows as a Parquet dataset, and fetch only what is missing in it.
+        """Write the rows to a Parquet dataset, or bring one up to date.
 
-        A directory of an earlier plan for the same request is gone on with, also where the interval
-        is another one: it holds what any of them asked for. A piece that was fetched before all of
-        its rows were there (3 hours after its window) is fetched anew. What is there is told in
-        ``_manifest.json``.
+        A directory of an earlier plan for the same request is continued: windows that it lacks are
+        fetched, and of all others the rows that have appeared in the system since, however late
+        they come. Each row is fetched exactly once. Rows of the last 3 hours are not part of a
+        dataset yet; until when it is complete is on the card and in ``_manifest.json``. Within an
+        hour of the last time nothing is asked for (``fresh=True`` of the plan does). If the request
+        has ``availabilityTsTo``, the dataset is complete once it is fetched.
+
+        `open_dataset` reads it. Only files that ``_manifest.json`` lists count; it is replaced at
+        once, and no file that it lists is changed later.
 
         Parameters
         ----------
         directory : path
-            Where to: a new or empty directory, or that of an earlier plan.
+            Where to: a new or empty directory, or that of an earlier plan. Other processes that
+            write to it wait for each other.
         partition_by, params
             As for `RawData.to_parquet`.
+        compact : bool
+            Whether to rewrite all rows to few files at the end, where updates have left many.
 
         Returns
         -------
@@ -285,7 +300,7 @@ class Plan(Convertible):
         Raises
         ------
         FileError
-            If the directory holds anything else, or can't be written.
+            If the directory holds anything else, or can't be written to.
         ExportFailed, CreateUnconfirmed
             If a piece is missing; the others are there.
         MyTrackerError
@@ -299,23 +314,44 @@ class Plan(Convertible):
             "partition_by": partition_by,
             "params": params if params is None or isinstance(params, str) else list(params),
         }
-        manifest = Manifest(directory, self.request, source)
+
+        misfits: list[str] = []
 
         def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
-            workplace = manifest.staging_dir()
+            staging = manifest.staging_dir()
             try:
-                task.export.data().to_parquet(workplace, partition_by=partition_by, params=params)
-                parts = parts_in(workplace, task.piece, task.export)
+                data = task.export.data()
+                files = data.write_parquet(staging, partition_by=partition_by, params=params)
+                parts = parts_in(files, task.piece, misfits.append, task.export)
             except BaseException:
-                shutil.rmtree(workplace, ignore_errors=True)
+                shutil.rmtree(staging, ignore_errors=True)
                 raise
-            return lambda: manifest.add(parts, workplace)
+            return lambda: manifest.add(parts, staging)
 
-        self._tasks = self._missing_in(manifest)
-        self._run(write)
-        self.raise_for_failures()
+        with locked_directory(Path(directory), self._wait_for_directory):
+            manifest = Manifest(Path(directory), self.request, source)
+            manifest.begin(clock.now().timestamp(), fresh=self._fresh)
+            self._reports = manifest.notes
+            self._tasks = self._tasks_for(manifest.work(self._every))
+            self._run(write)
+            self._reports += misfits
+            for text in misfits:
+                warnings.warn(text, AvailabilityWarning, stacklevel=2)
+            self.raise_for_failures()
+            if compact:
+                compaction.compact(manifest, partition_by)
+            self._reports.append(manifest.complete_as_of)
+            self._display.update()
         return manifest.directory
+
+    def _wait_for_directory(self, seconds: float) -> None:
+        text = "waiting for another process that writes to the same directory"
+        self._reports = [text]
+        self._display.show()
+        self._display.update()
+        if self._on_wait:
+            self._on_wait(WaitEvent(WaitKind.DIRECTORY, seconds, text))
 
     def _check_columns(self, partition_by: str | None, params: str | Sequence[str] | None) -> None:
         """Raise if the rows will not have what these want."""
@@ -323,25 +359,14 @@ class Plan(Convertible):
         check_params(params, selectors)
         check_partition(partition_by, with_params(schema(selectors).empty_table(), params).schema)
 
-    def _missing_in(self, manifest: Manifest) -> list[Task]:
-        """The tasks that bring a directory to what the plan asks for, and what it has of it."""
-        there = manifest.valid_parts()
-        window = splitting.full_window(self.request)
-        tasks = self._lay_out(splitting.cut(self.request, self._every, covered=there))
-        for piece, parts in there.items():
-            if not piece.window.overlaps(window):
-                continue
-            if all(part.is_final for part in parts):
-                tasks.append(Task(piece, PieceState.KEPT))
-                continue
-            known = self._known.get(piece)
-            if known and known.export and known.export.id_raw_export == parts[0].id_raw_export:
-                del self._known[piece]
-            tasks += self._lay_out([piece])
+    def _tasks_for(self, work: Work) -> list[Task]:
+        """The tasks that bring a directory up to date, and what is so already."""
+        tasks = self._lay_out(work.fetch)
         for task in tasks:
             for leaf in task.leaves():
                 if leaf.state is PieceState.DONE:
                     leaf.apply(PieceEvent.REFETCH)
+        tasks += [Task(piece, PieceState.KEPT) for piece in work.keep]
         return sorted(tasks, key=lambda task: (task.piece.window, task.piece.filter_label))
 
     def __repr__(self) -> str:
@@ -371,6 +396,7 @@ class Plan(Convertible):
         if adopted:
             new = "fresh=True makes new ones (in a magic: --fresh)"
             alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
+        alerts += [("note", text) for text in self._reports]
         alerts += [("note", event.text) for event in self._scheduler.waits()]
         seconds_left = None
         if self._started is not None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.request.availability import ALL_ROWS, Availability
 from mytracker_nb.request.durations import parse_duration
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Interval
 from mytracker_nb.request.request import ExportRequest
@@ -142,16 +143,21 @@ class Piece:
         The part of its interval.
     filters : tuple of (str, int, tuple)
         Of each filter that was cut: its name, the number of this part and its values.
+    availability : Availability
+        When its rows appeared in the system, beyond what the request itself says; no bound by
+        default.
     """
 
     of: ExportRequest
     window: Window
     filters: FilterParts = ()
+    availability: Availability = ALL_ROWS
 
     @cached_property
     def request(self) -> ExportRequest:
         """What is asked of the service; the request itself where it was not cut."""
         changes: dict[str, Any] = {name: values for name, _, values in self.filters}
+        changes |= self.availability.parameters()
         if self.window != full_window(self.of):
             axis = split_axis(self.of)
             changes |= zip(axis.interval.names, map(axis.write, self.window), strict=True)
@@ -178,7 +184,15 @@ class Piece:
         """A few words for it: its window, and its part of the filters."""
         first, last = self.bounds
         window = str(first) if first == last else f"{first} to {last}"
-        return ", ".join(filter(None, [window, self.filter_label]))
+        return ", ".join(filter(None, [window, self.filter_label, self.late_label]))
+
+    @property
+    def late_label(self) -> str:
+        """Since when its rows appeared, if they are late rows of a window fetched before."""
+        if self.availability.after is None:
+            return ""
+        since = datetime.fromtimestamp(self.availability.after, timezone.utc)
+        return f"late rows since {since:%Y-%m-%d %H:%M} UTC"
 
 
 def read_every(every: object, request: ExportRequest) -> int | None:

@@ -128,6 +128,8 @@ class WaitKind(str, Enum):
     """The service's export queue is full."""
     CREATE = "create"
     """Another kernel or thread is sending the same request."""
+    DIRECTORY = "directory"
+    """Another process writes to the same directory."""
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,27 @@
-"""A Parquet dataset, written as rows come and complete or not there at all."""
+"""Parquet files, written as rows come."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
-import tempfile
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from mytracker_nb.errors import FileError, MyTrackerError
+from mytracker_nb.errors import MyTrackerError
 from mytracker_nb.tables.arrow_memory import rechunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dataset", "check_partition"]
+__all__ = ["UNFINISHED", "ParquetFiles", "check_partition"]
+
+UNFINISHED = ".partial"
+"""What the name of a file ends with until it counts: no reader takes it for a Parquet file."""
 
 # Large enough to compress and to skip well, small enough to hold a few at a time.
 _ROW_GROUP = 64 << 10
@@ -27,73 +29,58 @@ _ROW_GROUP = 64 << 10
 _ROWS_TO_PART = 8 * _ROW_GROUP
 # Files of one source; a system may allow as few as 256 in all.
 _MOST_OPEN = 32
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
+_MOST_CHARACTERS = 40  # of a value in the name of a directory
 
 
-class Dataset:
-    """A directory of Parquet files being written; a context manager.
+class ParquetFiles:
+    """Parquet files that are being written to a directory.
 
-    Files lie in a directory ``_partial-...`` inside until all are complete; if one cannot be, none
-    stays.
+    They have names that end with `UNFINISHED` until `finish`.
 
     Parameters
     ----------
     directory : Path
-        Where to; it is made, or has to be empty but for names that start with ``_`` or ``.``.
+        Where to; it exists, and nothing else is in it.
     partition_by : str, optional
-        A column whose values become directories ``column=value``.
-
-    Raises
-    ------
-    FileError
-        If the directory is not empty or cannot be written to.
+        A column; the rows of each of its values get a directory of their own.
     """
 
     def __init__(self, directory: Path, partition_by: str | None = None) -> None:
         self.directory = directory
         self._partition_by = partition_by
-        self._made: list[Path] = []
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Dataset:
-        try:
-            missing = [self.directory, *self.directory.parents]
-            self._made = [path for path in missing if not path.exists()]
-            self.directory.mkdir(parents=True, exist_ok=True)
-            data = [path.name for path in self.directory.iterdir() if path.name[0] not in "_."]
-            if data:
-                raise FileError(
-                    f"{self.directory}: is not empty ({data[0]}). Name another directory",
-                    file=self.directory,
-                )
-            self._partial = Path(tempfile.mkdtemp(prefix="_partial-", dir=self.directory))
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return self
+    def files(self) -> list[Path]:
+        """The files, in the order of their names."""
+        return sorted(self.directory.rglob(f"*{UNFINISHED}"))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._publish()
-                self._made = []
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            # what was not there before goes again
-            for path in self._made:
-                with suppress(OSError):
-                    path.rmdir()
-        if isinstance(error, OSError):
-            raise self._unwritable(error) from error
+    def collect(self) -> None:
+        """Put the files of all sources side by side, as they shall be in the end.
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was written, not even a file without rows."""
-        return not any(self._partial.rglob("*.parquet"))
+        Raises
+        ------
+        OSError
+            If one can't be moved.
+        """
+        for source in sorted(self.directory.glob(f"{_SOURCE}*")):
+            for path in sorted(source.rglob(f"*{UNFINISHED}")):
+                target = self.directory / path.relative_to(source)
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+            shutil.rmtree(source)
+
+    def finish(self) -> None:
+        """Give all files their final names.
+
+        Raises
+        ------
+        OSError
+            If one can't be renamed.
+        """
+        self.collect()
+        for path in self.files():
+            path.replace(path.with_name(path.name.removesuffix(UNFINISHED)))
 
     def write(self, number: int, tables: Iterator[pa.Table]) -> None:
         """Write the rows of one source; what was written under this number before is replaced.
@@ -105,53 +92,57 @@ class Dataset:
         tables : iterator of pyarrow.Table
             The rows, all with the same schema.
         """
-        home = self._partial / str(number)
+        home = self.directory / f"{_SOURCE}{number:05d}"
         shutil.rmtree(home, ignore_errors=True)
         size = _ROWS_TO_PART if self._partition_by else _ROW_GROUP
-        with closing(_Writers(home, f"part-{number:05d}")) as writers:
+        with closing(_Writers(home, f"part-{number:05d}", self._partition_by)) as writers:
             for table in rechunk(tables, size):
                 for folder, part in self._parts(table):
                     writers.at(folder, part.schema).write_table(part, row_group_size=_ROW_GROUP)
 
     def _parts(self, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
         """The table, or its partitions, with the directory of each."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        if not self._partition_by:
+        if not self._partition_by or not len(table):
             yield Path(), table
             return
-        column = table.column(self._partition_by)
-        rest = table.drop_columns([self._partition_by])
-        # no rows are in the partition of no value, so that there is a file with their types
-        for value in pc.unique(column).to_pylist() or [None]:
-            mask = pc.is_null(column) if value is None else pc.equal(column, value)
-            text = _NO_VALUE if value is None else quote(str(value), safe=" ")
-            yield Path(f"{self._partition_by}={text}"), rest.filter(mask)
+        column = table.column(self._partition_by).combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        codes = column.dictionary_encode()
+        # by code: 0.0 and -0.0 are two values that compare as equal, and nan equals nothing
+        for code, value in enumerate(codes.dictionary.to_pylist()):
+            mask = pc.equal(codes.indices, code).fill_null(False)
+            yield Path(partition_name(self._partition_by, value)), table.filter(mask)
+        if column.null_count:
+            rows = table.filter(pc.is_null(column))
+            yield Path(partition_name(self._partition_by, None)), rows
 
-    def _publish(self) -> None:
-        """Move every file to its place."""
-        moved: list[Path] = []
-        try:
-            for home in sorted(self._partial.iterdir()):
-                for path in sorted(home.rglob("*.parquet")):
-                    target = self.directory / path.relative_to(home)
-                    target.parent.mkdir(exist_ok=True)
-                    moved.append(target)
-                    path.replace(target)
-        except OSError as error:
-            for path in moved:
-                path.unlink(missing_ok=True)
-                if path.parent != self.directory:
-                    with suppress(OSError):
-                        path.parent.rmdir()
-            raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> FileError:
-        return FileError(
-            f"{self.directory}: cannot be written ({error.strerror or error}). "
-            "Make room, or name another directory",
-            file=self.directory,
-        )
+_SOURCE = "source-"
+
+
+def partition_name(column: str, value: Any) -> str:
+    """The name of the directory of a value: ``dtEvent_2026-11-01``.
+
+    It is there for whoever looks at the directory. No reader takes a value from it: the column is
+    in the files too, since a reader that guesses types from names of directories
+    (``SDKKey=00042``) changes what it reads. Values that are long, or differ in what some file
+    system does not tell apart, get a digest.
+    """
+    if not re.fullmatch(r"[\w.]{1,40}", column, re.ASCII):
+        column = "value"
+    if value is None:
+        return f"{column}_~none"
+    text = str(value)
+    if _PLAIN.fullmatch(text) and len(text) <= _MOST_CHARACTERS and not text.endswith("."):
+        return f"{column}_{text}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    readable = re.sub(r"[^\w.+-]+", "-", text[:_MOST_CHARACTERS]).strip("-.")
+    # 40 letters of any alphabet stay below the 255 bytes that file systems allow
+    return f"{column}_{readable.encode()[:120].decode(errors='ignore')}~{digest}"
 
 
 class _Writers:
@@ -160,9 +151,10 @@ class _Writers:
     Where one was closed that turns out to go on, its directory gets a further file.
     """
 
-    def __init__(self, home: Path, name: str) -> None:
+    def __init__(self, home: Path, name: str, partition_by: str | None) -> None:
         self._home = home
         self._name = name
+        self._partition_by = partition_by
         self._open: OrderedDict[Path, Any] = OrderedDict()
         self._made: Counter[Path] = Counter()
 
@@ -174,8 +166,8 @@ class _Writers:
             (self._home / folder).mkdir(parents=True, exist_ok=True)
             # names in the order of the rows
             further = f"_{self._made[folder]:04d}" if folder in self._made else ""
-            path = self._home / folder / f"{self._name}{further}.parquet"
-            self._open[folder] = _writer(path, schema)
+            path = self._home / folder / f"{self._name}{further}.parquet{UNFINISHED}"
+            self._open[folder] = _writer(path, schema, self._partition_by)
             self._made[folder] += 1
         self._open.move_to_end(folder)
         return self._open[folder]
@@ -187,7 +179,7 @@ class _Writers:
 
 
 def check_partition(partition_by: str | None, schema: pa.Schema) -> None:
-    """Whether rows can be parted by a column.
+    """Check that rows can be partitioned by a column.
 
     Raises
     ------
@@ -199,17 +191,18 @@ def check_partition(partition_by: str | None, schema: pa.Schema) -> None:
     plain = [field.name for field in schema if not pa.types.is_nested(field.type)]
     if partition_by is not None and partition_by not in plain:
         raise MyTrackerError(
-            f"partition_by={partition_by!r} is no column of the rows that can part them; these are "
-            f"{', '.join(plain)}. Name one of them"
+            f"can't partition by {partition_by!r}; choose one of {', '.join(plain)}"
         )
 
 
-def _writer(path: Path, schema: pa.Schema) -> Any:
+def _writer(path: Path, schema: pa.Schema, partition_by: str | None = None) -> Any:
     import pyarrow as pa
     from pyarrow import parquet
 
     times = {field.name for field in schema if pa.types.is_timestamp(field.type)}
     numbers = {field.name for field in schema if pa.types.is_primitive(field.type)}
+    # with the partition's only value in them, readers skip the files of others
+    numbers |= {partition_by} if partition_by else set()
     return parquet.ParquetWriter(
         path,
         schema,

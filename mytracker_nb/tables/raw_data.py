@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mytracker_nb.download.gzip_csv import (
     PIECE,
@@ -30,15 +30,18 @@ from mytracker_nb.download.sources import FileReader, LocalFile, Progress, sourc
 from mytracker_nb.download.workers import ahead, run_all, until
 from mytracker_nb.errors import FileError, MyTrackerError
 from mytracker_nb.service.stopping import Stop
+from mytracker_nb.storage.staging import staged_directory
 from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, rechunk
 from mytracker_nb.tables.csv_parser import CellTypeError, Parser
+from mytracker_nb.tables.dataset import refuse_content, unwritable
 from mytracker_nb.tables.event_params import (
     ParamsOption,
     check_params,
     is_replaced,
     with_params,
 )
-from mytracker_nb.tables.parquet_writer import Dataset, check_partition
+from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.parquet_writer import ParquetFiles, check_partition
 from mytracker_nb.tables.schema import schema
 from mytracker_nb.tables.to_pandas import (
     DtypeBackend,
@@ -279,7 +282,7 @@ class RawData:
         MyTrackerError
             If polars is not installed.
         """
-        polars = _optional("polars")
+        polars = optional("polars")
         frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
         return frame
 
@@ -310,7 +313,7 @@ class RawData:
         MyTrackerError
             If DuckDB is not installed.
         """
-        engine = connection or _optional("duckdb")  # the module has a connection of its own
+        engine = connection or optional("duckdb")  # the module has a connection of its own
         zone = self._zone(tz)
         check_zone(zone)
         table = self._table(params)
@@ -326,12 +329,16 @@ class RawData:
     ) -> Path:
         """All rows as a Parquet dataset, in bounded memory whatever their number.
 
+        The directory appears when all files in it are complete. `open_dataset` and every reader of
+        Parquet read it.
+
         Parameters
         ----------
         directory : path
-            Where to; it is made, or has to be empty. What is no data in it starts with ``_``.
+            Where to; it is made, or has to be empty but for names that start with ``_`` or ``.``.
         partition_by : str, optional
-            A column whose values become directories (``dtEvent=2026-11-01/``); best a date.
+            A column, best a date: the rows of each of its values get files in a directory of their
+            own (``dtEvent_2026-11-01/``). The column stays in the files, with its type.
         params : {"map"} or sequence of str, optional
             What to make of the columns params.name and params.value (see `with_params`).
 
@@ -343,18 +350,48 @@ class RawData:
         Raises
         ------
         FileError
-            If a file cannot be fetched, read or written; nothing is left in `directory` then.
+            If a file cannot be fetched, read or written, or the directory has other content;
+            nothing is left in it then.
         MyTrackerError
             If there is no column `partition_by`.
         """
         check_params(params, self.selectors)
         check_partition(partition_by, with_params(self.schema.empty_table(), params).schema)
-        with Dataset(Path(directory), partition_by) as dataset:
-            parser, _ = self._each(dataset.write, params)
-            _warn_of_misfits(parser, params)
-            if dataset.is_empty:
-                dataset.write(0, iter([with_params(parser.schema.empty_table(), params)]))
-        return dataset.directory
+        target = Path(directory)
+        try:
+            refuse_content(target)
+            with staged_directory(target) as staging:
+                self.write_parquet(staging, partition_by=partition_by, params=params).finish()
+        except OSError as error:
+            # another process may have been faster
+            refuse_content(target)
+            raise unwritable(target, error) from error
+        return target
+
+    def write_parquet(
+        self,
+        directory: Path,
+        *,
+        partition_by: str | None = None,
+        params: ParamsOption = None,
+    ) -> ParquetFiles:
+        """Write all rows to a directory, under names that no reader takes for a Parquet file.
+
+        Parameters
+        ----------
+        directory : Path
+            Where to; it exists, and nothing else is written to it.
+        partition_by, params
+            As for `to_parquet`, which checks them.
+        """
+        files = ParquetFiles(directory, partition_by)
+        parser, _ = self._each(files.write, params)
+        _warn_of_misfits(parser, params)
+        files.collect()
+        if not files.files():
+            files.write(0, iter([with_params(parser.schema.empty_table(), params)]))
+            files.collect()
+        return files
 
     def to_dask(
         self,
@@ -383,7 +420,7 @@ class RawData:
         MyTrackerError
             If Dask is not installed.
         """
-        frames = _optional("dask.dataframe", "dask")
+        frames = optional("dask.dataframe", "dask")
         selectors = self.selectors
         check_params(params, selectors)
         empty = _partition(with_params(schema(selectors, as_text=as_text).empty_table(), params))
@@ -621,16 +658,6 @@ def _patiently(source: Source, read: Callable[[], _T]) -> _T:
         except CorruptFile:
             if not source.retry():
                 raise
-
-
-def _optional(name: str, package: str | None = None) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        extra = package or name
-        raise MyTrackerError(
-            f"{extra} is not installed ({error}). Type: pip install 'mytracker-nb[{extra}]'"
-        ) from None
 
 
 def _warn_of_misfits(parser: Parser, params: ParamsOption) -> None:

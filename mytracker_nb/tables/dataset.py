@@ -1,0 +1,242 @@
+"""Reading a Parquet dataset: the files that count, and no others.
+
+A directory of `Plan.to_parquet` has a ``_manifest.json`` that lists them and is replaced at once;
+one of `RawData.to_parquet` appears as a whole, and all its Parquet files count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mytracker_nb.errors import FileError, printable
+from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.to_pandas import DtypeBackend, FrameOptions, to_columns, to_frame
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.dataset
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "PARTIAL",
+    "AvailabilityWarning",
+    "ParquetDataset",
+    "open_dataset",
+    "refuse_content",
+    "unwritable",
+]
+
+MANIFEST = "_manifest.json"
+FORMAT = 2
+PARTIAL = "_partial-"
+"""What the names of directories begin with in which files are written."""
+
+
+class AvailabilityWarning(UserWarning):
+    """Rows of a dataset did not appear when the service was asked for them: some may be missing."""
+
+
+@dataclass(frozen=True)
+class ParquetDataset:
+    """The files of a dataset that count, as they were when it was opened.
+
+    Attributes
+    ----------
+    directory : Path
+        Where they are.
+    files : tuple of str
+        Their paths: what ``pandas.read_parquet``, ``polars.scan_parquet``,
+        ``duckdb.read_parquet`` and ``dask.dataframe.read_parquet`` take as a list.
+    complete_as_of : datetime.datetime or None
+        Until when rows that appeared in the system are in it (UTC); None where that is not
+        recorded.
+    rows : int
+        How many rows there are.
+
+    Examples
+    --------
+    >>> dataset = mt.open_dataset("installs")        # doctest: +SKIP
+    >>> dataset.to_pandas()                          # doctest: +SKIP
+    >>> polars.scan_parquet(list(dataset.files))     # doctest: +SKIP
+    >>> duckdb.read_parquet(list(dataset.files))     # doctest: +SKIP
+    """
+
+    directory: Path
+    files: tuple[str, ...]
+    complete_as_of: datetime | None
+    rows: int
+
+    def to_pyarrow(self) -> pyarrow.dataset.Dataset:
+        """The files as a dataset of pyarrow, of which nothing was read yet.
+
+        A column that is text in one file and a number in another, since a cell was no number
+        there, is text.
+        """
+        from pyarrow import dataset, parquet
+
+        schemas = [parquet.read_schema(file) for file in self.files]
+        return dataset.dataset(list(self.files), _common_schema(schemas), format="parquet")
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as an Arrow table."""
+        return self.to_pyarrow().to_table().unify_dictionaries()
+
+    def to_pandas(
+        self,
+        *,
+        dtype_backend: DtypeBackend = "numpy_nullable",
+        categories: bool | None = None,
+        tz: str = "UTC",
+    ) -> pd.DataFrame:
+        """All rows as a pandas DataFrame, with the types of `RawData.to_pandas`.
+
+        Lists stay Arrow's, with each `dtype_backend`.
+
+        Parameters
+        ----------
+        dtype_backend, categories, tz
+            As for `RawData.to_pandas`; `tz` is the name of a zone.
+        """
+        options = FrameOptions(dtype_backend, categories, tz)
+        table = self.to_arrow()
+        return to_frame(table.schema, [to_columns(table, {})] if len(table) else [], options)
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows as a polars DataFrame.
+
+        Raises
+        ------
+        MyTrackerError
+            If polars is not installed.
+        """
+        frame: pl.DataFrame = optional("polars").from_arrow(self.to_arrow(), rechunk=False)
+        return frame
+
+    def to_duckdb(
+        self, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> duckdb.DuckDBPyRelation:
+        """The files as a DuckDB relation, of which a query reads what it needs.
+
+        Parameters
+        ----------
+        connection : duckdb.DuckDBPyConnection, optional
+            Where to; DuckDB's default connection by default.
+
+        Raises
+        ------
+        MyTrackerError
+            If DuckDB is not installed.
+        """
+        engine = connection or optional("duckdb")
+        return engine.from_parquet(list(self.files), union_by_name=True, hive_partitioning=False)
+
+    def __repr__(self) -> str:
+        files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
+        as_of = self.complete_as_of
+        known = f", complete as of {as_of:%Y-%m-%d %H:%M:%S} UTC" if as_of else ""
+        return f"<ParquetDataset {self.directory}: {self.rows} rows in {files}{known}>"
+
+
+def open_dataset(directory: str | os.PathLike[str]) -> ParquetDataset:
+    """Open a Parquet dataset that `Plan.to_parquet` or `RawData.to_parquet` has written.
+
+    Parameters
+    ----------
+    directory : path
+        Where it is.
+
+    Returns
+    -------
+    ParquetDataset
+        The files that count at this moment, also while another process adds some. None of them is
+        changed later; only ``to_parquet(..., compact=True)`` and a replacement of damaged files
+        remove some.
+
+    Raises
+    ------
+    FileError
+        If there is no dataset, or it has to be brought up to date first.
+    """
+    from pyarrow import parquet
+
+    path = Path(directory)
+    try:
+        content = json.loads((path / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        names = [file.relative_to(path).as_posix() for file in _files_in(path)]
+        if not names:
+            raise _error(path, "has no Parquet dataset") from None
+        as_of = None
+    except (OSError, ValueError) as error:
+        raise _error(path, f"its {MANIFEST} can't be read ({printable(error)})") from None
+    else:
+        names = [part["file"] for part in content["parts"] if part["file"] is not None]
+        as_of = content.get("completeAsOf")
+        if not names:
+            raise _error(path, "nothing has been fetched yet. Run to_parquet once more")
+    if any("=" in name.split("/")[0] and "/" in name for name in names):
+        raise _error(
+            path,
+            "its partitions were written by an earlier version of mytracker-nb, in a way that "
+            "readers change values of. Run to_parquet once more, or choose another directory",
+        )
+    files = tuple(str(path / name) for name in names)
+    try:
+        rows = sum(parquet.read_metadata(file).num_rows for file in files)
+    except OSError as error:
+        raise _error(
+            path, f"a file is missing or damaged ({error}). Run to_parquet once more"
+        ) from error
+    return ParquetDataset(path, files, datetime.fromisoformat(as_of) if as_of else None, rows)
+
+
+def refuse_content(directory: Path) -> None:
+    """Raise a `FileError` if a directory has data in it."""
+    names = []
+    if directory.is_dir():
+        names = sorted(path.name for path in directory.iterdir() if path.name[0] not in "_.")
+    if names:
+        raise FileError(
+            f"{directory}: is not empty ({printable(names[0])}). Choose another directory",
+            file=directory,
+        )
+
+
+def unwritable(directory: Path, error: OSError) -> FileError:
+    """What to raise where a directory can't be written to."""
+    reason = error.strerror or error
+    return _error(
+        directory, f"cannot be written ({reason}). Free space, or choose another directory"
+    )
+
+
+def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
+    """The schema that all files can be read with."""
+    import pyarrow as pa
+
+    fields = []
+    for field in schemas[0]:
+        types = {schema.field(field.name).type for schema in schemas}
+        fields.append(field if len(types) == 1 else field.with_type(pa.string()))
+    return pa.schema(fields)
+
+
+def _files_in(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.rglob("*.parquet")):
+        names = path.relative_to(directory).parts
+        if not any(name[0] in "_." for name in names):
+            yield path
+
+
+def _error(directory: Path, what: str) -> FileError:
+    return FileError(f"{directory}: {what}", file=directory)
