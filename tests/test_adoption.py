@@ -102,9 +102,9 @@ def test_the_card_says_so(slow_desk: SandboxUser) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(60, "1 minute"), (3600, "1 hour"), (2 * 86_400 + 5, "2 days")],
+    [(60, "a minute"), (3600, "an hour"), (2 * 86_400 + 5, "2 days")],
 )
-def test_how_long_ago_is_told_in_the_largest_unit(
+def test_the_note_says_how_long_ago_it_was_made(
     slow_desk: SandboxUser, seconds: float, words: str
 ) -> None:
     slow_desk.export()

@@ -152,7 +152,7 @@ def test_it_shows_what_is_kept_and_clears_it(tmp_path):
     put(cache, 13, 10, 1.7e9)
     assert "idRawExport 12  1 files  3.0 MB  last used 2023-11-14 22:13 UTC" in repr(cache)
     page = cache._repr_html_()
-    assert "<td>12</td><td>1</td><td>3.0</td><td>2023-11-14 22:13</td>" in page
+    assert "<td>12</td><td>1</td><td>3.0 MB</td><td>2023-11-14 22:13</td>" in page
     assert "<b>" not in page
     frame = cache.to_pandas()
     assert sorted(frame["idRawExport"]) == [12, 13]

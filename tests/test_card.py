@@ -201,16 +201,16 @@ def test_files_have_their_size_and_their_end() -> None:
     html, text = both(Card(request(), 4, "Success!", files=files))
     assert "4.installs.0.csv.gz 1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow" in html
     assert "4.installs.0.csv.gz (1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow)" in text
-    assert "4.installs.1.csv.gz 0 B 4.installs.2.csv.gz later" in html
+    assert "4.installs.1.csv.gz 0 Bytes 4.installs.2.csv.gz later" in html
 
 
 @pytest.mark.parametrize(
     ("download", "words", "bar"),
     [
         (Download(1, 4, 10_000_000, 40_000_000), "1 of 4 files, 10.0 MB of 40.0 MB", "0.25"),
-        (Download(1, 4, 999, None), "1 of 4 files, 999 B", "0.25"),
-        (Download(0, 0, 0, 0), "0 of 0 files, 0 B", "0"),
-        (Download(3, 3, 5 * 10**12, None), "3 of 3 files, 5000.0 GB", "1.0"),
+        (Download(1, 4, 999, None), "1 of 4 files, 999 Bytes", "0.25"),
+        (Download(0, 0, 0, 0), "0 of 0 files, 0 Bytes", "0"),
+        (Download(3, 3, 5 * 10**12, None), "3 of 3 files, 5.0 TB", "1.0"),
     ],
 )
 def test_a_download_shows_how_far_it_is(download: Download, words: str, bar: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from mytracker_nb import clock
+from mytracker_nb import clock, wording
 from mytracker_nb.client.export import Export, has_files
 from mytracker_nb.errors import (
     CreateUnconfirmed,
@@ -285,7 +285,7 @@ class Client:
         for entry in earlier:
             if entry.id_raw_export is None or not _is_reusable(entry, entry.status, too_large):
                 continue
-            note = f"adopted, made {_ago(entry.asked_at)}; --fresh makes a new one"
+            note = f"adopted, made {wording.ago(entry.asked_at)}; --fresh makes a new one"
             # the request as it is given now: the journal does not keep its warnings
             export = self._export(entry.id_raw_export, request, entry.asked_at, note)
             try:
@@ -423,30 +423,21 @@ def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
 
 def _held(doubt: JournalEntry) -> CreateUnconfirmed:
     return CreateUnconfirmed(
-        f"this request was sent {_ago(doubt.asked_at)}, and its answer was lost: the export may "
-        f"have been made, so nothing is sent again by itself. {LOOK_FIRST}",
+        f"this request was sent {wording.ago(doubt.asked_at)}, and its answer was lost: the export "
+        f"may have been made, so nothing is sent again by itself. {LOOK_FIRST}",
         request=doubt.request,
     )
 
 
 def _two(doubt: JournalEntry) -> str:
     return (
-        f"the same request was sent {_ago(doubt.asked_at)}, and its answer was lost: "
+        f"the same request was sent {wording.ago(doubt.asked_at)}, and its answer was lost: "
         "MyTracker's list of exports may show two"
     )
 
 
 def _age(entry: JournalEntry) -> timedelta:
     return clock.now() - entry.asked_at
-
-
-def _ago(moment: datetime) -> str:
-    """``12 minutes ago``."""
-    seconds = max(0, int((clock.now() - moment).total_seconds()))
-    lengths = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
-    unit = next((unit for unit, length in lengths.items() if seconds >= length), "second")
-    count = seconds // lengths[unit]
-    return f"{count} {unit}{'' if count == 1 else 's'} ago"
 
 
 def client_for(credentials: Credentials) -> Client:

@@ -16,6 +16,7 @@ from datetime import date, datetime, timezone, tzinfo
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from mytracker_nb import wording
 from mytracker_nb.errors import printable
 from mytracker_nb.request.coercion import Unreadable
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
@@ -242,7 +243,9 @@ class Card(Renderable):
         if self.download is None:
             return None
         files_done, files_total, bytes_done, bytes_total = self.download
-        size = _size(bytes_done) + (f" of {_size(bytes_total)}" if bytes_total else "")
+        size = wording.size(bytes_done) + (
+            f" of {wording.size(bytes_total)}" if bytes_total else ""
+        )
         words = f"downloaded {files_done} of {files_total} files, {size}"
         return words, _fraction(bytes_done, bytes_total) or _fraction(files_done, files_total)
 
@@ -309,7 +312,7 @@ class Card(Renderable):
 
     def _about_file(self, expires: datetime | None, size: int | None) -> str:
         about = [
-            _size(size) if size is not None else "",
+            wording.size(size) if size is not None else "",
             f"until {_moment(expires, self._zone)}" if expires is not None else "",
         ]
         return ", ".join(filter(None, about))
@@ -356,14 +359,6 @@ def _unix_moment(seconds: Any, zone: tzinfo) -> str:
         return _moment(datetime.fromtimestamp(seconds, zone), zone)
     except (TypeError, ValueError, OverflowError, OSError):  # what the request refuses
         return ""
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _parameter_rows(request: ExportRequest) -> Iterator[Row]:

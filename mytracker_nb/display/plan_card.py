@@ -15,6 +15,7 @@ from enum import Enum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from mytracker_nb import wording
 from mytracker_nb.display.export_card import SHOWN, Card, Renderable, Row, bar
 from mytracker_nb.errors import printable
 from mytracker_nb.request.request import ExportRequest
@@ -146,7 +147,7 @@ class PlanCard(Renderable):
         words = [f"{done} of {len(self.windows)} done"]
         words += [f"{left} left"] * (left > 0) + [f"{held} held"] * (held > 0)
         if left and self.seconds_left is not None:
-            words.append(f"about {_duration(self.seconds_left)} to go")
+            words.append(f"about {wording.rough_duration(self.seconds_left)} to go")
         return ", ".join(words)
 
     @property
@@ -237,15 +238,6 @@ _SCALES = (
     _Scale(timedelta(days=1100), 31, "day"),
     _Scale(timedelta.max, 12, "month"),
 )
-
-
-def _duration(seconds: float) -> str:
-    """``4 min``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _lines(card: PlanCard) -> Iterator[str]:

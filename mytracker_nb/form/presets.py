@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from mytracker_nb import wording
 from mytracker_nb.request.dictionaries import Entry, selectors
-from mytracker_nb.request.durations import format_duration
 from mytracker_nb.request.known_columns import columns_seen_with, usual_columns
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
 from mytracker_nb.request.periods import PERIODS, Period
@@ -87,7 +87,7 @@ def _times(start: datetime, end: datetime) -> str:
     if seconds < 1:
         return ""
     return (
-        f"{format_duration(seconds)}: {_day(start)} {start:%H:%M:%S} to {_day(end)} {end:%H:%M:%S}"
+        f"{wording.duration(seconds)}: {_day(start)} {start:%H:%M:%S} to {_day(end)} {end:%H:%M:%S}"
     )
 
 

@@ -1,17 +1,16 @@
-"""Durations: as they are written (``30m``, ``6h``, ``7d``, ``2w``) and in words (``1 day 2 h``)."""
+"""Durations as they are written: ``30m``, ``6h``, ``7d``, ``2w``."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
 
-__all__ = ["UNITS", "format_duration", "parse_duration"]
+__all__ = ["UNITS", "parse_duration"]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 """The units by their letter, under the names that `datetime.timedelta` has for them."""
 
 _DURATION = re.compile(rf"(\d{{1,9}})\s*([{''.join(UNITS)}])", re.ASCII)
-_WORDS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def parse_duration(text: str, units: str = "smhdw") -> timedelta | None:
@@ -31,13 +30,3 @@ def parse_duration(text: str, units: str = "smhdw") -> timedelta | None:
         return timedelta(**{UNITS[match[2]]: int(match[1])})
     except OverflowError:
         return None
-
-
-def format_duration(seconds: int) -> str:
-    """`seconds` in words, with the two largest of their units: ``1 day 2 h``."""
-    parts: list[str] = []
-    for name, length in _WORDS:
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f"{count} {name}")
-    return " ".join(parts[:2]).replace("1 days", "1 day") if parts else "0 s"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mytracker_nb import wording
 from mytracker_nb.errors import CredentialsMissing, FileError
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL
@@ -143,27 +144,27 @@ class FileCache:
 
     def _summary(self) -> str:
         exports = self.exports
-        size = sum(kept.size for kept in exports) / 1e6
+        size = sum(kept.size for kept in exports)
         return (
-            f"{size:,.1f} MB of {self.limit / 1e6:,.0f} MB in {self.root}, "
+            f"{wording.size(size)} of {wording.size(self.limit)} in {self.root}, "
             f"files of {len(exports)} exports; .clear() deletes them"
         )
 
     def __repr__(self) -> str:
         rows = [
             f"  {kept.service}  account {kept.account}  idRawExport {kept.id_raw_export}  "
-            f"{kept.files} files  {kept.size / 1e6:,.1f} MB  "
+            f"{kept.files} files  {wording.size(kept.size)}  "
             f"last used {kept.last_used:%Y-%m-%d %H:%M} UTC"
             for kept in self.exports
         ]
         return "\n".join([f"<FileCache: {self._summary()}>", *rows])
 
     def _repr_html_(self) -> str:
-        names = ("service", "account", "idRawExport", "files", "MB", "last used (UTC)")
+        names = ("service", "account", "idRawExport", "files", "size", "last used (UTC)")
         head = "".join(f"<th>{name}</th>" for name in names)
         rows = "".join(
             f"<tr><td>{html.escape(kept.service)}</td><td>{kept.account}</td>"
-            f"<td>{kept.id_raw_export}</td><td>{kept.files}</td><td>{kept.size / 1e6:,.1f}</td>"
+            f"<td>{kept.id_raw_export}</td><td>{kept.files}</td><td>{wording.size(kept.size)}</td>"
             f"<td>{kept.last_used:%Y-%m-%d %H:%M}</td></tr>"
             for kept in self.exports
         )
