@@ -254,6 +254,7 @@ class RawData:
             encode_lists=not options.is_arrow,
         )
         _warn_of_misfits(parser, params)
+        cells.clear()
         empty = with_params(parser.schema.empty_table(), params)
         return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zoneinfo
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -25,8 +25,10 @@ Columns = list[Any]
 """The columns of some rows, each a pyarrow.Array or, of lists and maps, an array of objects."""
 
 _T = TypeVar("_T", bound=Hashable)
-# Beyond so many different cells a column is taken for one whose cells do not repeat.
-_MOST_SHARED = 1 << 16
+# chunks of text that become one: what is copied at once stays small
+_PIECE = 8
+_MOST_CELLS = 1 << 16
+_MOST_TEXTS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,30 @@ def check_zone(tz: str) -> None:
 
 
 class SharedCells:
-    """Equal cells of a column of objects as one object, so that a cell costs a pointer."""
+    """Equal cells of a column of objects, and equal texts in them, as one object.
+
+    So an equal cell costs a pointer. A column whose cells do not repeat fills its dict, which then
+    grows no more.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, Any] = {}
+        self._cells: dict[Any, Any] = {}
+        self._texts: dict[str, str] = {}
 
     def share(self, cell: _T) -> _T:
         """The first cell seen that is equal to this one."""
-        if len(self._known) < _MOST_SHARED:
-            shared: _T = self._known.setdefault(cell, cell)
-            return shared
-        known: _T = self._known.get(cell, cell)
-        return known
+        shared: _T = _first(self._cells, cell, _MOST_CELLS)
+        return shared
+
+    def share_text(self, text: str) -> str:
+        """The first text seen that is equal to this one."""
+        shared: str = _first(self._texts, text, _MOST_TEXTS)
+        return shared
+
+
+def _first(seen: dict[Any, Any], value: Any, most: int) -> Any:
+    # setdefault is one step for other threads
+    return seen.setdefault(value, value) if len(seen) < most else seen.get(value, value)
 
 
 def to_columns(
@@ -165,7 +179,9 @@ def _tuples(column: pa.DictionaryArray, cells: SharedCells) -> np.ndarray[Any, A
     is_used[-1] = False
     lists = column.dictionary.take(pa.array(np.flatnonzero(is_used)))
     tuples = np.full(len(is_used), None, object)
-    tuples[is_used] = _array_of([cells.share(cell) for cell in _slices(lists, lists.flatten())])
+    tuples[is_used] = _array_of(
+        [cells.share(cell) for cell in _slices(lists, lists.flatten(), cells.share_text)]
+    )
     objects: np.ndarray[Any, Any] = tuples[codes]
     return objects
 
@@ -174,18 +190,20 @@ def _params(column: pa.MapArray, cells: SharedCells) -> np.ndarray[Any, Any]:
     is_known = column.is_valid().to_numpy(zero_copy_only=False)
     start, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
     sides = [part.slice(start, end - start) for part in (column.keys, column.items)]
-    rows = zip(*(_slices(column, part) for part in sides), strict=True)
+    rows = zip(*(_slices(column, part, cells.share_text) for part in sides), strict=True)
     objects = _array_of([cells.share(EventParams(zip(*row, strict=True))) for row in rows])
     objects[~is_known] = None
     return objects
 
 
-def _slices(lists: Any, elements: pa.Array) -> Iterator[tuple[Any, ...]]:
+def _slices(
+    lists: Any, elements: pa.Array, share: Callable[[str], str]
+) -> Iterator[tuple[Any, ...]]:
     """For each of some lists or maps, all of which are known, its part of `elements`."""
     offsets = (lists.offsets.to_numpy() - lists.offsets[0].as_py()).tolist()
     # equal texts as one object
     coded = elements.dictionary_encode()
-    texts = [*coded.dictionary.to_pylist(), None]
+    texts = [*map(share, coded.dictionary.to_pylist()), None]
     values = [texts[code] for code in coded.indices.fill_null(len(texts) - 1).to_pylist()]
     for start, end in itertools.pairwise(offsets):
         yield tuple(values[start:end])
@@ -275,25 +293,56 @@ def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions)
         return column.to_pandas().dt.tz_convert(options.tz)
     if pa.types.is_date(arrow):
         return column.cast(pa.timestamp("us")).to_pandas()
-    nullable = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype()}
-    return column.to_pandas(types_mapper=nullable.get)
+    return _numbers(column.chunks or [pa.array([], arrow)])
 
 
 def _text(chunks: list[Any]) -> Any:
-    """Text of pandas' own type, in one piece: pandas is slow with rows in many pieces."""
+    """Text of pandas' own type, `_PIECE` chunks as one: in small ones pandas is slow."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
     large = pa.large_string()
-    for place, chunk in enumerate(chunks):
-        chunks[place] = pc.cast(chunk, large, memory_pool=pool())
-    whole = pa.concat_arrays([pa.array([], large), *chunks], memory_pool=pool())
-    chunks.clear()
+    pieces = []
+    while chunks:
+        some = [pc.cast(chunk, large, memory_pool=pool()) for chunk in chunks[:_PIECE]]
+        del chunks[:_PIECE]
+        pieces.append(pa.concat_arrays(some, memory_pool=pool()))
+        del some
     own: Any = pd.Series(["text"]).dtype
     if not isinstance(own, pd.StringDtype):  # before pandas 3
         own = pd.StringDtype("pyarrow")
-    return own.__from_arrow__(pa.chunked_array([whole]))
+    return own.__from_arrow__(pa.chunked_array(pieces, large))
+
+
+def _numbers(chunks: list[Any]) -> Any:
+    """Whole or other numbers with a mask, as pandas' own nullable types have them."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    count = sum(map(len, chunks))
+    is_whole = pa.types.is_integer(chunks[0].type)
+    values = _allocate(count, np.int64 if is_whole else np.float64)
+    mask = _allocate(count, np.bool_)
+    start = 0
+    for chunk in chunks:
+        here = slice(start, start + len(chunk))
+        start += len(chunk)
+        values[here] = chunk.fill_null(0).to_numpy()
+        mask[here] = chunk.is_null().to_numpy(zero_copy_only=False)
+    array = pd.arrays.IntegerArray if is_whole else pd.arrays.FloatingArray
+    return array(values, mask)
+
+
+def _allocate(count: int, kind: Any) -> np.ndarray[Any, Any]:
+    """Memory that the columns converted before have left."""
+    import numpy as np
+    import pyarrow as pa
+
+    memory = pa.allocate_buffer(count * np.dtype(kind).itemsize, memory_pool=pool())
+    array: np.ndarray[Any, Any] = np.frombuffer(memory, kind, count)
+    return array
 
 
 def _categorical(chunks: list[Any]) -> Any:
@@ -306,9 +355,7 @@ def _categorical(chunks: list[Any]) -> Any:
     texts = pc.unique(pa.chunked_array([chunk.dictionary for chunk in chunks], pa.string()))
     kind = _code_type(len(texts))
     count = sum(map(len, chunks))
-    # in the memory that the columns before have left
-    memory = pa.allocate_buffer(count * np.dtype(kind).itemsize, memory_pool=pool())
-    codes: Any = np.frombuffer(memory, kind, count)
+    codes = _allocate(count, kind)
     codes[:] = -1
     start = 0
     for chunk in chunks:
