@@ -139,6 +139,56 @@ def test_frame_loads_the_data_and_shows_its_first_rows(
     assert [str(device) in shown for device in frame["idDevice"][:6]] == [True] * 5 + [False]
 
 
+PARAMS_LINE = (
+    "%mytracker_export event=customEvents selectors=tsEvent,idAppTitle,params.name,params.value "
+    "dateFrom=yesterday dateTo=yesterday timezone=Asia/Tokyo --frame df"
+)
+
+
+def test_frame_takes_the_options_of_to_pandas(in_sandbox: InteractiveShell) -> None:
+    run(in_sandbox, f"{PARAMS_LINE} --categories --tz request --params map")
+    frame = in_sandbox.user_ns["df"]
+    assert str(frame["tsEvent"].dtype) == "datetime64[us, Asia/Tokyo]"
+    assert str(frame["idAppTitle"].dtype) == "category"
+    assert all(isinstance(cell, dict) for cell in frame["params"].dropna())
+    names = sorted({name for cell in frame["params"].dropna() for name in cell})
+    run(in_sandbox, f"{PARAMS_LINE} --backend pyarrow --params={names[-1]},nobody")
+    frame = in_sandbox.user_ns["df"]
+    assert str(frame["tsEvent"].dtype) == "timestamp[us, tz=UTC][pyarrow]"
+    assert list(frame)[2:] == [f"params.{names[-1]}", "params.nobody"]
+
+
+def test_options_of_a_frame_can_be_set_for_all(in_sandbox: InteractiveShell) -> None:
+    for setting in ('backend="pyarrow"', "categories=False", 'tz="request"', 'params="map"'):
+        in_sandbox.run_line_magic("config", f"MyTrackerMagics.{setting}")
+    run(in_sandbox, PARAMS_LINE)
+    frame = in_sandbox.user_ns["df"]
+    assert str(frame["tsEvent"].dtype) == "timestamp[us, tz=Asia/Tokyo][pyarrow]"
+    assert str(frame["idAppTitle"].dtype) == "string[pyarrow]"
+    assert "params" in frame
+    run(in_sandbox, f"{PARAMS_LINE} --backend numpy_nullable --tz UTC")
+    assert str(in_sandbox.user_ns["df"]["tsEvent"].dtype) == "datetime64[us, UTC]"
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "message"),
+    [
+        ("--frame df --tz Moscow", "--tz", "not a time zone"),
+        ("--frame df --params level", "--params", "needs the columns params.name"),
+        ("--frame df --backend arrow", "--backend", "invalid choice"),
+        ("--tz Europe/Moscow", "--tz", "only works with --frame"),
+    ],
+)
+def test_options_of_a_frame_are_validated_before_anything_is_sent(
+    in_sandbox: InteractiveShell, options: str, option: str, message: str
+) -> None:
+    result = in_sandbox.run_cell(f"{LINE} {options}")
+    assert isinstance(result.error_in_exec, mt.InvalidRequest)
+    (problem,) = result.error_in_exec.problems
+    assert problem.parameter == option
+    assert message in problem.message
+
+
 def test_an_export_that_fails_is_kept_under_its_name(
     shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
 ) -> None:
@@ -305,7 +355,7 @@ def test_python_catches_it(shell: InteractiveShell) -> None:
         ("--every", "--every", "one for each 7d, 1d"),
         ("--wait=5", "--wait", "ignored explicit argument '5'"),
         ("--frmae=df", "--frmae", "did you mean --frame?"),
-        ("--xyz df", "--xyz", "expected --wait, --out, --frame, --fresh, --every or --dry-run"),
+        ("--xyz df", "--xyz", "expected --wait, --out, --frame, --backend, --categories, --tz, "),
         ("--wait 5", "5", "unknown option"),
     ],
 )

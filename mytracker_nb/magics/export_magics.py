@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import (
@@ -20,7 +20,7 @@ from IPython.core.magic import (
 )
 from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from IPython.display import display
-from traitlets import Float, Int, Unicode
+from traitlets import Bool, Enum, Float, Int, Unicode
 
 from mytracker_nb import errors
 from mytracker_nb.client.client import default_client
@@ -42,6 +42,8 @@ from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.retry import WaitEvent, WaitKind
+from mytracker_nb.tables.event_params import check_params
+from mytracker_nb.tables.to_pandas import DtypeBackend, check_zone
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from mytracker_nb.form.builder import RequestBuilder
 
 __all__ = ["MyTrackerMagics"]
+
+_FRAME_OPTIONS = ("backend", "categories", "tz", "params")
 
 
 @magics_class
@@ -69,6 +73,24 @@ class MyTrackerMagics(Magics):
     rows = Int(5, min=0, help="The number of rows that --frame shows below the card.").tag(
         config=True
     )
+    backend = Enum(
+        get_args(DtypeBackend),
+        "numpy_nullable",
+        help="The column types of --frame: pandas' own (numpy_nullable) or Arrow's (pyarrow).",
+    ).tag(config=True)
+    categories = Bool(
+        None,
+        allow_none=True,
+        help="Whether titles are categories in --frame; None: only with Arrow's types.",
+    ).tag(config=True)
+    tz = Unicode(
+        "UTC", help="The time zone of the times in --frame; request: the request's time zone."
+    ).tag(config=True)
+    params = Unicode(
+        "",
+        help="The form of params.name and params.value in --frame: map, or names separated by "
+        "commas; empty: as they are.",
+    ).tag(config=True)
 
     @no_var_expand
     @magic_arguments()
@@ -83,6 +105,30 @@ class MyTrackerMagics(Magics):
         metavar="NAME",
         help="Wait for the export, load its data, assign the DataFrame to NAME and show its first "
         "rows.",
+    )
+    @argument(
+        "--backend",
+        metavar="BACKEND",
+        choices=get_args(DtypeBackend),
+        help="The column types of --frame: pandas' own (numpy_nullable) or Arrow's (pyarrow).",
+    )
+    @argument(
+        "--categories",
+        action="store_true",
+        default=None,
+        help="Make titles categories in --frame.",
+    )
+    @argument(
+        "--tz",
+        metavar="ZONE",
+        help="The time zone of the times in --frame, such as Europe/Moscow; request: the "
+        "request's time zone.",
+    )
+    @argument(
+        "--params",
+        metavar="NAMES",
+        help="Make params.name and params.value one column of dicts (map), or a column for each "
+        "of these names (level,item), in --frame.",
     )
     @argument(
         "--fresh",
@@ -144,6 +190,7 @@ class MyTrackerMagics(Magics):
             if target := getattr(options, name):
                 problems += _target_problems(f"--{name}", target, caller)
         request = ExportRequest(**self._in_zone(parsed.parameters))
+        problems += self._frame_problems(options, request)
         if options.every:
             problems += _every_problems(options.every, request)
             problems += splitting.problems(request, datetime.now(timezone.utc))
@@ -159,6 +206,40 @@ class MyTrackerMagics(Magics):
     def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The parameters, with the zone of the settings if they have none."""
         return {"timezone": self.timezone} | parameters if self.timezone else parameters
+
+    def _frame_options(self, options: Namespace) -> dict[str, Any]:
+        """The options of `to_pandas`: those of the cell, else those of the settings."""
+        given = {
+            name: getattr(self, name) if getattr(options, name) is None else getattr(options, name)
+            for name in _FRAME_OPTIONS
+        }
+        names = [name for part in given["params"].split(",") if (name := part.strip())]
+        return {
+            "dtype_backend": given["backend"],
+            "categories": given["categories"],
+            "tz": given["tz"],
+            "params": "map" if names == ["map"] else names or None,
+        }
+
+    def _frame_problems(self, options: Namespace, request: ExportRequest) -> Iterator[Problem]:
+        """What `to_pandas` would refuse, before anything is sent."""
+        if not options.frame:
+            for name in _FRAME_OPTIONS:
+                if getattr(options, name) is not None:
+                    message, hint = "only works with --frame", "add --frame NAME"
+                    yield Problem(f"--{name}", "bad_value", "error", message, hint)
+            return
+        frame_options = self._frame_options(options)
+        selectors = request.parameters.get("selectors") or ()
+        try:
+            if frame_options["tz"] != "request":
+                check_zone(frame_options["tz"])
+        except errors.MyTrackerError as error:
+            yield Problem("--tz", "bad_value", "error", str(error))
+        try:
+            check_params(frame_options["params"], selectors)
+        except errors.MyTrackerError as error:
+            yield Problem("--params", "bad_value", "error", str(error))
 
     def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
         # in a notebook the card shows it
@@ -186,7 +267,7 @@ class MyTrackerMagics(Magics):
         """Assign the rows to a name and show the first ones."""
         name = options.frame
         try:
-            frame = export.to_pandas()
+            frame = export.to_pandas(**self._frame_options(options))
         except KeyboardInterrupt:
             raise _interrupted(name, export) from None
         self._assign(name, frame)

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["Columns", "DtypeBackend", "FrameOptions", "SharedCells", "to_columns", "to_frame"]
+__all__ = [
+    "Columns",
+    "DtypeBackend",
+    "FrameOptions",
+    "SharedCells",
+    "check_zone",
+    "to_columns",
+    "to_frame",
+]
 
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 Columns = list[Any]
