@@ -595,8 +595,9 @@ GOOD = packed(b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in
         (GOOD[: len(GOOD) // 2], "cut short"),
         (GOOD[:3000] + bytes([GOOD[3000] ^ 255]) + GOOD[3001:], "damaged"),
         (GOOD[:-6] + b"\0\0" + GOOD[-4:], "damaged"),
-        (GOOD + b"garbage", "other bytes follow its end"),
-        (b"idApp,eventName\n1,a\n", "no gzip file"),
+        (b"\x89PNG\r\n", "no gzip file"),
+        (b'{"code": 403, "message": "Access denied"}', "JSON answer"),
+        (gzip.compress(b'{"code": 403, "message": "Access denied"}', mtime=0), "JSON answer"),
         (b"<!DOCTYPE html><html>Bad gateway", "HTML or XML page"),
         (b'<?xml version="1.0"?><Error>', "HTML or XML page"),
         (packed(b""), "not even a header"),
@@ -633,6 +634,64 @@ def test_a_bad_row_is_told_by_line(file, row, told):
     with pytest.raises(mt.FileError, match=told) as error:
         open_files(path).to_arrow()
     assert (error.value.file, error.value.line) == (str(path), 6)
+
+
+PLAIN = b"idApp,eventName\n1,a\n2,b\n"
+ROWS_OF_PLAIN = {"idApp": [1, 2], "eventName": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    # without the time of day, which would be in the names of the tests
+    [
+        (gzip.compress(PLAIN, mtime=0) + b"garbage", "after the end of the gzip stream"),
+        (PLAIN, "not packed with gzip"),
+        (gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0), "packed with gzip twice"),
+        (
+            gzip.compress(b"eventName,IDAPP\na,1\nb,2\n", mtime=0),
+            "writes names of columns otherwise",
+        ),
+        (
+            gzip.compress(b"idApp,tsEvent,eventName\n1,odd,a\n2,,b\n", mtime=0),
+            "not asked for; left out: tsEvent",
+        ),
+        (
+            gzip.compress(b"idApp,eventName\n1,a\n", mtime=0)
+            + gzip.compress(b"idApp,eventName\n2,b\n", mtime=0),
+            "joined in it",
+        ),
+    ],
+)
+def test_a_file_is_read_where_it_can_be(tmp_path, octets, told):
+    path = tmp_path / "odd.csv.gz"
+    path.write_bytes(octets)
+    rows = raw_data.RawData(open_files(path).files, ["idApp", "eventName"])
+    with pytest.warns(gzip_csv.FileFormatWarning, match=told) as warned:
+        table = rows.to_arrow()
+    assert table.to_pydict() == ROWS_OF_PLAIN
+    assert [str(path) in str(one.message) for one in warned] == [True]
+    with pytest.warns(gzip_csv.FileFormatWarning, match=told):
+        assert rows.head(9)["idApp"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_was_joined_or_packed_twice_is_read_however_it_is_cut(size):
+    joined = gzip.compress(b"idApp,eventName\n1,a\n") + gzip.compress(b"idApp,eventName\n2,b\n")
+    for octets in (joined, gzip.compress(joined)):
+        chunks = [octets[start : start + size] for start in range(0, len(octets), size)]
+        with pytest.warns(gzip_csv.FileFormatWarning):
+            assert b"".join(gzip_csv.inflate(chunks, "1.csv.gz")) == PLAIN
+
+
+@pytest.mark.parametrize("second", [b"idApp", b"idApp,even", b"2,idApp\nidApp,eventName\n"])
+def test_a_row_that_is_not_the_whole_header_is_kept(tmp_path, second):
+    path = tmp_path / "1.csv.gz"
+    path.write_bytes(gzip.compress(b"eventName,customUserId\na,b\n") + gzip.compress(b"x,y\n"))
+    assert cells(path, "eventName") == ["a", "x"]
+    inner = gzip_csv.inflate(
+        [gzip.compress(b"idApp,eventName\n1,a\n") + gzip.compress(second)], "1.csv.gz"
+    )
+    assert b"".join(inner) == b"idApp,eventName\n1,a\n" + second
 
 
 def test_a_header_that_is_not_the_requests_is_told(file):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
+import warnings
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ __all__ = [
     "BOM",
     "CorruptFile",
     "CsvBlock",
+    "FileFormatWarning",
     "Limits",
-    "check_header",
     "inflate",
+    "match_header",
     "open_csv",
     "read_through",
 ]
@@ -33,6 +36,19 @@ _CACHED = 64 << 10
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+
+
+# A column's name and what follows it, at the start of a file that was unpacked on its way.
+_CSV_START = re.compile(rb'(?:\xef\xbb\xbf)?"?[A-Za-z][\w.]*"?(?:,|\r?\n|$)')
+_PAGE_STARTS = ("<", "{", "[")
+
+
+class FileFormatWarning(UserWarning):
+    """A file is not quite what the service hands out, and was read nevertheless."""
+
+
+def _warn(name: str, what: str) -> None:
+    warnings.warn(f"{name}: {what}", FileFormatWarning, stacklevel=2)
 
 
 class CorruptFile(FileError):
@@ -89,18 +105,16 @@ def _decompressor() -> Any:
 
 def _not_gzip(start: bytes, name: str) -> CorruptFile:
     text = start[:80].decode("utf-8", "replace").strip()
-    if text.startswith("<"):
+    if text.startswith(_PAGE_STARTS):
         return _a_page(text, name)
-    what = f"it is no gzip file; it starts with {text[:30]!r}"
     return CorruptFile(
-        f"{name}: {what}. Fetch it again; a file that was unpacked has to be packed with gzip",
-        file=name,
+        f"{name}: it is no gzip file; it starts with {text[:30]!r}. Fetch it again", file=name
     )
 
 
 def _a_page(text: str, name: str) -> CorruptFile:
     return CorruptFile(
-        f"{name}: an HTML or XML page stands in its place, starting with {text[:60]!r}. "
+        f"{name}: an HTML or XML page or a JSON answer was sent in its place: {text[:60]!r}. "
         "Fetch it again",
         file=name,
     )
@@ -133,8 +147,26 @@ def inflate(
         If it passes a limit.
     """
     limits = limits or Limits()
+    text = _inflate_once(chunks, name, limits)
+    start = b""
+    for part in text:
+        start += part
+        if len(start) >= len(_GZIP):
+            break
+    whole: Iterator[bytes] = itertools.chain([start] if start else [], text)
+    if start.startswith(_GZIP):
+        _warn(name, "it was packed with gzip twice; both were undone")
+        whole = _inflate_once(whole, name, limits)
+    yield from whole
+
+
+def _inflate_once(
+    chunks: Iterable[bytes], name: str, limits: Limits
+) -> Generator[bytes, None, None]:
+    chunks = iter(chunks)
     taken = given = 0
     inner: Any = None
+    headers = _LaterHeaders(name)
     for chunk in chunks:
         taken += len(chunk)
         rest = chunk
@@ -146,8 +178,19 @@ def inflate(
                     break
                 if not _GZIP.startswith(rest[:2]):
                     if inner:
-                        raise _damaged(name, given, "other bytes follow its end")
-                    raise _not_gzip(rest, name)
+                        # The checksum of what came before was right.
+                        _warn(name, "bytes after the end of the gzip stream were left out")
+                        return
+                    if not _CSV_START.match(rest):
+                        raise _not_gzip(rest, name)
+                    _warn(name, "it is not packed with gzip; it was read as plain CSV")
+                    for plain in itertools.chain([rest], chunks):
+                        given += len(plain)
+                        _check_growth(name, given, given, limits)
+                        yield plain
+                    return
+                if inner:
+                    yield from headers.next_member()
                 inner = _decompressor()
             try:
                 text = inner.decompress(rest, _BLOCK)
@@ -156,21 +199,63 @@ def inflate(
                 raise _damaged(name, given, printable(error)) from error
             given += len(text)
             _check_growth(name, taken, given, limits)
+            text = headers.drop(text)
             if text:
                 yield text
             rest = inner.unused_data if inner.eof else inner.unconsumed_tail
     if inner is None:
         raise CorruptFile(f"{name}: the file is empty (0 bytes). Fetch it again", file=name)
     if not inner.eof:
-        text = inner.flush()
+        text = headers.drop(inner.flush())
         if text:
             yield text
+    yield from headers.next_member()
     if not inner.eof:
         raise CorruptFile(
             f"{name}: the file is cut short after {taken:,} bytes "
             f"({given:,} decompressed). Fetch it again",
             file=name,
         )
+
+
+class _LaterHeaders:
+    """Drops the header of a member that is not the first, as ``cat a.csv.gz b.csv.gz`` leaves it.
+
+    Only the start of a member is looked at, so a row like the header anywhere else is kept.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._header = b""
+        self._has_header = False
+        self._start: bytes | None = None
+        self._last = b""
+
+    def drop(self, text: bytes) -> bytes:
+        """The next text, less the header at the start of a member; b"" while that is unclear."""
+        if not self._has_header:
+            line, end, _ = text.partition(b"\n")
+            self._header += line + end
+            self._has_header = bool(end) or len(self._header) > _BLOCK
+        if self._start is not None:
+            text = self._start + text
+            if len(text) < len(self._header) and self._header.startswith(text):
+                self._start = text
+                return b""
+            self._start = None
+            if text.startswith(self._header):
+                _warn(self._name, "several files are joined in it; the later headers were left out")
+                text = text[len(self._header) :]
+        self._last = text[-1:] or self._last
+        return text
+
+    def next_member(self) -> Iterator[bytes]:
+        """A member ends here; the text of it that was held back."""
+        if self._start:
+            yield self._start
+            self._last = self._start[-1:]
+        is_row_start = self._has_header and self._last == b"\n"
+        self._start = b"" if is_row_start else None
 
 
 def _damaged(name: str, given: int, what: str) -> CorruptFile:
@@ -245,26 +330,55 @@ def open_csv(
             file=name,
             line=1,
         ) from error
-    if header and header[0].lstrip().startswith("<"):
+    if header and header[0].lstrip().startswith(_PAGE_STARTS):
         raise _a_page(line[:80].decode("utf-8", "replace").strip(), name)
     rest = start[end:] if end else b""
     pieces = _pieces(itertools.chain([rest], blocks), name, size, one_column=len(header) == 1)
     return header, pieces
 
 
-def check_header(header: Sequence[str], selectors: Sequence[str], name: str) -> None:
-    """Whether a file has the columns that were asked for, in any order.
+def match_header(header: Sequence[str], selectors: Sequence[str], name: str) -> list[str]:
+    """The columns of a file, by the names that were asked for.
+
+    They can stand in any order, have letters of another case, and be more than were asked for.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The names in the file.
+    selectors : sequence of str
+        The names asked for.
+    name : str
+        What the file is called in errors.
+
+    Returns
+    -------
+    list of str
+        A name for each column of the file; those that were not asked for keep their own.
 
     Raises
     ------
     CorruptFile
-        If it has not: it is another file, or a damaged one.
+        If one is missing, or there twice: it is another file, or a damaged one.
     """
-    if sorted(header) == sorted(set(selectors)):
-        return
-    missing = ", ".join(sorted(set(selectors) - set(header)))
-    extra = ", ".join(sorted(set(header) - set(selectors)))
-    twice = ", ".join(sorted({column for column in header if header.count(column) > 1}))
+    known = {selector.lower(): selector for selector in selectors}
+    if len(known) < len(set(selectors)):
+        known = {}  # two differ in the case of letters only
+    names = [
+        column if column in selectors else known.get(column.strip().lower(), column)
+        for column in header
+    ]
+    unasked = [column for column in names if column not in selectors]
+    if set(selectors) <= set(names) and len(set(names)) == len(names):
+        if unasked:
+            columns = printable(", ".join(unasked)[:200])
+            _warn(name, f"it has columns that were not asked for; left out: {columns}")
+        if any(new != old for new, old in zip(names, header, strict=True)):
+            _warn(name, "its header writes names of columns otherwise than the request")
+        return names
+    missing = ", ".join(sorted(set(selectors) - set(names)))
+    extra = ", ".join(sorted(set(names) - set(selectors)))
+    twice = ", ".join(sorted({column for column in names if names.count(column) > 1}))
     facts = [
         f"{label}: {printable(columns[:200])}"
         for label, columns in (("missing", missing), ("not asked for", extra), ("twice", twice))
@@ -297,7 +411,7 @@ def read_through(text: Iterable[bytes], name: str, selectors: Sequence[str] | No
     """
     if selectors is not None:
         header, _ = open_csv(text, name)
-        check_header(header, selectors, name)
+        match_header(header, selectors, name)
     for _ in text:
         pass
 

@@ -151,7 +151,9 @@ class Parser:
         while True:
             # other threads find misfits too
             as_text = self._as_text | self.misfits.keys() | found.keys()
-            roles = {name: "text" if name in as_text else kind(name) for name in header}
+            # columns that were not asked for are left out below, whatever they hold
+            unread = as_text.union(header) - set(self.selectors) | as_text
+            roles = {name: "text" if name in unread else kind(name) for name in header}
             try:
                 types = {name: _wire_type(name, role) for name, role in roles.items()}
                 raw = _read(piece.text, types)

@@ -21,8 +21,8 @@ from mytracker_nb.download.gzip_csv import (
     PIECE,
     CorruptFile,
     Limits,
-    check_header,
     inflate,
+    match_header,
     open_csv,
     read_through,
 )
@@ -531,7 +531,7 @@ class RawData:
             text = until(stop or Stop(), inflate(reading, source.name, self._limits))
             with _read_on(text):
                 header, pieces = open_csv(text, source.name, size)
-                check_header(header, self.selectors, source.name)
+                header = match_header(header, self.selectors, source.name)
                 with closing(ahead(pieces) if eager else pieces) as ready:
                     for piece in ready:
                         table = parser.parse(piece, header, source.name, found)
