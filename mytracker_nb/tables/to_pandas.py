@@ -268,6 +268,8 @@ def to_frame(schema: pa.Schema, parts: list[Columns], options: FrameOptions) -> 
             part[place] = None
         columns[one.name] = _pandas_column(chunks, one.type, options)
         del chunks
+        # what is free in the arenas of the threads that read the files
+        pool().release_unused()
     frame = pd.DataFrame(columns, columns=schema.names, copy=False)
     frame.attrs.update(descriptions(schema.names))
     return frame
