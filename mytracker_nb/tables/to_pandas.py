@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zoneinfo
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -110,20 +110,19 @@ class SharedCells:
         self._cells: dict[Any, Any] = {}
         self._texts: dict[str, str] = {}
 
-    def share(self, cell: _T) -> _T:
-        """The first cell seen that is equal to this one."""
-        shared: _T = _first(self._cells, cell, _MOST_CELLS)
-        return shared
+    def share(self, cells: Iterable[_T]) -> list[_T]:
+        """For each cell the first one seen that is equal to it."""
+        return _first(self._cells, cells, _MOST_CELLS)
 
-    def share_text(self, text: str) -> str:
-        """The first text seen that is equal to this one."""
-        shared: str = _first(self._texts, text, _MOST_TEXTS)
-        return shared
+    def share_texts(self, texts: Iterable[str]) -> list[str]:
+        """For each text the first one seen that is equal to it."""
+        return _first(self._texts, texts, _MOST_TEXTS)
 
 
-def _first(seen: dict[Any, Any], value: Any, most: int) -> Any:
+def _first(seen: dict[Any, Any], values: Iterable[Any], most: int) -> list[Any]:
     # setdefault is one step for other threads
-    return seen.setdefault(value, value) if len(seen) < most else seen.get(value, value)
+    first = seen.setdefault if len(seen) < most else seen.get
+    return [first(value, value) for value in values]
 
 
 def to_columns(
@@ -187,9 +186,7 @@ def _tuples(column: pa.DictionaryArray, cells: SharedCells) -> np.ndarray[Any, A
     is_used[-1] = False
     lists = column.dictionary.take(pa.array(np.flatnonzero(is_used)))
     tuples = np.full(len(is_used), None, object)
-    tuples[is_used] = _array_of(
-        [cells.share(cell) for cell in _slices(lists, lists.flatten(), cells.share_text)]
-    )
+    tuples[is_used] = _array_of(cells.share(_slices(lists, lists.flatten(), cells)))
     objects: np.ndarray[Any, Any] = tuples[codes]
     return objects
 
@@ -198,21 +195,19 @@ def _params(column: pa.MapArray, cells: SharedCells) -> np.ndarray[Any, Any]:
     is_known = column.is_valid().to_numpy(zero_copy_only=False)
     start, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
     sides = [part.slice(start, end - start) for part in (column.keys, column.items)]
-    rows = zip(*(_slices(column, part, cells.share_text) for part in sides), strict=True)
-    objects = _array_of([cells.share(EventParams(zip(*row, strict=True))) for row in rows])
+    rows = zip(*(_slices(column, part, cells) for part in sides), strict=True)
+    objects = _array_of(cells.share(EventParams(zip(*row, strict=True)) for row in rows))
     objects[~is_known] = None
     return objects
 
 
-def _slices(
-    lists: Any, elements: pa.Array, share: Callable[[str], str]
-) -> Iterator[tuple[Any, ...]]:
+def _slices(lists: Any, elements: pa.Array, cells: SharedCells) -> Iterator[tuple[Any, ...]]:
     """For each of some lists or maps, all of which are known, its part of `elements`."""
     offsets = (lists.offsets.to_numpy() - lists.offsets[0].as_py()).tolist()
-    # equal texts as one object
     coded = elements.dictionary_encode()
-    texts = [*map(share, coded.dictionary.to_pylist()), None]
-    values = [texts[code] for code in coded.indices.fill_null(len(texts) - 1).to_pylist()]
+    texts = cells.share_texts(coded.dictionary.to_numpy(zero_copy_only=False).tolist())
+    codes = coded.indices.fill_null(len(texts)).to_numpy()
+    values = _array_of([*texts, None])[codes].tolist()
     for start, end in itertools.pairwise(offsets):
         yield tuple(values[start:end])
 
