@@ -15,6 +15,7 @@ from mytracker_nb.download.sources import download, remote_files
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.transport import Transport
+from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
 from mytracker_nb.tables.raw_data import RawData
 
@@ -179,3 +180,57 @@ def test_a_directory_that_can_not_be_used_is_one_short_error(
     with pytest.raises(mt.FileError, match="set MYTRACKER_NB_CACHE_DIR to a directory") as error:
         mt.cache()
     assert "\n" not in str(error.value)
+
+
+def kept_name(url: str, *others: str) -> str:
+    links = [Link(each, None) for each in (url, *others)]
+    cache = FileCache(Path("/nowhere"))
+    kept = remote_files(links, Fetcher(None, None), cache=cache, folder=Path("/nowhere/4"))[0].kept
+    assert kept is not None
+    return kept.name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://h.test/d?f=1", "https://h.test/d?f=2"),
+        ("https://h.test/a/x.csv.gz", "https://h.test/b/x.csv.gz"),
+        ("https://h.test/x.csv.gz?f=1&Signature=s", "https://h.test/x.csv.gz?f=2&Signature=s"),
+        ("https://h.test/x.csv.gz?se=1", "https://h.test/x.csv.gz?se=2"),
+        ("https://h.test/x.csv.gz?expires=1", "https://h.test/x.csv.gz?expires=2"),
+    ],
+)
+def test_files_of_different_links_are_kept_apart(one, other):
+    assert kept_name(one) != kept_name(other)
+    assert kept_name(one, other) != kept_name(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Expires={0}&Signature={0}&AWSAccessKeyId={0}", "f=1"),
+        ("X-Amz-Algorithm=A&X-Amz-Date={0}&X-Amz-Signature={0}&X-Amz-Credential={0}", "f=1"),
+        ("sv=2020&se={0}&sr=b&sig={0}", ""),
+        ("X-Goog-Date={0}&X-Goog-Signature={0}", "part=2"),
+    ],
+)
+def test_what_signs_a_link_does_not_tell_it_from_itself(one, other):
+    urls = [f"https://h.test/x.csv.gz?{one.format(sign)}&{other}" for sign in ("1", "2")]
+    assert kept_name(urls[0]) == kept_name(urls[1])
+    assert kept_name(*urls) != kept_name(*urls[::-1]), "but all that two links differ in does"
+
+
+@pytest.mark.parametrize("given", ["~nosuchuser/data", None])
+def test_without_a_home_directory_exports_go_on(sandbox, monkeypatch, given):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    for name in ("MYTRACKER_NB_DATA_DIR", "MYTRACKER_NB_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        if given:
+            monkeypatch.setenv(name, given)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for directory in (directories.data_directory, directories.cache_directory):
+        with pytest.raises(OSError, match=r"home directory|nosuchuser"):
+            directory("https://tracker.my.com")
+    with pytest.raises(mt.FileError, match="MYTRACKER_NB_CACHE_DIR"):
+        mt.cache()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ import requests
 from raw_client import created, links
 
 import mytracker_nb as mt
-from mytracker_nb.download.gzip_csv import Limits
+from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import LocalFile, download, remote_files, source_of
 from mytracker_nb.sandbox.faults import HTML_PAGE
@@ -509,3 +510,38 @@ def test_the_first_rows_need_the_first_bytes_only(server):
     # the server notes whoever asks: nobody asked for the second file
     assert {headers["Host"] for _, headers in server.seen} == {server.base.partition("//")[2]}
     assert len(server.seen) <= 2
+
+
+# -- what never ends ------------------------------------------------------------------------------
+
+
+WHOLE = gzip.compress(b"idApp\n1\n")
+ENDLESS = {
+    "zeros after the end": (WHOLE, b"\0" * 65536),
+    "empty members": (WHOLE, gzip.compress(b"") * 1000),
+    "empty blocks": (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", b"\0\0\0\xff\xff" * 10_000),
+    "a name in the header": (b"\x1f\x8b\x08\x08\0\0\0\0\0\x03", b"n" * 65536),
+    "members of one letter": (WHOLE, gzip.compress(b"1") * 1000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_compressed_bytes_that_never_end_are_damaged(what):
+    start, more = ENDLESS[what]
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        for block in itertools.chain([start], itertools.repeat(more)):
+            taken += len(block)
+            yield block
+
+    with pytest.raises(CorruptFile, match="damaged"):
+        for _ in inflate(endless(), "a.csv.gz"):
+            pass
+    assert taken < 32 << 20
+
+
+def test_padding_and_members_without_rows_are_fine():
+    padded = WHOLE + gzip.compress(b"") * 3 + gzip.compress(b"2\n") + b"\0" * 65536
+    assert b"".join(inflate([padded], "a.csv.gz")) == b"idApp\n1\n2\n"

@@ -35,6 +35,10 @@ _BLOCK = 1 << 20
 _CACHED = 64 << 10
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
+# Compressed bytes that may follow each other without a byte of text: padding after the end, empty
+# members, a name in a header. Gzip itself needs a few, a server that never ends sends all of these.
+_LONGEST_WITHOUT_TEXT = 1 << 20
+_FLOOR = 16 << 20  # compressed bytes from which on a file has to hold about as much text
 BOM = b"\xef\xbb\xbf"
 
 
@@ -165,9 +169,12 @@ def _inflate_once(
 ) -> Generator[bytes, None, None]:
     chunks = iter(chunks)
     taken = given = 0
+    last = 0  # compressed bytes at the last text
     inner: Any = None
     headers = _LaterHeaders(name)
     for chunk in chunks:
+        if taken - last > _LONGEST_WITHOUT_TEXT:
+            raise _damaged(name, given, f"{taken - last:,} bytes without text follow")
         taken += len(chunk)
         rest = chunk
         while rest:
@@ -199,6 +206,9 @@ def _inflate_once(
                 raise _damaged(name, given, printable(error)) from error
             given += len(text)
             _check_growth(name, taken, given, limits)
+            if taken > _FLOOR + 4 * given:
+                raise _damaged(name, given, f"{taken:,} bytes hold no more text than that")
+            last = taken if text else last
             text = headers.drop(text)
             if text:
                 yield text

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate, read_through
 from mytracker_nb.download.http_stream import Fetcher, as_sent, pause
@@ -20,7 +20,8 @@ from mytracker_nb.errors import FileError
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.service.transport import Transport
-from mytracker_nb.storage.file_cache import FileCache
+from mytracker_nb.storage.atomic import AtomicFile
+from mytracker_nb.storage.file_cache import DIGEST, FileCache
 
 __all__ = [
     "FileReader",
@@ -39,7 +40,6 @@ OnProgress = Callable[[int, "int | None", int, int], None]
 _BLOCK = 256 << 10
 _AT_ONCE = 3
 _DAMAGED = 5  # times that a file which came damaged is fetched once more
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 _LONGEST_NAME = 120
 
 
@@ -81,7 +81,7 @@ class Progress:
 
 
 class PartialFile:
-    """A file being written under another name than it will have.
+    """A file that is written on the way, and kept once it has proved to be whole.
 
     Parameters
     ----------
@@ -96,13 +96,10 @@ class PartialFile:
         self._final = path
         self._cache = cache
         self._written = 0
-        self._file: Any = None
-        self._path = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+        self._file: AtomicFile | None = None
         with self._failing():
-            mode = 0o600 if cache else 0o666
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, mode)
-            self._file = os.fdopen(descriptor, "wb")
+            self._file = AtomicFile(path, 0o600 if cache else 0o666)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -114,7 +111,7 @@ class PartialFile:
             if not self._cache:
                 raise FileError(
                     f"{self._final}: cannot be written ({error.strerror or error}). "
-                    "Make room, or name another directory",
+                    "Make room, or choose another directory",
                     file=self._final,
                 ) from error
 
@@ -131,8 +128,7 @@ class PartialFile:
         """Give it its final name."""
         if self._file:
             with self._failing():
-                self._file.close()
-                self._path.replace(self._final)
+                self._file.commit()
             self._file = None
             if self._cache:
                 self._cache.trim()
@@ -140,10 +136,7 @@ class PartialFile:
     def discard(self) -> None:
         """Delete it, unless it has its final name."""
         if self._file:
-            with suppress(OSError):
-                self._file.close()
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            self._file.discard()
         self._file = None
 
 
@@ -356,35 +349,74 @@ def remote_files(
         Hears of every byte.
     """
     names = [_safe_name(link.name) for link in links]
+    digests = _digests(links)
     return [
         RemoteFile(
             link,
             name,
             fetcher,
-            kept=folder / name if folder else None,
+            kept=folder / f"{digest}-{name}" if folder else None,
             cache=cache,
             progress=progress,
         )
-        for link, name in zip(links, _different(names, links), strict=True)
+        for link, name, digest in zip(links, _different(names, links), digests, strict=True)
     ]
 
 
 def _different(names: Sequence[str], links: Sequence[Link]) -> list[str]:
-    """The names, those that stand twice with a digest of their link's path, else their place.
+    """The names, those that stand twice with a digest of their link's path, else with their number.
 
-    The path stays when the files are asked for again, in whatever order; a query may not, as what
-    signs it may be in it.
+    The path stays the same when the files are asked for again, in whatever order; what is in a
+    query may be new each time.
     """
     digests = [
         hashlib.sha256(link.path.encode("utf-8", "replace")).hexdigest()[:8] for link in links
     ]
-    for marks in (digests, range(1, len(links) + 1)):
+    for marks in (digests, range(1, len(names) + 1)):
         times = Counter(name.lower() for name in names)
         names = [
             f"{mark}-{name}" if times[name.lower()] > 1 else name
             for mark, name in zip(marks, names, strict=True)
         ]
     return list(names)
+
+
+def _digests(links: Sequence[Link]) -> list[str]:
+    """A short text for each link that tells it from all others of its export.
+
+    What signs a link is left out, as it changes whenever the service is asked; unless it is all
+    that two links differ in.
+    """
+    unsigned = [_unsigned(link.url) for link in links]
+    times = Counter(unsigned)
+    texts = [
+        link.url if times[text] > 1 else text for link, text in zip(links, unsigned, strict=True)
+    ]
+    return [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:DIGEST] for text in texts]
+
+
+# The parameters of a query that sign it, by the one that says so: Amazon's, Google's and Azure's
+# ways, and the older ways of the first. Any other parameter may name the file.
+_SIGNING: Mapping[str, str] = {
+    "x-amz-signature": r"x-amz-.*",
+    "x-goog-signature": r"x-goog-.*",
+    "signature": r"signature|expires|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id"
+    r"|policy|security-token|x-amz-security-token",
+    "sig": r"sig|sv|sr|se|st|sp|spr|sip|sk[a-z]+",
+}
+
+
+def _unsigned(url: str) -> str:
+    """A link without what signs it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL at all: fetching it will tell
+        return url
+    fields = [(field.partition("=")[0].lower(), field) for field in parts.query.split("&")]
+    names = {name for name, _ in fields}
+    signing = "|".join(pattern for sign, pattern in _SIGNING.items() if sign in names)
+    kept = [field for name, field in fields if not re.fullmatch(signing, name)]
+    return urlunsplit(parts._replace(query="&".join(kept), fragment=""))
 
 
 def _safe_name(name: str) -> str:

@@ -45,7 +45,7 @@ def data_directory(base_url: str) -> Path:
     Raises
     ------
     OSError
-        If it can't be made.
+        If it can't be made, or the user has no home directory.
     """
     return _directory(base_url, "MYTRACKER_NB_DATA_DIR", platformdirs.user_data_path)
 
@@ -59,9 +59,27 @@ def _directory(base_url: str, variable: str, default: Callable[..., Path]) -> Pa
     if is_local(base_url):
         port = urlsplit(base_url).port or 80
         return sandbox_dirs.find(port) or _of_listener(port) or _of_process(port)
-    given = os.environ.get(variable)
-    path = Path(given).expanduser() if given else default(_APP, appauthor=False)
+    path = _chosen(os.environ.get(variable), default)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _chosen(given: str | None, default: Callable[..., Path]) -> Path:
+    """The user's directory, as the environment or the system names it.
+
+    Raises
+    ------
+    OSError
+        If it lies in a home directory, and there is none: the user of a container may have no
+        entry in the list of users.
+    """
+    try:
+        path = Path(given).expanduser() if given else default(_APP, appauthor=False)
+    except RuntimeError as error:
+        raise OSError(f"{given}: {error}") from None
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        # not expanded: it would be made under that name in the current directory
+        raise OSError(f"{path}: this user has no home directory")
     return path
 
 

@@ -23,15 +23,17 @@ from mytracker_nb.errors import CredentialsMissing, FileError
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL
 from mytracker_nb.storage import directories
+from mytracker_nb.storage.atomic import PART
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FileCache", "KeptExport", "cache"]
+__all__ = ["DIGEST", "FileCache", "KeptExport", "cache"]
 
 _LIMIT = 10 << 30
 _FOLDER = "files"
-_HALF = ".part"
+DIGEST = 12
+"""Characters that the name of a kept file begins with: they tell its link from others."""
 # A half file that nobody has written to for so long was left by a process that ended.
 _STALE = 86_400.0
 
@@ -84,6 +86,12 @@ class FileCache:
         service = re.sub(r"[^a-z0-9.-]|^\.+", "_", urlsplit(base_url).netloc.lower())
         return self.root / service / str(int(api_user_id)) / str(int(id_raw_export))
 
+    def names(self, base_url: str, api_user_id: int, id_raw_export: int) -> list[str]:
+        """What the service called the files of an export that are kept."""
+        folder = self.folder(base_url, api_user_id, id_raw_export)
+        # the name of one that is being written begins with a dot
+        return sorted(path.name[DIGEST + 1 :] for path in folder.glob("[!.]*"))
+
     @property
     def exports(self) -> list[KeptExport]:
         """What is kept, export by export."""
@@ -122,7 +130,7 @@ class FileCache:
             with suppress(OSError):
                 path.unlink()
                 excess -= size
-        for half in self.root.glob(f"*/*/*/*{_HALF}"):
+        for half in self.root.glob(f"*/*/*/*{PART}"):
             with suppress(OSError):
                 if time.time() - half.stat().st_mtime > _STALE:
                     half.unlink()
@@ -138,7 +146,7 @@ class FileCache:
         """Every kept file with when it was last used and its size."""
         for path in self.root.glob("*/[0-9]*/[0-9]*/*"):
             with suppress(OSError):
-                if path.suffix != _HALF:
+                if path.suffix != PART:
                     facts = path.stat()
                     yield path, facts.st_mtime, facts.st_size
 

@@ -1,0 +1,90 @@
+"""Files that are complete or not there: written under another name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+__all__ = ["PART", "AtomicFile", "write_text"]
+
+PART = ".part"
+"""The suffix of a file that is being written; its name begins with a dot."""
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
+_LONGEST_NAME = 40  # characters of the final name in the other one
+
+
+class AtomicFile:
+    """A file that appears under its name once it is complete.
+
+    Until `commit` it has another name beside the final one, ``.name.<random>.part``: whoever reads
+    passes it over, and what a killed process leaves can be told by it.
+
+    Parameters
+    ----------
+    path : Path
+        The name that it will have; a file of that name is replaced.
+    mode : int
+        Its permissions, before the umask takes some away.
+
+    Raises
+    ------
+    OSError
+        If it can't be written; the methods raise it too.
+    """
+
+    def __init__(self, path: Path, mode: int = 0o666) -> None:
+        self._final = path
+        self._path = path.with_name(f".{path.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}{PART}")
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
+        self._file: IO[Any] | None = os.fdopen(os.open(self._path, flags, mode), "wb")
+
+    def write(self, block: bytes) -> None:
+        """Write on."""
+        assert self._file is not None
+        self._file.write(block)
+
+    def commit(self, *, durable: bool = False) -> None:
+        """Give it its name.
+
+        Parameters
+        ----------
+        durable : bool
+            Whether it has to survive a loss of power from now on, which takes some milliseconds.
+        """
+        assert self._file is not None
+        self._file.flush()
+        if durable:
+            os.fsync(self._file.fileno())
+        self._file.close()
+        self._path.replace(self._final)
+        self._file = None
+
+    def discard(self) -> None:
+        """Delete it, unless it has its name."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with suppress(OSError):  # a full disk is noticed once more
+            file.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file that is complete or not there, and survives a loss of power.
+
+    Raises
+    ------
+    OSError
+        If it can't be written; what was there before stays.
+    """
+    file = AtomicFile(path)
+    try:
+        file.write(text.encode())
+        file.commit(durable=True)
+    finally:
+        file.discard()
