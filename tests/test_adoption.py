@@ -49,7 +49,10 @@ class SandboxUser:
         """Let all that was asked for have been asked for earlier."""
         path = directories.data_directory(self.sandbox.base_url) / "journal.sqlite3"
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("UPDATE creates SET asked_at = asked_at - ?", (seconds,))
+            connection.execute(
+                "UPDATE creates SET asked_at = asked_at - ?, asked_clock = asked_clock - ?",
+                (seconds,) * 2,
+            )
             connection.commit()
 
 
@@ -235,7 +238,7 @@ def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: SandboxUser) ->
     desk.sandbox.exports[other.id_raw_export + 1] = desk.sandbox.exports[other.id_raw_export]
     made = desk.export()
     assert made.id_raw_export == 3
-    assert desk.client().journal.find(1).status == "Not found"  # type: ignore[union-attr]
+    assert desk.client().journal.find(1).state.value == "Not found"  # type: ignore[union-attr]
     looks = len(desk.sandbox.requests)
     assert desk.export() == made
     assert len(desk.sandbox.requests) == looks + 1  # what is gone is not asked for again
@@ -332,7 +335,7 @@ def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(
     desk.age(200)
     made = desk.export().wait()
     assert made.status == "Success!"
-    assert "its answer was lost: MyTracker's list of exports may show two" in made.notes[0]
+    assert "without a response: MyTracker's export list may show two" in made.notes[0]
 
 
 def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: SandboxUser) -> None:
@@ -350,7 +353,7 @@ def test_what_was_refused_for_sure_is_asked_again(start_sandbox: Callable[..., S
         with pytest.raises(mt.QueueFull):
             desk.export()
     (entry,) = desk.client().journal.find_same(mt.ExportRequest(**CLOSED))
-    assert entry.status == "Refused"
+    assert entry.state.value == "Refused"
     filling.cancel()
     assert desk.export().status == "In progress"
 

@@ -27,12 +27,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
+from mytracker_nb import clock
 from mytracker_nb.client.client import client_for
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.storage import directories, journal
-from mytracker_nb.storage.journal import ASKED, UNCONFIRMED, Journal, cache_key, complete_after
+from mytracker_nb.storage import journal as journal_module
+from mytracker_nb.storage.journal import (
+    CreateState,
+    Journal,
+    Superseded,
+    cache_key,
+    complete_after,
+)
 
 ACCOUNT = Credentials(77658, "a-very-secret-key")
 
@@ -51,7 +59,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_told", False)
+    monkeypatch.setattr(journal, "_warned", set())
 
 
 def client_of(sandbox: Sandbox, lock_timeout: float = 5.0) -> mt.Client:
@@ -155,7 +163,10 @@ def test_a_row_is_there_before_the_create_is_sent(directory: Path) -> None:
     journal = Journal(ACCOUNT)
     with journal.record_create(request()) as create:
         (entry,) = journal.find_same(request())
-        assert (entry.status, entry.id_raw_export) == (ASKED, None)
+        assert (entry.state, entry.status, entry.id_raw_export) == (CreateState.ASKED, "", None)
+        create.send()
+        (entry,) = journal.find_same(request())
+        assert (entry.state, entry.id_raw_export) == (CreateState.SENT, None)
         create.answer(4)
     (entry,) = journal.find_same(request())
     assert (entry.status, entry.id_raw_export) == ("In progress", 4)
@@ -167,24 +178,193 @@ def test_a_row_is_there_before_the_create_is_sent(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "waits", "status"),
+    ("error", "sent", "waits", "state"),
     [
-        (mt.BadRequest("no"), False, "Refused"),
-        (mt.ConnectionFailed("no"), False, "Not sent"),
-        (mt.CreateUnconfirmed("lost"), False, UNCONFIRMED),
-        (KeyboardInterrupt(), False, UNCONFIRMED),
-        (KeyboardInterrupt(), True, "Not sent"),  # while it waited for a quota
+        (mt.BadRequest("no"), True, False, CreateState.REFUSED),
+        (mt.ConnectionFailed("no"), True, False, CreateState.NOT_SENT),
+        (mt.CreateUnconfirmed("lost"), True, False, CreateState.UNCONFIRMED),
+        (KeyboardInterrupt(), True, False, CreateState.UNCONFIRMED),
+        (KeyboardInterrupt(), False, False, CreateState.NOT_SENT),
+        (KeyboardInterrupt(), True, True, CreateState.NOT_SENT),  # while it waited for a quota
+        (RuntimeError("odd"), False, False, CreateState.NOT_SENT),
     ],
 )
 def test_what_becomes_of_a_create_is_written(
-    directory: Path, error: BaseException, waits: bool, status: str
+    directory: Path, error: BaseException, sent: bool, waits: bool, state: CreateState
 ) -> None:
     journal = Journal(ACCOUNT)
     with pytest.raises(type(error)), journal.record_create(request()) as create:  # noqa: PT012
+        if sent:
+            create.send()
         if waits:
-            create.wait(30.0, mt.QuotaExceeded("a minute's"))
+            create.wait(30.0)
         raise error
-    assert [entry.status for entry in journal.find_same(request())] == [status]
+    assert [entry.state for entry in journal.find_same(request())] == [state]
+
+
+@pytest.mark.parametrize("word", [state.value for state in CreateState])
+def test_a_word_of_the_service_is_never_taken_for_ours(directory: Path, word: str) -> None:
+    journal = Journal(ACCOUNT)
+    with journal.record_create(request()) as create:
+        create.send()
+        create.answer(4)
+    journal.update_status(4, word)
+    assert journal.claim_create(request(), after=9) is not None
+    other, entry = journal.find_same(request())
+    assert (other.state, other.id_raw_export) == (CreateState.ASKED, None)
+    assert (entry.state, entry.status, entry.id_raw_export) == (CreateState.CREATED, word, 4)
+
+
+def test_an_interrupt_before_the_block_costs_two_seconds(directory: Path, fake_clock: Any) -> None:
+    journal = Journal(ACCOUNT)
+    left = journal.record_create(request())
+    assert [entry.state for entry in journal.find_same(request())] == [CreateState.ASKED]
+    fake_clock.move(2.1)
+    (entry,) = journal.find_same(request())
+    assert entry.state is CreateState.NOT_SENT
+    taken_over = journal.claim_create(request(), entry.number)
+    assert taken_over is not None
+    with taken_over:
+        taken_over.send()
+        assert len(journal.find_same(request())) == 1
+    del left
+
+
+def test_a_claim_that_was_taken_over_is_not_sent(directory: Path, fake_clock: Any) -> None:
+    journal = Journal(ACCOUNT)
+    slow = journal.claim_create(request(), 0)
+    assert slow is not None
+    fake_clock.move(2.1)
+    (entry,) = journal.find_same(request())
+    other = journal.claim_create(request(), entry.number)
+    assert other is not None
+    with pytest.raises(Superseded), slow:
+        slow.send()
+    with other:
+        other.send()
+        other.answer(7)
+    assert [entry.id_raw_export for entry in journal.find_same(request())] == [7]
+
+
+def test_a_create_that_is_wanted_in_any_case_is_written_again(
+    directory: Path, fake_clock: Any
+) -> None:
+    journal = Journal(ACCOUNT)
+    slow = journal.record_create(request())
+    fake_clock.move(2.1)
+    (entry,) = journal.find_same(request())
+    assert journal.claim_create(request(), entry.number) is not None
+    with slow:
+        slow.send()
+        slow.answer(7)
+    assert {entry.id_raw_export for entry in journal.find_same(request())} == {7, None}
+
+
+@pytest.mark.parametrize("ahead", [-86_400, 86_400])
+def test_a_create_on_its_way_stays_so_whatever_the_time_of_day(directory: Path, ahead: int) -> None:
+    journal = Journal(ACCOUNT)
+    with journal.record_create(request()) as create:
+        create.send()
+        with clock.use(Shifted(ahead)):
+            (entry,) = journal.find_same(request())
+            assert entry.state is CreateState.SENT
+            assert entry.age < timedelta(minutes=1)
+        create.answer(1)
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes"), [("Asked", CreateState.NOT_SENT), ("Sent", CreateState.UNCONFIRMED)]
+)
+def test_a_lease_of_another_machine_in_the_future_is_no_lease(
+    directory: Path, state: str, becomes: CreateState
+) -> None:
+    journal = Journal(ACCOUNT)
+    journal.record_create(request())
+    with sql(directory) as connection:
+        connection.execute(
+            "UPDATE creates SET owner = 'elsewhere 7 x', lease_until = lease_until + 86400,"
+            " updated_at = updated_at + 86400, state = ?",
+            (state,),
+        )
+    assert [entry.state for entry in journal.find_same(request())] == [becomes]
+
+
+def test_what_was_made_in_the_future_is_not_final(directory: Path) -> None:
+    old = request(dateFrom="2026-01-01", dateTo="2026-01-02")
+    journal = Journal(ACCOUNT)
+    with clock.use(Shifted(86_400)), journal.record_create(old) as create:
+        create.send()
+        create.answer(1)
+    entry = journal.find(1)
+    assert entry is not None
+    assert not entry.is_final
+    with journal.record_create(old) as create:
+        create.send()
+        create.answer(2, clock.now())
+    entry = journal.find(2)
+    assert entry is not None
+    assert entry.is_final
+
+
+def test_the_services_time_corrects_a_clock_that_is_ahead(directory: Path) -> None:
+    journal = Journal(ACCOUNT)
+    with clock.use(Shifted(86_400)), journal.record_create(request()) as create:
+        create.send()
+        create.answer(1, datetime.now(timezone.utc))
+    entry = journal.find(1)
+    assert entry is not None
+    assert entry.asked_at <= datetime.now(timezone.utc)
+
+
+def test_a_journal_of_the_first_version_goes_on(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = [
+        (None, "Asked"), (None, "Unconfirmed"), (None, "Refused"),
+        (4, "Success!"), (5, "Not found"), (6, "Unheard of"),
+    ]  # fmt: skip
+    with sql(directory) as connection:
+        for statement in journal_module._SCHEMA:
+            connection.execute(statement)
+        for number, (id_raw_export, status) in enumerate(rows):
+            connection.execute(
+                "INSERT INTO creates (service, account, id_raw_export, status, request, digest,"
+                " asked_at, updated_at, owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, 1e9, 1e9,"
+                " 'here 1 x', 0)",
+                (
+                    ACCOUNT.base_url, ACCOUNT.api_user_id, id_raw_export, status,
+                    json.dumps(dict(request().parameters)), f"digest {number}",
+                ),
+            )  # fmt: skip
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("UPDATE creates SET digest = ?", (journal_module._digest(request()),))
+    seen = {
+        (entry.id_raw_export, entry.state, entry.status)
+        for entry in Journal(ACCOUNT).find_same(request())
+    }
+    assert seen == {
+        (None, CreateState.UNCONFIRMED, ""),
+        (None, CreateState.REFUSED, ""),
+        (4, CreateState.CREATED, "Success!"),
+        (5, CreateState.NOT_FOUND, ""),
+        (6, CreateState.CREATED, "Unheard of"),
+    }
+
+
+def test_each_kind_of_trouble_is_warned_of_once(directory: Path) -> None:
+    for kind in ("entry", "unusable"):
+        with pytest.warns(RuntimeWarning, match=f"trouble with {kind}"):
+            journal_module._warn(kind, f"trouble with {kind}")
+        journal_module._warn(kind, "told already")
+
+
+class Shifted(clock.Clock):
+    """A time of day that is wrong by so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.seconds)
 
 
 def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
@@ -217,8 +397,9 @@ def test_a_create_without_an_answer_is_unconfirmed_once_its_time_is_over(directo
     journal = Journal(ACCOUNT)
     journal.record_create(request())
     with sql(directory) as connection:
-        connection.execute("UPDATE creates SET lease_until = 0")
-    assert [entry.status for entry in journal.find_same(request())] == [UNCONFIRMED]
+        connection.execute("UPDATE creates SET state = 'Sent', lease_clock = 0")
+    states = [entry.state for entry in journal.find_same(request())]
+    assert states == [CreateState.UNCONFIRMED]
 
 
 @contextmanager
@@ -265,7 +446,7 @@ def test_the_table_shows_the_newest_first(directory: Path, no_account: object) -
     assert str(table["created"].dtype) == "datetime64[us, UTC]"
     lost, made = table.to_dict("records")
     assert pd.isna(lost["idRawExport"])
-    assert (lost["status"], lost["detail"]) == (UNCONFIRMED, "its answer was lost")
+    assert (lost["status"], lost["detail"]) == ("Unconfirmed", "its answer was lost")
     assert (made["idRawExport"], made["status"]) == (2**62, "In progress")
     assert before.floor("us") <= made["created"] <= pd.Timestamp.now("UTC")
     assert (made["service"], made["account"]) == ("https://tracker.my.com", 77658)
@@ -333,8 +514,8 @@ def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., S
         "asked_at = 1e300",
         "updated_at = 'a while ago'",
         "id_raw_export = 'four'",
-        "status = 'Asked', lease_until = 'long'",
-        "status = 'Asked', lease_until = 1e12, owner = 7",
+        "state = 'Unheard of'",
+        "state = 'Asked', owner = 7",
     ],
 )
 def test_a_damaged_entry_is_passed_over(
@@ -524,7 +705,7 @@ def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
     for date in dates:
         (entries[date],) = journal.find_same(request(dateFrom=date, dateTo=date))
     known = {date: entry.id_raw_export for date, entry in entries.items() if entry.id_raw_export}
-    in_doubt = [date for date, entry in entries.items() if entry.status == UNCONFIRMED]
+    in_doubt = [date for date, entry in entries.items() if entry.state is CreateState.UNCONFIRMED]
     assert held == [f"held {date}" for date in in_doubt]
     assert sorted([*known, *in_doubt]) == dates
     # what the service has made is either known by its id or told to be in doubt

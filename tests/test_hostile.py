@@ -232,12 +232,12 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, why):
 
     here.clock.on_sleep = interrupt
     request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
-    with pytest.raises(mt.WaitInterrupted, match="no export was made"):
+    with pytest.raises(mt.WaitInterrupted, match="no export was created"):
         here.client.export(request, on_wait=lambda event: None)
 
     assert len(here.sandbox.exports) == (why == "queue")
     (entry,) = here.client.journal.find_same(request)
-    assert entry.status in ("Refused", "Not sent")
+    assert entry.state.value in ("Refused", "Not sent")
 
 
 def test_a_wait_with_an_end_ends_though_nobody_answers(desk):

@@ -219,7 +219,7 @@ def test_stop_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
 
     assert cell.error["ename"] == "WaitInterrupted"
     (line,) = cell.error["traceback"]
-    assert "no export was made" in line
+    assert "no export was created" in line
     assert any("not created" in html for html in cell.shown.values())
     assert list(sandbox.exports) == [1]
 

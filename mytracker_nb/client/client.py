@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,11 @@ from mytracker_nb.service.retry import (
 )
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.storage.journal import (
-    ASKED,
-    GONE,
-    UNCONFIRMED,
+    CreateState,
     Journal,
     JournalEntry,
     PendingCreate,
+    Superseded,
 )
 
 if TYPE_CHECKING:
@@ -61,11 +61,9 @@ _HELD = timedelta(hours=1)
 """How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
 of a plan: if the service did make an export of it, that has left the queue by then."""
 
-_NOT_SENT = "interrupted before the request was sent: no export was made. Run it again to ask anew"
-_MAY_BE_MADE = (
-    "interrupted while the request was on its way: the export may have been made. Look at "
-    "MyTracker's list of exports: if it is there, mt.Client().attach(its id) takes it up"
-)
+_ON_ITS_WAY = (CreateState.ASKED, CreateState.SENT)
+_NOT_SENT = "interrupted before the request was sent, so no export was created. Run it again"
+_MAY_BE_MADE = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
 
 _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 # seconds between two looks at a create that another kernel is sending
@@ -155,7 +153,7 @@ class Client:
             If the service refused, or was not reached.
         """
         _judge(request)
-        return self._send(request, self.journal.record_create(request))
+        return self._send(request, self._record(request))
 
     def attach(self, id_raw_export: int) -> Export:
         """Find an export that was made earlier, here or elsewhere.
@@ -222,9 +220,7 @@ class Client:
             for pause in backoff():
                 try:
                     if fresh:
-                        return self._send(
-                            request, self.journal.record_create(request), on_wait, retry_policy
-                        )
+                        return self._send(request, self._record(request), on_wait, retry_policy)
                     return self._find_or_make(request, on_wait, retry_policy)
                 except QueueFull as error:
                     if on_wait is None:
@@ -249,7 +245,7 @@ class Client:
         pauses = backoff(_FIRST_POLL, _LAST_POLL)
         while True:
             earlier = self.journal.find_same(request)
-            if any(entry.status == ASKED for entry in earlier):
+            if any(entry.state in _ON_ITS_WAY for entry in earlier):
                 error = CreateInProgress("another kernel or thread is sending the same request")
                 if is_piece:
                     raise error
@@ -263,17 +259,18 @@ class Client:
             if adopted is not None:
                 return adopted
             doubt = _in_doubt(earlier)
-            if doubt and (is_piece or _age(doubt) < _HELD):
+            if doubt and (is_piece or doubt.age < _HELD):
                 raise _held(doubt)
             newest = earlier[0].number if earlier else 0
-            create = self.journal.claim_create(request, after=newest)
+            create = self.journal.claim_create(request, newest, self.api.now())
             if create is None and newest == seen:
                 # what is newer was not written since: it can't be read
-                create = self.journal.record_create(request)
+                create = self._record(request)
             seen = newest
             if create is not None:
                 notes = [_two(doubt)] if doubt else []
-                return self._send(request, create, on_wait, retry_policy, *notes)
+                with suppress(Superseded):
+                    return self._send(request, create, on_wait, retry_policy, *notes)
 
     def _adopt(
         self,
@@ -283,7 +280,9 @@ class Client:
         retry_policy: RetryPolicy | None,
     ) -> Export | None:
         for entry in earlier:
-            if entry.id_raw_export is None or not _is_reusable(entry, entry.status, too_large):
+            if entry.state is not CreateState.CREATED or entry.id_raw_export is None:
+                continue
+            if not _is_reusable(entry, entry.status, too_large):
                 continue
             note = f"adopted, made {wording.ago(entry.asked_at)}; --fresh makes a new one"
             # the request as it is given now: the journal does not keep its warnings
@@ -293,11 +292,14 @@ class Client:
             except KeyboardInterrupt:
                 raise _interrupted(export) from None
             except NotFound:
-                self.journal.update_status(entry.id_raw_export, GONE)
+                self.journal.mark_not_found(entry.id_raw_export)
                 continue
             if _is_reusable(entry, export.status, too_large) and has_files(export):
                 return export
         return None
+
+    def _record(self, request: ExportRequest) -> PendingCreate:
+        return self.journal.record_create(request, self.api.now())
 
     def _send(
         self,
@@ -309,23 +311,24 @@ class Client:
     ) -> Export:
         def wait(event: WaitEvent) -> None:
             if event.error is not None:
-                create.wait(event.seconds, event.error)
+                create.wait(event.seconds)
             if on_wait:
                 on_wait(event)
 
         export: Export | None = None
         try:
             with create:
-                number = self.api.create(request.wire(), wait, retry_policy)
-                export = self._export(number, request, clock.now(), *notes)
-                create.answer(number)
+                number = self.api.create(request.wire(), wait, retry_policy, create.send)
+                created_at = self.api.now()
+                export = self._export(number, request, created_at, *notes)
+                create.answer(number, created_at)
         except CreateUnconfirmed as error:
             error.request = request
             raise
         except KeyboardInterrupt:
             if export is not None:
                 raise _interrupted(export) from None
-            raise WaitInterrupted(_NOT_SENT if create.is_held_back else _MAY_BE_MADE) from None
+            raise WaitInterrupted(_MAY_BE_MADE if create.was_sent else _NOT_SENT) from None
         return export
 
     def _export(
@@ -399,7 +402,7 @@ def _is_reusable(entry: JournalEntry, status: str, too_large: bool) -> bool:
         return entry.is_final
     if status == TOO_LARGE:
         return too_large
-    return status not in (FAILED, CANCELED, GONE)
+    return status not in (FAILED, CANCELED)
 
 
 def _interrupted(export: Export) -> WaitInterrupted:
@@ -416,28 +419,24 @@ def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
     for entry in earlier:
         if entry.id_raw_export is not None:
             return None
-        if entry.status == UNCONFIRMED:
+        if entry.state is CreateState.UNCONFIRMED:
             return entry
     return None
 
 
 def _held(doubt: JournalEntry) -> CreateUnconfirmed:
     return CreateUnconfirmed(
-        f"this request was sent {wording.ago(doubt.asked_at)}, and its answer was lost: the export "
-        f"may have been made, so nothing is sent again by itself. {LOOK_FIRST}",
+        f"This request was sent {wording.ago(doubt.asked_at)}, but no response arrived, so the "
+        f"export may exist. It was not retried. {LOOK_FIRST}",
         request=doubt.request,
     )
 
 
 def _two(doubt: JournalEntry) -> str:
     return (
-        f"the same request was sent {wording.ago(doubt.asked_at)}, and its answer was lost: "
-        "MyTracker's list of exports may show two"
+        f"the same request was sent {wording.ago(doubt.asked_at)} without a response: "
+        "MyTracker's export list may show two"
     )
-
-
-def _age(entry: JournalEntry) -> timedelta:
-    return clock.now() - entry.asked_at
 
 
 def client_for(credentials: Credentials) -> Client:

@@ -14,21 +14,24 @@ import os
 import socket
 import sqlite3
 import sys
-import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
+from enum import Enum
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mytracker_nb import clock
 from mytracker_nb.errors import (
     ApiError,
     ConnectionFailed,
+    CreateUnconfirmed,
     CredentialsMissing,
     MyTrackerError,
     printable,
@@ -45,26 +48,36 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "ASKED",
-    "GONE",
-    "UNCONFIRMED",
+    "CreateState",
     "Journal",
     "JournalEntry",
     "PendingCreate",
+    "Superseded",
     "cache_key",
     "complete_after",
     "journal",
 ]
 
-ASKED = "Asked"
-UNCONFIRMED = "Unconfirmed"
-REJECTED = "Refused"
-NOT_SENT = "Not sent"
-GONE = "Not found"
-"""What the journal says of an export where the service has given no status of it."""
+
+class CreateState(Enum):
+    """What is known of a create here. The service's word on the export is another matter."""
+
+    ASKED = "Asked"
+    """It is about to be sent; nothing has left yet."""
+    SENT = "Sent"
+    """It was sent, and its answer is awaited."""
+    CREATED = "Created"
+    """The service has answered an id."""
+    UNCONFIRMED = "Unconfirmed"
+    """It was sent, and no answer will come."""
+    REFUSED = "Refused"
+    NOT_SENT = "Not sent"
+    NOT_FOUND = "Not found"
+    """The service knows the id no longer."""
+
 
 _FILE = "journal.sqlite3"
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     # numbers are never used again: what was seen of a request is known by the last one
     """CREATE TABLE creates (
@@ -84,8 +97,24 @@ _SCHEMA = (
     "CREATE INDEX of_request ON creates (service, account, digest)",
     "CREATE UNIQUE INDEX of_export ON creates (service, account, id_raw_export)",
 )
+# From each version to the next; a new file takes all of them.
+_MIGRATIONS = {
+    # Our state had been written where the service's word is, and words of the service that were
+    # the same as ours were taken for it. Times of day jump, so leases get a steady clock too.
+    1: (
+        "ALTER TABLE creates ADD COLUMN state TEXT NOT NULL DEFAULT 'Created'",
+        "ALTER TABLE creates ADD COLUMN asked_clock REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE creates ADD COLUMN lease_clock REAL NOT NULL DEFAULT 0",
+        """UPDATE creates SET status = '',
+            state = CASE status WHEN 'Asked' THEN 'Sent' ELSE status END
+            WHERE id_raw_export IS NULL OR status = 'Not found'""",
+    )
+}
 _UNWRITTEN = 0  # the number of no create
 _LEASE = 90.0  # seconds in which a create that was sent is answered, or its answer is lost
+_LONGEST_LEASE = 2 * 3700.0  # seconds: it also covers a wait for a quota
+_CLAIM = 2.0  # seconds from the row of a create to its call, in this process
+_CLOCKS_DIFFER = 30.0  # seconds that the clocks of two machines may differ by
 
 _Answer = TypeVar("_Answer")
 
@@ -151,55 +180,106 @@ class JournalEntry:
         The later it was asked for, the higher.
     id_raw_export : int or None
         The service's id of the export; None where it did not answer one.
+    state : CreateState
+        What is known of the create here.
     status : str
-        The service's own word as last heard; `ASKED`, `UNCONFIRMED`, ``Refused`` or ``Not sent``
-        where there is no id; `GONE` where the service knows the id no longer.
+        The service's own word as last heard; ``""`` where there is none.
     request : ExportRequest
         What was asked for.
     asked_at, updated_at : datetime.datetime
         When it was asked for, and last heard of (UTC).
+    age : datetime.timedelta
+        How long ago it was asked for, by a clock that does not jump where there is one.
     is_final : bool
-        Whether no row can have come since it was asked for.
+        Whether no row can have come since it was asked for; never where that is in the future, by
+        a clock that was wrong then or is now.
     """
 
     number: int
     id_raw_export: int | None
+    state: CreateState
     status: str
     request: ExportRequest
     asked_at: datetime
     updated_at: datetime
+    age: timedelta = field(compare=False)
     is_final: bool
+
+
+class Superseded(MyTrackerError):
+    """Another kernel or thread has taken over a create before it was sent."""
+
+
+# The creates of this process that are between the beginning and the end of their ``with`` block,
+# by service and number. A row of this process that is not among them was left by an interrupt.
+_under_way: set[tuple[str, int]] = set()
 
 
 class PendingCreate:
     """One create on its way, in a ``with`` block around the call: what becomes of it is written.
 
-    A create that the block leaves without an id is refused, not sent or unconfirmed, as its
-    exception tells.
+    It goes in two steps, so that it is known at each moment, and after each kind of end, whether
+    anything was sent. Its row is *asked* from the claim on: nobody else sends the same request
+    while its owner lives. Right before the first byte `send` turns it into *sent*, if it is still
+    there: a claim that seemed to be abandoned may have been taken over. What the block leaves
+    without an id is refused, not sent or unconfirmed, as its exception says.
+
+    Parameters
+    ----------
+    journal : Journal
+        Where it is written.
+    number : int
+        Of its row.
+    rewrite : callable, optional
+        Writes the row again, where it was taken over and is to be sent all the same.
     """
 
-    def __init__(self, journal: Journal, number: int) -> None:
+    def __init__(
+        self, journal: Journal, number: int, rewrite: Callable[[], int | None] | None = None
+    ) -> None:
         self._journal = journal
         self._number = number
-        self._idle_until = 0.0
+        self._rewrite = rewrite
         self._answer: dict[str, object] = {}
+        self.was_sent = False
+        """Whether it may have reached the service, and was not refused since."""
 
-    @property
-    def is_held_back(self) -> bool:
-        """Whether it is known not to have been sent, or to have been refused for now."""
-        return time.monotonic() < self._idle_until
+    def wait(self, seconds: float) -> None:
+        """Take note that it is held back, or was refused for now; it is sent after `seconds`."""
+        self.was_sent = False
+        state = CreateState.ASKED
+        self._journal._change(self._number, state=state.value, **_lease(seconds + _LEASE))
 
-    def wait(self, seconds: float, error: MyTrackerError) -> None:
-        """Take note that it is held back, or refused for now; it is sent after `seconds`."""
-        self._idle_until = time.monotonic() + seconds
-        self._journal._change(self._number, lease_until=time.time() + seconds + _LEASE)
+    def send(self) -> None:
+        """Take note that it is sent now.
 
-    def answer(self, id_raw_export: int) -> None:
-        """Take note of the id that the service has answered."""
-        self._answer = {"id_raw_export": id_raw_export, "status": IN_PROGRESS}
+        Raises
+        ------
+        Superseded
+            If another kernel or thread has taken it over.
+        """
+        if not self._journal._mark_sent(self._number):
+            if self._rewrite is None:
+                raise Superseded("another kernel or thread is sending the same request")
+            self.__exit__(None, None, None)
+            self._number = self._rewrite() or _UNWRITTEN
+            self.__enter__()
+            self._journal._mark_sent(self._number)
+        self.was_sent = True
+
+    def answer(self, id_raw_export: int, service_time: datetime | None = None) -> None:
+        """Take note of the id that the service has answered, and of when it did, by its clock."""
+        self._answer = {
+            "id_raw_export": id_raw_export,
+            "state": CreateState.CREATED.value,
+            "status": IN_PROGRESS,
+        }
         self._journal._change(self._number, **self._answer)
+        if service_time is not None:
+            self._journal._correct(self._number, service_time.timestamp())
 
     def __enter__(self) -> PendingCreate:
+        _under_way.add((self._journal._service, self._number))
         return self
 
     def __exit__(
@@ -208,19 +288,28 @@ class PendingCreate:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            return
+        try:
+            if error is not None:
+                self._end(error)
+        finally:
+            _under_way.discard((self._journal._service, self._number))
+
+    def _end(self, error: BaseException) -> None:
         if self._answer:  # interrupted while that was written
             self._journal._change(self._number, **self._answer)
             return
+        if isinstance(error, Superseded):
+            return
         if isinstance(error, ApiError):
-            status = REJECTED
-        elif isinstance(error, ConnectionFailed) or self.is_held_back:
-            status = NOT_SENT
+            state = CreateState.REFUSED
+        elif isinstance(error, CreateUnconfirmed):
+            state = CreateState.UNCONFIRMED
+        elif isinstance(error, ConnectionFailed) or not self.was_sent:
+            state = CreateState.NOT_SENT
         else:
-            status = UNCONFIRMED
+            state = CreateState.UNCONFIRMED
         detail = str(error) or type(error).__name__
-        self._journal._change(self._number, status=status, detail=detail)
+        self._journal._change(self._number, state=state.value, detail=detail)
 
 
 class Journal:
@@ -239,22 +328,32 @@ class Journal:
         self._service = credentials.base_url
         self._key = credentials.base_url, credentials.api_user_id
 
-    def record_create(self, request: ExportRequest) -> PendingCreate:
+    def record_create(
+        self, request: ExportRequest, asked_at: datetime | None = None
+    ) -> PendingCreate:
         """Write down a create that is about to be sent.
 
         Parameters
         ----------
         request : ExportRequest
             One without errors.
+        asked_at : datetime.datetime, optional
+            When that is, by the service's clock; by default, by this machine's.
 
         Returns
         -------
         PendingCreate
-            What to tell how it goes.
+            Notes what becomes of it.
         """
-        return PendingCreate(self, self._insert(request) or _UNWRITTEN)
 
-    def claim_create(self, request: ExportRequest, after: int) -> PendingCreate | None:
+        def write() -> int | None:
+            return self._insert(request, asked_at=asked_at)
+
+        return PendingCreate(self, write() or _UNWRITTEN, write)
+
+    def claim_create(
+        self, request: ExportRequest, after: int, asked_at: datetime | None = None
+    ) -> PendingCreate | None:
         """Write down a create, unless another kernel or thread was faster.
 
         Parameters
@@ -263,16 +362,29 @@ class Journal:
             One without errors.
         after : int
             The highest number of the `find_same` creates of the same request, 0 without any.
+        asked_at : datetime.datetime, optional
+            As for `record_create`.
 
         Returns
         -------
         PendingCreate or None
             As `record_create`; None if the same request was written down since.
         """
-        number = self._insert(request, after)
+        number = self._insert(request, after, asked_at)
         return None if number is None else PendingCreate(self, number)
 
-    def _insert(self, request: ExportRequest, after: int = sys.maxsize) -> int | None:
+    def _insert(
+        self,
+        request: ExportRequest,
+        after: int = sys.maxsize,
+        asked_at: datetime | None = None,
+    ) -> int | None:
+        """Write the row of a create, unless a newer one of the same request is there; its number.
+
+        One transaction that looks and writes: of two kernels that find nothing to reuse at the same
+        moment one adds its row, and the other sees that row in place of adding its own.
+        """
+
         def write(connection: sqlite3.Connection) -> int | None:
             connection.execute("BEGIN IMMEDIATE")
             same = (*self._key, _digest(request))
@@ -283,22 +395,59 @@ class Journal:
                 connection.execute("ROLLBACK")
                 return None
             # what was never made is only of interest until it is tried again
-            connection.execute(
-                f"DELETE FROM creates WHERE {where} AND status IN (?, ?)",  # noqa: S608
-                (*same, REJECTED, NOT_SENT),
-            )
+            rows = connection.execute(f"SELECT * FROM creates WHERE {where}", same)  # noqa: S608
+            over = [row["number"] for row in rows if _is_void(row)]
+            connection.executemany("DELETE FROM creates WHERE number = ?", [(one,) for one in over])
             number = self._add(
                 connection,
                 request,
-                status=ASKED,
-                asked_at=time.time(),
-                lease_until=time.time() + _LEASE,
+                state=CreateState.ASKED.value,
+                asked_at=(asked_at or clock.now()).timestamp(),
+                asked_clock=clock.monotonic(),
+                **_lease(_LEASE),
             )
             connection.execute("COMMIT")
             return number
 
         unwritten: int | None = _UNWRITTEN
         return _use(self._service, write, unwritten, self._lock_timeout)
+
+    def _mark_sent(self, number: int) -> bool:
+        """Turn a create that is asked for into one that is sent; whether it was still there."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            lease = _lease(_LEASE)
+            cursor = connection.execute(
+                "UPDATE creates SET state = ?, lease_until = ?, lease_clock = ?, updated_at = ?"
+                " WHERE number = ? AND state = ?",
+                (
+                    CreateState.SENT.value,
+                    lease["lease_until"],
+                    lease["lease_clock"],
+                    clock.now().timestamp(),
+                    number,
+                    CreateState.ASKED.value,
+                ),
+            )
+            return cursor.rowcount > 0
+
+        return number == _UNWRITTEN or _use(self._service, write, True, self._lock_timeout)
+
+    def _correct(self, number: int, service_time: float) -> None:
+        """Take the service's time for that of a create, where this machine was ahead of it."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE creates SET asked_at = ? WHERE number = ? AND asked_at > ?",
+                (service_time, number, service_time + _CLOCKS_DIFFER),
+            )
+
+        if number != _UNWRITTEN:
+            _use(self._service, write, None, self._lock_timeout)
+
+    def mark_not_found(self, id_raw_export: int) -> None:
+        """Take note that the service knows an export no longer."""
+        self._update("id_raw_export", id_raw_export, state=CreateState.NOT_FOUND.value)
 
     def update_status(
         self,
@@ -323,7 +472,10 @@ class Journal:
         """
 
         def write(connection: sqlite3.Connection) -> None:
-            known = self._set(connection, "id_raw_export", id_raw_export, status=status)
+            state = CreateState.CREATED.value
+            known = self._set(
+                connection, "id_raw_export", id_raw_export, status=status, state=state
+            )
             if not known and request is not None and created_at is not None:
                 asked_at = created_at.timestamp()
                 self._add(
@@ -344,7 +496,7 @@ class Journal:
     def find_same(self, request: ExportRequest) -> list[JournalEntry]:
         """The creates of the same request, the newest first.
 
-        One that is still `ASKED` is being sent by another kernel or thread at this moment.
+        One that is `ASKED` or `SENT` is on its way in another kernel or thread at this moment.
         """
         return self._read("digest = ?", _digest(request))
 
@@ -371,7 +523,7 @@ class Journal:
 
     def _set(self, connection: sqlite3.Connection, key: str, value: int, **columns: object) -> bool:
         """Change a row; whether there is one. Whoever had its id before loses the row."""
-        columns["updated_at"] = time.time()
+        columns["updated_at"] = clock.now().timestamp()
         changes = ", ".join(f"{name} = ?" for name in columns)
         cursor = connection.execute(
             f"UPDATE OR REPLACE creates SET {changes}"  # noqa: S608
@@ -389,9 +541,10 @@ class Journal:
             "account": self._key[1],
             "request": json.dumps(dict(request.parameters), ensure_ascii=False),
             "digest": _digest(request),
-            "updated_at": time.time(),
+            "updated_at": clock.now().timestamp(),
             "owner": _owner(),
             "lease_until": 0.0,
+            "status": "",
             **columns,
         }
         names, places = ", ".join(row), ", ".join("?" * len(row))
@@ -412,8 +565,9 @@ def journal() -> pd.DataFrame:
     pandas.DataFrame
         A row a create, the newest first: ``idRawExport`` (missing where the service answered
         none), ``request`` (as a line of a notebook), ``status`` (the service's own word as last
-        heard; ``Asked``, ``Unconfirmed``, ``Refused`` or ``Not sent`` where there is no id; ``Not
-        found`` where the service knows it no longer), ``detail`` (why), ``created`` and
+        heard, or `state` where it has said none), ``state`` (what is known here: ``Created``,
+        ``Asked``, ``Sent``, ``Unconfirmed``, ``Refused``, ``Not sent``, or ``Not found`` where the
+        service knows it no longer), ``detail`` (why), ``created`` and
         ``updated`` (UTC), ``files`` (names of those that were fetched and are kept), ``service``,
         ``account``.
     """
@@ -437,6 +591,7 @@ def journal() -> pd.DataFrame:
         "idRawExport": "Int64",
         "request": "str",
         "status": "str",
+        "state": "str",
         "detail": "str",
         "created": "datetime64[us, UTC]",
         "updated": "datetime64[us, UTC]",
@@ -457,13 +612,12 @@ def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
     entry = _entry(row)
     files: list[str] = []
     if cache is not None and entry.id_raw_export is not None:
-        folder = cache.folder(str(row["service"]), int(row["account"]), entry.id_raw_export)
-        # the name of one that is only half here begins with a dot
-        files = sorted(path.name for path in folder.glob("[!.]*"))
+        files = cache.names(str(row["service"]), int(row["account"]), entry.id_raw_export)
     return {
         "idRawExport": entry.id_raw_export,
         "request": entry.request.to_magic(line=True),
-        "status": entry.status,
+        "status": entry.status or entry.state.value,
+        "state": entry.state.value,
         "detail": str(row["detail"]),
         "created": entry.asked_at,
         "updated": entry.updated_at,
@@ -485,52 +639,110 @@ def _readable(
         try:
             yield read(row)
         except Exception as error:  # anything may stand there
-            _tell(
+            _warn(
+                "entry",
                 f"an entry of the journal can't be read and is passed over ({printable(error)}). "
-                "Exports go on: mt.Client().attach(id) comes back to the one that it was for"
+                "Exports go on: mt.Client().attach(id) comes back to the one that it was for",
             )
 
 
 def _entry(row: sqlite3.Row) -> JournalEntry:
-    lost = row["status"] == ASKED and not _is_being_sent(row)
     number = row["id_raw_export"]
     request = ExportRequest(**json.loads(row["request"]))
     asked_at = _utc(row["asked_at"])
     return JournalEntry(
         number=row["number"],
         id_raw_export=None if number is None else int(number),
-        status=UNCONFIRMED if lost else str(row["status"]),
+        state=_state(row),
+        status=str(row["status"]),
         request=request,
         asked_at=asked_at,
         updated_at=_utc(row["updated_at"]),
-        is_final=asked_at >= complete_after(request),
+        age=_age(row),
+        is_final=complete_after(request) <= asked_at <= clock.now(),
     )
+
+
+def _state(row: sqlite3.Row) -> CreateState:
+    """What is known of a create; of one that is not on its way any more, how it ended."""
+    state = CreateState(row["state"])
+    if state in (CreateState.ASKED, CreateState.SENT) and not _is_under_way(row):
+        return CreateState.NOT_SENT if state is CreateState.ASKED else CreateState.UNCONFIRMED
+    return state
+
+
+def _is_void(row: sqlite3.Row) -> bool:
+    """Whether a row is of a create that never reached the service, or was refused."""
+    try:
+        return _state(row) in (CreateState.NOT_SENT, CreateState.REFUSED)
+    except (ValueError, TypeError):  # nothing as it was written
+        return False
 
 
 _RUN = uuid.uuid4().hex
 
 
+@cache
+def _host() -> str:
+    """The machine, from one start of it to the next: processes and clocks begin again with it."""
+    boot = ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{socket.gethostname()}/{boot}"
+
+
 def _owner() -> str:
     """Who writes: this process, known from a later one that is given the same number."""
-    return f"{socket.gethostname()} {os.getpid()} {_RUN}"
+    return f"{_host()} {os.getpid()} {_RUN}"
 
 
-def _is_being_sent(row: sqlite3.Row) -> bool:
-    """Whether a create that was asked for may still be answered."""
-    if row["lease_until"] < time.time():
-        return False
+def _lease(seconds: float) -> dict[str, float]:
+    """Until when a create may be on its way, by the time of day and by this machine's clock."""
+    return {
+        "lease_until": clock.now().timestamp() + seconds,
+        "lease_clock": clock.monotonic() + seconds,
+    }
+
+
+def _is_under_way(row: sqlite3.Row) -> bool:
+    """Whether a create that was asked for may still be sent, or answered.
+
+    Whoever is thought to be gone and is not loses its claim (`PendingCreate.send`), so that a wrong
+    answer here never sends a request twice.
+    """
     host, process, _ = row["owner"].rsplit(" ", 2)
-    if host != socket.gethostname() or sys.platform == "win32":
-        return True  # the lease alone tells
-    if int(process) == os.getpid():
-        return bool(row["owner"] == _owner())
+    if row["owner"] == _owner():
+        if (row["service"], row["number"]) in _under_way:
+            return True
+        # not in its block: about to enter it, or interrupted before
+        since = clock.monotonic() - float(row["asked_clock"])
+        return 0 <= since < _CLAIM and row["state"] == CreateState.ASKED.value
+    if host != _host():
+        # by the time of day, which may have been wrong there; none of it is in the future
+        now = clock.now().timestamp()
+        return bool(row["updated_at"] < now + _CLOCKS_DIFFER and now < row["lease_until"])
+    left = float(row["lease_clock"]) - clock.monotonic()
+    if not 0 < left < _LONGEST_LEASE:
+        return False
+    return sys.platform == "win32" or _is_alive(int(process))
+
+
+def _is_alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # an earlier process of the same number
     try:
-        os.kill(int(process), 0)  # sends nothing
+        os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
     return True
+
+
+def _age(row: sqlite3.Row) -> timedelta:
+    if row["owner"].rsplit(" ", 2)[0] == _host() and row["asked_clock"]:
+        return timedelta(seconds=max(0.0, clock.monotonic() - row["asked_clock"]))
+    return max(timedelta(), clock.now() - _utc(row["asked_at"]))
 
 
 def _use(
@@ -558,9 +770,10 @@ def _use(
             # its subclasses tell of a file that is locked, full or can't be written
             if type(error) is sqlite3.DatabaseError and _set_aside(path, identity):
                 continue
-            _tell(
+            _warn(
+                "unusable",
                 f"the journal {path} can't be used ({error}). Exports go on without it: "
-                "note their idRawExport, and mt.Client().attach(id) comes back to them"
+                "note their idRawExport, and mt.Client().attach(id) comes back to them",
             )
             break
     return default
@@ -582,8 +795,8 @@ def _open(path: Path, lock_timeout: float) -> sqlite3.Connection:
         # text that is none shall cost no more than its row
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            _begin(connection)
+        if version < _VERSION:
+            _upgrade(connection)
         elif version > _VERSION:
             raise OSError("a later version of mytracker-nb has written it")
     except BaseException:
@@ -592,17 +805,19 @@ def _open(path: Path, lock_timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    """Make the tables, unless another kernel is faster."""
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables, or change those of an earlier version, unless another kernel has."""
     # the mode stays with the file; of two that set it at once one finds the file locked
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    statements = list(_SCHEMA) if version == 0 else []
+    for earlier in range(max(1, version), _VERSION):
+        statements += _MIGRATIONS[earlier]
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
 
 
@@ -618,21 +833,21 @@ def _set_aside(path: Path, identity: int | None) -> bool:
                 path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     except OSError:
         return False
-    _tell(
+    _warn(
+        "corrupt",
         f"the journal {path} was corrupt; it is kept as {aside.name}, and a new one is begun. "
-        "Exports made before are not in it: mt.Client().attach(id) comes back to them"
+        "Exports made before are not in it: mt.Client().attach(id) comes back to them",
     )
     return True
 
 
-_told = False
+_warned: set[str] = set()
 
 
-def _tell(text: str) -> None:
-    """Warn once in the life of the process."""
-    global _told
-    if not _told:
-        _told = True
+def _warn(kind: str, text: str) -> None:
+    """Warn once in the life of the process for each kind of trouble."""
+    if kind not in _warned:
+        _warned.add(kind)
         # one who makes errors of warnings must not lose an export by it
         with suppress(RuntimeWarning):
             warnings.warn(text, RuntimeWarning, stacklevel=2)
