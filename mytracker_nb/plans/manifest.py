@@ -42,8 +42,9 @@ from mytracker_nb.plans.coverage import Work, continues, known, overlap, replace
 from mytracker_nb.plans.splitting import Piece, filter_groups, full_window, split_axis
 from mytracker_nb.request.availability import Availability, is_bounded, known_until, of_request
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.storage.atomic import write_at_once
 from mytracker_nb.storage.journal import cache_key
-from mytracker_nb.storage.staging import locked, write_at_once
+from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
 from mytracker_nb.tables.parquet_writer import UNFINISHED, ParquetFiles
 

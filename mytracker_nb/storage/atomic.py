@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["PART", "AtomicFile", "write_text"]
+__all__ = ["PART", "AtomicFile", "write_at_once"]
 
 PART = ".part"
 """The suffix of a file that is being written; its name begins with a dot."""
@@ -74,8 +74,8 @@ class AtomicFile:
             self._path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file that is complete or not there, and survives a loss of power.
+def write_at_once(path: Path, text: str) -> None:
+    """Replace a file, so that whoever reads it finds the old or the new text, also after a crash.
 
     Raises
     ------

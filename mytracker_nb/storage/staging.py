@@ -1,4 +1,4 @@
-"""Files that appear whole: a file replaced at once, a directory renamed when it is complete.
+"""Directories that appear whole, renamed when they are complete; and locks.
 
 What a process that was killed has left is recognised by its lock, which the system released, and
 removed by the next one that writes to the same place.
@@ -15,23 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["locked", "staged_directory", "write_at_once"]
+__all__ = ["locked", "staged_directory"]
 
 _TRY = 0.3  # seconds between two reports of a wait
-
-
-def write_at_once(path: Path, text: str) -> None:
-    """Replace a file, so that whoever reads it finds the old or the new text."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
