@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import pickle
 import signal
@@ -436,3 +437,15 @@ def test_no_frame_of_a_client_without_keys_shows_one():
     assert "the-secret-key" not in "".join(
         part for part in told.format() if "test_exports" not in part
     )
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_within_a_process_keeps_the_keys(sandbox, copied):
+    client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+    request = mt.ExportRequest(
+        event="installs", selectors="idDevice", dateFrom="2026-01-01", dateTo="2026-01-02"
+    )
+    export = client.create(request)
+    assert copied(export).wait().status == "Success!"
+    assert copied([export])[0] == export
+    client.api.session.close()

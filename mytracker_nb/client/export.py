@@ -457,6 +457,15 @@ class Export(Convertible, Mapping[str, Any]):
     def __hash__(self) -> int:
         return hash(self._identity)
 
+    def __copy__(self) -> Export:
+        # within a process the keys may stay; it is shown where it is displayed next
+        copied = Export.__new__(Export)
+        copied.__setstate__(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Export:
+        return self.__copy__()
+
     def __getstate__(self) -> dict[str, Any]:
         # keys do not travel; neither does what makes exports, nor a place in a notebook
         return self.__dict__ | dict.fromkeys(
