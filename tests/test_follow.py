@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import json
 import time
 
@@ -189,3 +191,30 @@ def test_faults_that_take_too_long_end_it_however_few(fake_clock):
 def test_the_rule_is_written_down_with_its_numbers():
     assert f"More than {MOST} faults" in RULE
     assert "or 30 minutes" in RULE
+
+
+def test_turns_go_round_among_two_hundred_exports(account, fake_clock, monkeypatch):
+    """Within the quotas each has its turn again and again; an hour has 800 requests for all."""
+    client, looks = default_client(), {number: [] for number in range(200)}
+    client.api.rate_limiter = RateLimiter()
+
+    def answer(method, path, policy, *, params):
+        looks[params["idRawExport"]].append(fake_clock.monotonic())
+        return {"status": "In progress"}
+
+    monkeypatch.setattr(client.api, "_call", answer)
+    fake_clock.on_sleep = None
+    start = fake_clock.monotonic()
+    # as the one thread of the cards does: whoever is due first
+    due = [(start, number, follow(client._export(number))) for number in range(200)]
+    while due[0][0] < start + 2 * 3600:
+        moment, number, steps = heapq.heappop(due)
+        fake_clock.move(max(0.0, moment - fake_clock.monotonic()))
+        event = next(steps)
+        heapq.heappush(due, (fake_clock.monotonic() + event.seconds, number, steps))
+
+    gaps = [later - time for times in looks.values() for time, later in itertools.pairwise(times)]
+    assert max(times[0] for times in looks.values()) < start + 300
+    assert min(len(times) for times in looks.values()) >= 4
+    # half of an hour's requests, shared evenly: 200 exports, 400 requests
+    assert max(gaps) <= 1800 + 60

@@ -238,12 +238,12 @@ class Export(Convertible, Mapping[str, Any]):
     def _look(self, retry_policy: RetryPolicy) -> None:
         """Ask the service once how the export stands; nothing is shown yet."""
         limiter = self._api.rate_limiter
+        # before the look, so that others leave room for one that is held back by the rate limit
+        limiter.register_poller(self._identity)
         self._state = self._api.get(self.id_raw_export, self._show, retry_policy)
         self.updated_at = clock.now()
         if self.is_finished:
             limiter.unregister_poller(self._identity)
-        else:
-            limiter.register_poller(self._identity)
         if self._on_change and self.status != self._heard:
             self._on_change(self)
             self._heard = self.status
