@@ -122,7 +122,7 @@ def account(open_account):
     [
         ({"status": 503}, MOST, KNOWN, MOST + 1),
         ({"status": 503}, None, "HTTP 503", MOST + 1),
-        ({"status": 200, "body": HTML_PAGE}, None, "no JSON", MOST + 1),
+        ({"status": 200, "body": HTML_PAGE}, None, "expected JSON", MOST + 1),
         ({"reset": "before"}, MOST, KNOWN, MOST + 1),
         ({"reset": "after"}, None, "127.0.0.1", MOST + 1),
         # many waits of half a minute, and none of them is a fault; more than an hour is too long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import gzip
 import hashlib
 import json
@@ -904,3 +905,81 @@ def test_filters_in_parts_and_the_interval_are_covered_together(
     assert desk.creates == 4
     count = sum(desk.rows_at_once(**{**WEEK, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
+
+
+# Stopped, and awaited.
+
+
+def plan_threads() -> int:
+    return sum(thread.name.startswith("mytracker-plan") for thread in threading.enumerate())
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_run_that_is_over_leaves_no_thread_behind(
+    start: Callable[..., SandboxUser],
+) -> None:
+    desk = start(files=1)
+    desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "3000"}, times=2)
+    plan = desk.plan("4d")
+    with pytest.raises(mt.ExportTimeout, match="2 left"):
+        plan.run(timeout=1)
+    until(lambda: plan_threads() == 0)
+    assert words(plan) == ["downloading", "downloading"]
+    assert words(plan.run()) == ["done", "done"]
+    fetched = [call.path for call in desk.sandbox.requests if call.path.endswith(".csv.gz")]
+    assert len(fetched) == 4, "two that were put off, and each file once"
+
+
+def test_a_file_that_stalls_ends_with_the_run(start: Callable[..., SandboxUser]) -> None:
+    desk = start(files=1)
+    desk.sandbox.faults.add(path=".csv.gz", delay=20, times=1)
+    plan = desk.plan()
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1)
+    until(lambda: plan_threads() == 0, 10)
+    assert words(plan.run()) == ["done"]
+
+
+def test_a_plan_can_be_awaited(start: Callable[..., SandboxUser]) -> None:
+    plan = start(seconds=0.5).plan("4d")
+
+    async def main() -> int:
+        beats = 0
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0.01)
+
+        other = asyncio.create_task(beat())
+        assert await plan is plan
+        other.cancel()
+        return beats
+
+    assert asyncio.run(main()) > 5, "other tasks run meanwhile"
+    assert words(plan) == ["done", "done"]
+
+
+def test_who_awaits_a_plan_may_end_that_at_any_time(start: Callable[..., SandboxUser]) -> None:
+    desk = start(seconds=600)
+    plan = desk.plan("4d")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(plan)
+        while len(desk.sandbox.exports) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError, match=r"running on the service.*plan\.run\(\)"):
+        asyncio.run(main())
+    desk.sandbox.clock.advance(601)
+    assert words(plan.run()) == ["done", "done"]
+    assert desk.creates == 2

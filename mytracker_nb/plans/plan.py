@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +129,9 @@ class Plan(Convertible):
         """
         self._run(_fetch, timeout)
         return self
+
+    def __await__(self) -> Generator[Any, None, Plan]:
+        return self._run_async(_fetch).__await__()
 
     def retry(self, timeout: float | None = None) -> Plan:
         """Make the pieces anew that failed or are unconfirmed, and `run`.
@@ -442,12 +447,44 @@ class Plan(Convertible):
 
     def _run(self, fetch: Fetch, timeout: float | None = None) -> None:
         """Bring every piece as far as it goes, `fetch` what the service has made of it."""
-        deadline = math.inf if timeout is None else clock.monotonic() + timeout
-        self._started = clock.monotonic(), self._shares()[0]
         if not self.is_finished:
             self._display.show()
+        turns = self._turns(fetch, timeout)
+        for seconds in turns:
+            try:
+                self._scheduler.rest(seconds)
+            except KeyboardInterrupt as error:
+                turns.throw(error)
+
+    async def _run_async(self, fetch: Fetch) -> Plan:
+        """`run`, while other tasks run; each turn is taken on a thread of asyncio's."""
+        if not self.is_finished:
+            self._display.show()
+        turns = self._turns(fetch, None)
+        turn: asyncio.Future[float | None] | None = None
         try:
-            if not self._scheduler.run(fetch, deadline):
+            while True:
+                turn = asyncio.ensure_future(asyncio.to_thread(next, turns, None))
+                seconds = await asyncio.shield(turn)
+                if seconds is None:
+                    return self
+                await self._scheduler.rest_async(seconds)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(self._unfinished("the plan was cancelled")) from None
+        finally:
+            # a call that is under way can't be ended; what follows it is
+            if turn is not None and not turn.done():
+                turn.add_done_callback(lambda turn: _end(turns, turn))
+            else:
+                turns.close()
+
+    def _turns(self, fetch: Fetch, timeout: float | None) -> Generator[float, None, None]:
+        """The turns of one run, each with the seconds to rest after it."""
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
+        self._started = clock.monotonic(), self._shares()[0]
+        try:
+            yield from self._scheduler.turns(fetch, deadline)
+            if not self.is_finished:
                 raise ExportTimeout(self._unfinished("the plan is not finished"))
         except KeyboardInterrupt:
             raise WaitInterrupted(self._unfinished("the plan was interrupted")) from None
@@ -502,6 +539,14 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
 def _label(piece: Piece, export: Export | None) -> str:
     """A piece and its export in a few words."""
     return f"{piece.label}, export {export.id_raw_export}" if export else piece.label
+
+
+def _end(turns: Generator[float, None, None], turn: asyncio.Future[Any]) -> None:
+    """Close the turns of a plan after the last of them."""
+    if not turn.cancelled():
+        turn.exception()  # nobody waits for it any more
+    with suppress(ValueError):  # the event loop ended before the turn did
+        turns.close()
 
 
 def _fetch(task: Task) -> None:

@@ -49,12 +49,14 @@ from mytracker_nb.service.retry import (
     WaitKind,
     backoff,
 )
+from mytracker_nb.service.stopping import Stop, Stopped
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 
 __all__ = ["Fetch", "QueueEstimate", "Scheduler"]
 
 _AT_ONCE = 2  # pieces whose files are fetched at the same time
 _LONGEST_REST = 15.0  # seconds in which nothing new is shown
+_TICK = 0.1  # seconds between two looks at files that are fetched
 
 Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
 """Fetches the files of a piece, on a thread of the pool; gives what the loop is to do then."""
@@ -160,6 +162,7 @@ class Scheduler:
         self._on_change = on_change
         self._queue = QueueEstimate()
         self._downloads: dict[Future[Callable[[], None] | None], Task] = {}
+        self._ending: dict[Task, Future[Callable[[], None] | None]] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -184,8 +187,8 @@ class Scheduler:
         """Whether nothing is left to do but what failed or is unconfirmed."""
         return all(task.state.is_done or task.state.is_held for task in self._tasks())
 
-    def run(self, fetch: Fetch, deadline: float = math.inf) -> bool:
-        """Run until nothing is left to do; whether that was before `deadline`.
+    def turns(self, fetch: Fetch, deadline: float = math.inf) -> Iterator[float]:
+        """Take one turn of the loop at a time, until nothing is left to do or the deadline.
 
         Afterwards `waits` still has what was waited for in the end, until `end`.
 
@@ -195,31 +198,70 @@ class Scheduler:
             Fetches the files of a piece.
         deadline : float
             When to stop, by `clock.monotonic`.
+
+        Yields
+        ------
+        float
+            The seconds to `rest` before the next turn.
         """
         self._begin()
         self.is_running = True
+        stop = Stop()
         pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
+
+        def fetch_until_stopped(task: Task) -> Callable[[], None] | None:
+            with stop.governing():
+                return fetch(task)
+
         try:
             while True:
                 self._collect()
                 self._submit()
                 self._poll(deadline)
                 for task in self.in_state(PieceState.FETCHING):
-                    if task not in self._downloads.values():
-                        self._downloads[pool.submit(fetch, task)] = task
+                    if task not in self._downloads.values() and not self._is_ending(task):
+                        self._downloads[pool.submit(fetch_until_stopped, task)] = task
                 self._on_change()
                 for event in self.waits():
                     if self._on_wait:
                         self._on_wait(event)
-                if self.is_finished:
-                    return True
-                if clock.monotonic() >= deadline:
-                    return False
-                self._rest(deadline)
+                if self.is_finished or clock.monotonic() >= deadline:
+                    return
+                yield self._pause_length(deadline)
         finally:
+            # What is being fetched ends now, and what is whole is kept: nothing goes on behind the
+            # back of whoever has stopped waiting, and no later run fetches the same beside it.
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             self._collect()
+            self._ending |= {task: future for future, task in self._downloads.items()}
             self._downloads.clear()
+
+    def _is_ending(self, task: Task) -> bool:
+        """Whether a thread of an earlier run is still at the files of a piece."""
+        future = self._ending.get(task)
+        if future is None or future.done():
+            self._ending.pop(task, None)
+            return False
+        return True
+
+    def rest(self, seconds: float) -> None:
+        """Wait until there may be something to do."""
+        if self._downloads:
+            wait_for_futures(self._downloads, seconds, FIRST_COMPLETED)
+        else:
+            clock.sleep(seconds)
+
+    async def rest_async(self, seconds: float) -> None:
+        """`rest`, while other tasks run."""
+        end = clock.monotonic() + seconds
+        while self._downloads and not any(future.done() for future in self._downloads):
+            left = end - clock.monotonic()
+            if left <= 0:
+                return
+            await clock.sleep_async(min(left, _TICK))
+        if not self._downloads:
+            await clock.sleep_async(seconds)
 
     def end(self) -> None:
         """Forget what was waited for."""
@@ -265,13 +307,15 @@ class Scheduler:
                 finish = future.result()
                 if finish:
                     finish()
+            except Stopped:
+                continue  # by the end of this run: the next one fetches it
             except MyTrackerError as error:
                 task.apply(PieceEvent.FAILED, error)
             else:
                 task.apply(PieceEvent.FETCHED)
 
-    def _rest(self, deadline: float) -> None:
-        """Wait until there may be something to do."""
+    def _pause_length(self, deadline: float) -> float:
+        """Seconds until there may be something to do, if no file is fetched before."""
         now = clock.monotonic()
         running = self.in_state(PieceState.RUNNING)
         dues = [max(self._turns[task].due, self._pause_until) for task in running]
@@ -280,11 +324,9 @@ class Scheduler:
             place = now if self._queue.has_place(len(running)) else self._queue.retry_at
             first = min(self._turns[task].due for task in waiting)
             dues.append(max(place, self._pause_until, first))
-        pause = max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
-        if self._downloads:
-            wait_for_futures(self._downloads, pause, FIRST_COMPLETED)
-        else:
-            clock.sleep(pause)
+        if any(self._is_ending(task) for task in self.in_state(PieceState.FETCHING)):
+            dues.append(now + _TICK)
+        return max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
 
     def _submit(self) -> None:
         """Reuse earlier exports, and create those that are missing while the queue has a place."""
