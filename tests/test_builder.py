@@ -851,13 +851,13 @@ def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = account(seconds=600, queue=1)
-    monkeypatch.setattr("mytracker_nb.client.client.backoff", lambda: iter(lambda: 0.05, None))
+    monkeypatch.setattr("mytracker_nb.client.client.backoff", lambda *_: iter(lambda: 0.05, None))
     first, form = mt.RequestBuilder(**GOOD, idApp=7), mt.RequestBuilder(**GOOD)
     number = first.submit().id_raw_export
 
     Page(form).act("submit")
     until(lambda: "Not sent yet" in texts(form))
-    assert f"The queue is filled by {number}" in texts(form)
+    assert f"The export queue is full (running: export {number})" in texts(form)
     assert not form._progress["canSubmit"]
     until(lambda: form._progress["canCancel"])
     Page(form).act("cancel")

@@ -200,7 +200,7 @@ def test_a_full_queue_is_waited_for_in_place(kernel, notebook):
     cell = Cell(kernel, f"%mytracker_export {PARAMETERS} --out second", "second")
     cell.read(lambda cell: any("waiting to send" in html for html in cell.shown.values()))
     (place,) = [place for place, html in cell.shown.items() if "waiting to send" in html]
-    assert "The queue is filled by 1" in cell.shown[place]
+    assert "The export queue is full (running: export 1)" in cell.shown[place]
 
     sandbox.clock.advance(101)
     cell.end()
