@@ -272,6 +272,16 @@ def test_escape_closes_a_list_and_loses_nothing(form: Form) -> None:
     form.expect_magic("event = inst")
 
 
+@pytest.mark.parametrize(("text", "title"), [("росс", "Russia"), ("usa", "United States")])
+def test_a_country_is_found_by_its_other_names(form: Form, text: str, title: str) -> None:
+    form.fill(USUAL.replace("&idCountry=188,28", "&idCountry=28"))
+    form.field("Add to Countries").click()
+    form.type(text)
+    expect(form.option(title)).to_be_visible()
+    form.page.keyboard.press("Enter")
+    expect(form.chips("Countries").last).to_contain_text(title)
+
+
 def test_a_chip_is_moved_by_dragging_and_removed_by_its_cross(form: Form) -> None:
     form.fill()
     chips = form.chips("Columns")

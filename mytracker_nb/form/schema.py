@@ -103,9 +103,16 @@ def _placeholder(parameter: Parameter) -> str:
 
 
 def _entries(names: Dictionary) -> list[list[Any]]:
-    """The entries as ``[value, title, group, aliases, kind]``, group by group."""
+    """The entries group by group: value, title, group, aliases, kind, names that are not shown."""
     return [
-        [entry.value, entry.title, entry.group, list(entry.aliases), getattr(entry, "kind", "")]
+        [
+            entry.value,
+            entry.title,
+            entry.group,
+            list(entry.aliases),
+            getattr(entry, "kind", ""),
+            list(entry.other_names),
+        ]
         for entries in by_group(names.values()).values()
         for entry in entries
     ]

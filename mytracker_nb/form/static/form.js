@@ -4,7 +4,8 @@
 // into the page as text; only the card and the rows, which Python escapes, are HTML.
 
 /**
- * @typedef {[value: string, title: string, group: string, aliases: string[], kind: string]} Entry
+ * @typedef {[value: string, title: string, group: string, aliases: string[], kind: string,
+ *   otherNames?: string[]]} Entry
  * @typedef {{name: string, title: string, help: string, section: string, editor: string,
  *   dictionary: string, isOrdered: boolean, isAdvanced: boolean, placeholder: string}} Field
  * @typedef {{fields: Field[], dictionaries: Record<string, Entry[]>, presets: string[],
@@ -268,14 +269,14 @@ function combobox(form, input, { label, entries, pick, free, taken, staysOpen = 
     const text = isFresh ? "" : input.value.trim().toLowerCase();
     const words = text.split(/\s+/).filter(Boolean);
     const gone = taken?.() ?? new Set();
-    const found = entries().filter(([value, title, group, aliases, kind]) => {
-      const all = [value, title, group, ...aliases, kind].join(" ").toLowerCase();
+    const found = entries().filter(([value, title, group, aliases, kind, otherNames = []]) => {
+      const all = [value, title, group, ...aliases, kind, ...otherNames].join(" ").toLowerCase();
       return !gone.has(value) && words.every((word) => all.includes(word));
     });
     if (!words.length) return found;
     /** @param {Entry} entry */
-    const rank = ([value, title, , aliases]) => {
-      const names = [value, title, ...aliases].map((name) => name.toLowerCase());
+    const rank = ([value, title, , aliases, , otherNames = []]) => {
+      const names = [value, title, ...aliases, ...otherNames].map((name) => name.toLowerCase());
       if (names.includes(text)) return 0;
       return names.some((name) => name.startsWith(text)) ? 1 : 2;
     };
