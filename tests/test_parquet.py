@@ -50,6 +50,7 @@ def test_a_dataset_holds_all_rows_in_order_and_is_read_by_everyone(rows, tmp_pat
     assert names(directory) == ["part-00000.parquet", "part-00001.parquet"]
     table = rows.to_arrow()
     assert pq.read_table(directory).equals(table)
+    pd.testing.assert_frame_equal(mt.open_dataset(directory).to_pandas(), rows.to_pandas())
     frame = pd.read_parquet(directory)
     assert frame["idDevice"].tolist() == table["idDevice"].to_pylist()
     polars = pl.read_parquet(directory)

@@ -42,7 +42,7 @@ from mytracker_nb.plans.coverage import Work, continues, known, overlap, replace
 from mytracker_nb.plans.splitting import Piece, filter_groups, full_window, split_axis
 from mytracker_nb.request.availability import Availability, is_bounded, known_until, of_request
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.storage.atomic import write_at_once
+from mytracker_nb.storage.atomic import PART, write_at_once
 from mytracker_nb.storage.journal import cache_key
 from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
@@ -416,8 +416,9 @@ class Manifest:
         self._remove()
         for path in self.directory.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in self.directory.glob(f"{MANIFEST}.*"):
-            path.unlink()
+        for pattern in (f"{MANIFEST}.*", f".{MANIFEST}.*{PART}"):
+            for path in self.directory.glob(pattern):
+                path.unlink()
         listed = _files(self.parts)
         strangers = []
         for path in sorted(self.directory.rglob("*")):

@@ -100,8 +100,6 @@ class ParquetDataset:
     ) -> pd.DataFrame:
         """All rows as a pandas DataFrame, with the types of `RawData.to_pandas`.
 
-        Lists stay Arrow's, with each `dtype_backend`.
-
         Parameters
         ----------
         dtype_backend, categories, tz
@@ -109,6 +107,8 @@ class ParquetDataset:
         """
         options = FrameOptions(dtype_backend, categories, tz)
         table = self.to_arrow()
+        if not options.is_arrow:
+            table = _with_coded_lists(table)
         return to_frame(table.schema, [to_columns(table, {})] if len(table) else [], options)
 
     def to_polars(self) -> pl.DataFrame:
@@ -229,6 +229,20 @@ def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
         types = {schema.field(field.name).type for schema in schemas}
         fields.append(field if len(types) == 1 else field.with_type(pa.string()))
     return pa.schema(fields)
+
+
+def _with_coded_lists(table: pa.Table) -> pa.Table:
+    """The table with lists as `to_columns` takes them for tuples: each by a code of its own."""
+    import pyarrow as pa
+
+    for place, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            lists = table.column(place).combine_chunks()
+            known = lists.is_valid()
+            codes = pa.array(range(len(lists)), pa.int32(), mask=~known.to_numpy(False))
+            coded = pa.DictionaryArray.from_arrays(codes, lists)
+            table = table.set_column(place, field.with_type(coded.type), coded)
+    return table
 
 
 def _files_in(directory: Path) -> Iterator[Path]:
