@@ -91,6 +91,7 @@ def test_a_finished_export_is_adopted_with_its_rows(desk: SandboxUser) -> None:
     adopted = desk.export(**{**CLOSED, "timezone": "Europe/Moscow"})
     assert adopted == made
     assert adopted.status == "Success!"
+    assert "rows that arrived since are not in it (--fresh exports them too)" in adopted.notes[0]
     assert [file.name for file in adopted.files] == [file.name for file in made.files]
 
 
@@ -98,7 +99,7 @@ def test_the_card_says_so(slow_desk: SandboxUser) -> None:
     slow_desk.export()
     slow_desk.age(12 * 60 + 5)
     card = slow_desk.export().card()
-    note = "adopted, made 12 minutes ago; --fresh makes a new one"
+    note = "reused export from 12 minutes ago; --fresh creates a new one"
     assert note in card.text()
     assert note in card.html()
 
@@ -112,7 +113,7 @@ def test_the_note_says_how_long_ago_it_was_made(
 ) -> None:
     slow_desk.export()
     slow_desk.age(seconds + 0.2)
-    assert f"made {words} ago" in slow_desk.export().notes[0]
+    assert f"from {words} ago" in slow_desk.export().notes[0]
 
 
 def test_values_of_a_filter_may_come_in_another_order(slow_desk: SandboxUser) -> None:

@@ -541,7 +541,7 @@ def check_dataset(
 
 # the dead say so on each of their threads; without shrinking, which would take minutes
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@settings(max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     STEPS, st.integers(1, 2), st.sampled_from([None, "eventName"]), st.sampled_from([60, 10_000])
 )

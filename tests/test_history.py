@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.client.client import client_for
+from mytracker_nb.request.availability import closes_at, is_reusable, read_settle
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
@@ -39,7 +40,6 @@ from mytracker_nb.storage.journal import (
     Journal,
     Superseded,
     cache_key,
-    complete_after,
 )
 
 ACCOUNT = Credentials(77658, "a-very-secret-key")
@@ -132,7 +132,7 @@ def test_a_request_comes_back_from_its_row_as_it_was(apps: list[int], names: lis
     assert mt.ExportRequest(**kept) == one
 
 
-# when all rows are there
+# when an export is reused
 
 
 def utc(text: str) -> datetime:
@@ -142,18 +142,46 @@ def utc(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("parameters", "moment"),
     [
-        ({}, "2026-11-03T00:00"),  # the third begins in Moscow three hours earlier
-        ({"timezone": "UTC"}, "2026-11-03T03:00"),
-        ({"timezone": "America/New_York"}, "2026-11-03T08:00"),
-        ({"tsFrom": 0, "tsTo": 3599}, "1970-01-01T04:00"),
-        ({"availabilityTsFrom": 0, "availabilityTsTo": 3599}, "1970-01-01T04:00"),
-        ({"tsFrom": 0, "tsTo": 1_900_000_000}, "2026-11-03T00:00"),
+        ({}, "2026-11-02T21:00"),  # the third begins in Moscow three hours earlier
+        ({"timezone": "UTC"}, "2026-11-03T00:00"),
+        ({"timezone": "America/New_York"}, "2026-11-03T05:00"),
+        ({"tsFrom": 0, "tsTo": 3599}, "1970-01-01T01:00"),
+        ({"availabilityTsFrom": 0, "availabilityTsTo": 3599}, "2026-11-02T21:00"),
+        ({"tsFrom": 0, "tsTo": 1_900_000_000}, "2026-11-02T21:00"),
     ],
 )
-def test_rows_come_until_the_first_interval_is_closed_for_three_hours(
+def test_events_happen_until_the_first_interval_is_closed(
     parameters: dict[str, Any], moment: str
 ) -> None:
-    assert complete_after(request(**parameters)) == utc(moment)
+    assert closes_at(request(**parameters)) == utc(moment)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "requested_at", "settle", "is_reused"),
+    [
+        ({}, "2026-11-02T23:59", "3h", False),
+        ({}, "2026-11-03T00:00", "3h", True),
+        ({}, "2026-11-03T00:00", "2d", False),
+        ({}, "2026-11-04T21:00", "2d", True),
+        ({}, "2026-11-02T21:00", "0h", True),
+        ({}, "2026-11-09T00:00", "3h", False),  # by a clock that was ahead
+        # the same rows whenever it is requested
+        ({"availabilityTsTo": 3599}, "2026-11-02T12:00", "2d", True),
+    ],
+)
+def test_an_export_is_reused_when_its_window_had_closed_long_enough(
+    parameters: dict[str, Any], requested_at: str, settle: str, is_reused: bool
+) -> None:
+    length = read_settle(settle)
+    now = utc("2026-11-08T00:00")
+    assert length is not None
+    assert is_reusable(request(**parameters), utc(requested_at), now, length) is is_reused
+
+
+def test_a_settle_that_is_no_duration_is_refused() -> None:
+    for wrong in ("soon", "-1h", 3, ""):
+        with pytest.raises(mt.InvalidRequest, match="is not a duration"):
+            read_settle(wrong)  # type: ignore[arg-type]
 
 
 # rows
@@ -289,7 +317,7 @@ def test_a_lease_of_another_machine_in_the_future_is_no_lease(
     assert [entry.state for entry in journal.find_same(request())] == [becomes]
 
 
-def test_what_was_made_in_the_future_is_not_final(directory: Path) -> None:
+def test_what_was_made_in_the_future_is_not_reused(directory: Path) -> None:
     old = request(dateFrom="2026-01-01", dateTo="2026-01-02")
     journal = Journal(ACCOUNT)
     with clock.use(Shifted(86_400)), journal.record_create(old) as create:
@@ -297,13 +325,13 @@ def test_what_was_made_in_the_future_is_not_final(directory: Path) -> None:
         create.answer(1)
     entry = journal.find(1)
     assert entry is not None
-    assert not entry.is_final
+    assert not is_reusable(old, entry.asked_at, clock.now(), timedelta(hours=3))
     with journal.record_create(old) as create:
         create.send()
         create.answer(2, clock.now())
     entry = journal.find(2)
     assert entry is not None
-    assert entry.is_final
+    assert is_reusable(old, entry.asked_at, clock.now(), timedelta(hours=3))
 
 
 def test_the_services_time_corrects_a_clock_that_is_ahead(directory: Path) -> None:
@@ -743,7 +771,7 @@ client = mt.Client({account.api_user_id}, "k", {account.base_url!r})
 print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
 """
         kernel = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert kernel.stdout.startswith("adopted"), kernel.stderr
+        assert kernel.stdout.startswith("reused export"), kernel.stderr
         kept = directories.data_directory(account.base_url)
         assert (kept / "journal.sqlite3").exists()
         process.send_signal(how)
@@ -794,14 +822,3 @@ def test_a_service_of_this_machine_that_is_no_sandbox_has_a_place_of_its_own() -
         other = directories.data_directory(f"http://127.0.0.1:{port}")
         assert other == kept or not (other / "something").exists()
         assert sys.platform != "linux" or not kept.exists()
-
-
-def test_journal_entries_tell_whether_rows_may_have_come(directory: Path) -> None:
-    now = datetime.now(timezone.utc)
-    journal = Journal(ACCOUNT)
-    for hours, final in ((2, False), (4, True)):
-        end = int((now - timedelta(hours=hours)).timestamp())
-        wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
-        journal.record_create(mt.ExportRequest(**wish))
-        (entry,) = journal.find_same(mt.ExportRequest(**wish))
-        assert entry.is_final is final

@@ -381,11 +381,11 @@ def test_it_takes_up_after_a_restart(start: Callable[..., SandboxUser]) -> None:
 
 def test_earlier_exports_are_taken_up_and_told(start: Callable[..., SandboxUser]) -> None:
     desk = start()
-    assert "adopted" not in desk.plan("4d").run().card().text()
+    assert "reused" not in desk.plan("4d").run().card().text()
     again = desk.plan("4d").run()
-    assert "2 of 2 adopted; fresh=True makes new ones (in a magic: --fresh)" in again.card().text()
+    assert "2 of 2 exports reused; rows that arrived since are not in them" in again.card().text()
     fresh = Plan(desk.client, again.request, "4d", fresh=True).run()
-    assert "adopted" not in fresh.card().text()
+    assert "reused" not in fresh.card().text()
     assert desk.creates == 4
 
 

@@ -19,6 +19,12 @@ from mytracker_nb.errors import (
     QueueFull,
     WaitInterrupted,
 )
+from mytracker_nb.request.availability import (
+    DEFAULT_SETTLE,
+    is_bounded,
+    is_reusable,
+    read_settle,
+)
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials as sources
@@ -95,6 +101,9 @@ class Client:
     limits : mytracker_nb.Limits or None
         How far a file of its exports may grow when it is decompressed. It may be changed at any
         time.
+    settle : datetime.timedelta
+        How long after its window had closed an export must have been created to be reused, where
+        nothing else is said; 3 hours by default. It may be changed at any time.
 
     Raises
     ------
@@ -127,6 +136,7 @@ class Client:
         self.api = Api(credentials, session)
         self.journal = Journal(credentials)
         self.limits: Limits | None = None
+        self.settle = DEFAULT_SETTLE
 
     def create(self, request: ExportRequest) -> Export:
         """Make a new export.
@@ -184,6 +194,7 @@ class Client:
         request: ExportRequest,
         *,
         fresh: bool = False,
+        settle: str | timedelta | None = None,
         on_wait: OnWait | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> Export:
@@ -195,6 +206,10 @@ class Client:
             What to export.
         fresh : bool
             Whether to make a new one in any case.
+        settle : str or datetime.timedelta, optional
+            An earlier export that succeeded is reused only if it was created so long after its
+            window had closed, such as ``"2d"``; by default that of the client. Rows can arrive at
+            any time: the longer, the fewer are missing.
         on_wait : callable, optional
             Called with each `WaitEvent` before the wait begins. With it a full queue is waited for
             too, as long as it takes; what it raises ends the wait.
@@ -216,12 +231,13 @@ class Client:
             As `create`.
         """
         _judge(request)
+        length = read_settle(settle)
         try:
             for pause in backoff():
                 try:
                     if fresh:
                         return self._send(request, self._record(request), on_wait, retry_policy)
-                    return self._find_or_make(request, on_wait, retry_policy)
+                    return self._find_or_make(request, on_wait, retry_policy, settle=length)
                 except QueueFull as error:
                     if on_wait is None:
                         raise
@@ -240,6 +256,7 @@ class Client:
         retry_policy: RetryPolicy | None,
         *,
         is_piece: bool = False,
+        settle: timedelta | None = None,
     ) -> Export:
         seen = -1
         pauses = backoff(_FIRST_POLL, _LAST_POLL)
@@ -255,7 +272,7 @@ class Client:
                     on_wait(WaitEvent(WaitKind.CREATE, pause, text, error))
                 clock.sleep(pause)
                 continue
-            adopted = self._adopt(request, earlier, too_large=is_piece, retry_policy=retry_policy)
+            adopted = self._adopt(request, earlier, is_piece, retry_policy, settle)
             if adopted is not None:
                 return adopted
             doubt = _in_doubt(earlier)
@@ -278,15 +295,16 @@ class Client:
         earlier: Iterable[JournalEntry],
         too_large: bool,
         retry_policy: RetryPolicy | None,
+        settle: timedelta | None,
     ) -> Export | None:
+        settle = self.settle if settle is None else settle
         for entry in earlier:
             if entry.state is not CreateState.CREATED or entry.id_raw_export is None:
                 continue
-            if not _is_reusable(entry, entry.status, too_large):
+            if not _is_reusable(entry, entry.status, too_large, settle):
                 continue
-            note = f"adopted, made {wording.ago(entry.asked_at)}; --fresh makes a new one"
             # the request as it is given now: the journal does not keep its warnings
-            export = self._export(entry.id_raw_export, request, entry.asked_at, note)
+            export = self._export(entry.id_raw_export, request, entry.asked_at)
             try:
                 export.refresh(retry_policy)
             except KeyboardInterrupt:
@@ -294,7 +312,8 @@ class Client:
             except NotFound:
                 self.journal.mark_not_found(entry.id_raw_export)
                 continue
-            if _is_reusable(entry, export.status, too_large) and has_files(export):
+            if _is_reusable(entry, export.status, too_large, settle) and has_files(export):
+                export.notes = (_reuse_note(entry, export.status),)
                 return export
         return None
 
@@ -396,13 +415,21 @@ def _judge(request: ExportRequest) -> None:
         raise InvalidRequest(problems)
 
 
-def _is_reusable(entry: JournalEntry, status: str, too_large: bool) -> bool:
-    """Whether an export in `status` is as good as a new one, as far as the journal can tell."""
+def _is_reusable(entry: JournalEntry, status: str, too_large: bool, settle: timedelta) -> bool:
+    """Whether an export in `status` is reused, as far as the journal can tell."""
     if status == SUCCESS:
-        return entry.is_final
+        return is_reusable(entry.request, entry.asked_at, clock.now(), settle)
     if status == TOO_LARGE:
         return too_large
     return status not in (FAILED, CANCELED)
+
+
+def _reuse_note(entry: JournalEntry, status: str) -> str:
+    """What the card says of an earlier export, and of what it may lack."""
+    note = f"reused export from {wording.ago(entry.asked_at)}"
+    if status == SUCCESS and not is_bounded(entry.request):
+        return f"{note}; rows that arrived since are not in it (--fresh exports them too)"
+    return f"{note}; --fresh creates a new one"
 
 
 def _interrupted(export: Export) -> WaitInterrupted:
@@ -446,14 +473,20 @@ def client_for(credentials: Credentials) -> Client:
     return client
 
 
-def export_for_plan(client: Client, request: ExportRequest, *, fresh: bool = False) -> Export:
+def export_for_plan(
+    client: Client,
+    request: ExportRequest,
+    *,
+    fresh: bool = False,
+    settle: timedelta | None = None,
+) -> Export:
     """Make an export for a plan, or reuse an earlier one: `Client.export`, which never waits.
 
     Parameters
     ----------
     client : Client
         The account.
-    request, fresh
+    request, fresh, settle
         As for `Client.export`.
 
     Returns
@@ -473,7 +506,7 @@ def export_for_plan(client: Client, request: ExportRequest, *, fresh: bool = Fal
     _judge(request)
     if fresh:
         return client._send(request, client.journal.record_create(request), None, NO_RETRY)
-    return client._find_or_make(request, None, NO_RETRY, is_piece=True)
+    return client._find_or_make(request, None, NO_RETRY, is_piece=True, settle=settle)
 
 
 def find_reusable(
@@ -482,11 +515,12 @@ def find_reusable(
     *,
     too_large: bool = False,
     retry_policy: RetryPolicy | None = None,
+    settle: timedelta | None = None,
 ) -> Export | None:
-    """Find an earlier export of the same request that is as good as a new one.
+    """Find an earlier export of the same request that is to be reused.
 
-    That is one which is still in progress; or one which succeeded, was submitted when no further
-    row could come, and has its files.
+    That is one which is still in progress; or one which succeeded, was submitted `settle` after
+    its window had closed, and has its files. Its notes say from when it is.
 
     Parameters
     ----------
@@ -498,13 +532,16 @@ def find_reusable(
         Whether one counts that the service refused as too large, as it would refuse a new one.
     retry_policy : RetryPolicy, optional
         For each call, in place of that of the client.
+    settle : datetime.timedelta, optional
+        In place of that of the client.
 
     Returns
     -------
     Export or None
         In the state that the service reports now.
     """
-    return client._adopt(request, client.journal.find_same(request), too_large, retry_policy)
+    earlier = client.journal.find_same(request)
+    return client._adopt(request, earlier, too_large, retry_policy, settle)
 
 
 _default: Client | None = None
@@ -526,13 +563,21 @@ def default_client() -> Client:
 
 
 @with_parameters
-def export(*, fresh: bool = False, **parameters: Unpack[ExportParameters]) -> Export:
+def export(
+    *,
+    fresh: bool = False,
+    settle: str | timedelta | None = None,
+    **parameters: Unpack[ExportParameters],
+) -> Export:
     """Create an export with the account in use, or reuse an earlier one of the same request.
 
     Parameters
     ----------
     fresh : bool
         Whether to create a new one even if an earlier one could be reused.
+    settle : str or datetime.timedelta, optional
+        An earlier export that succeeded is reused only if it was created so long after its window
+        had closed; 3 hours by default, ``"2d"`` for rows that come late.
     **parameters
         The parameters of the request, as for `ExportRequest`.
 
@@ -556,4 +601,4 @@ def export(*, fresh: bool = False, **parameters: Unpack[ExportParameters]) -> Ex
     >>> list(frame.columns)
     ['idDevice', 'tsEvent']
     """
-    return default_client().export(ExportRequest(**parameters), fresh=fresh)
+    return default_client().export(ExportRequest(**parameters), fresh=fresh, settle=settle)

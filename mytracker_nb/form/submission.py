@@ -14,10 +14,10 @@ from mytracker_nb.client.export import Export, display_of, has_files
 from mytracker_nb.client.follow import follow
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import MyTrackerError, printable
+from mytracker_nb.request.availability import DEFAULT_SETTLE, is_reusable
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
 from mytracker_nb.statuses import SUCCESS
-from mytracker_nb.storage.journal import complete_after
 
 __all__ = ["Phase", "Submission"]
 
@@ -282,7 +282,7 @@ def _words(error: BaseException) -> str:
 
 
 def _is_complete(export: Export, request: ExportRequest) -> bool:
-    """Whether a finished export has all rows that there will be, and its files still exist."""
+    """Whether a finished export would be reused, and its files still exist."""
     made = export.created_at
-    has_all_rows = made is not None and made >= complete_after(request)
-    return export.status == SUCCESS and has_all_rows and has_files(export)
+    would_be = made is not None and is_reusable(request, made, clock.now(), DEFAULT_SETTLE)
+    return export.status == SUCCESS and would_be and has_files(export)

@@ -70,6 +70,11 @@ class MyTrackerMagics(Magics):
     timezone = Unicode(
         "", help="The time zone of requests without one; empty: the service's default."
     ).tag(config=True)
+    settle = Unicode(
+        "3h",
+        help="How long after its window had closed an earlier export must have been created to be "
+        "reused, such as 2d: the longer, the fewer late rows are missing.",
+    ).tag(config=True)
     rows = Int(5, min=0, help="The number of rows that --frame shows below the card.").tag(
         config=True
     )
@@ -136,6 +141,12 @@ class MyTrackerMagics(Magics):
         help="Create a new export, even if an earlier one of the same request could be reused.",
     )
     @argument(
+        "--settle",
+        metavar="LENGTH",
+        help="Reuse an earlier export only if it was created so long after its window had closed, "
+        "such as 2d; 3h by default.",
+    )
+    @argument(
         "--every",
         metavar="LENGTH",
         help="Split the request into several exports (a plan) and wait for all: one for each 7d, "
@@ -156,7 +167,7 @@ class MyTrackerMagics(Magics):
             return _dry_run(request, options.every)
         if options.every:
             return self._follow_plan(request, options)
-        export = _obtain(request, options.fresh)
+        export = _obtain(request, options.fresh, options.settle or self.settle)
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
@@ -244,7 +255,14 @@ class MyTrackerMagics(Magics):
     def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
         # in a notebook the card shows it
         on_wait = None if self._is_notebook else _print_once()
-        plan = Plan(default_client(), request, options.every, fresh=options.fresh, on_wait=on_wait)
+        plan = Plan(
+            default_client(),
+            request,
+            options.every,
+            fresh=options.fresh,
+            settle=options.settle or self.settle,
+            on_wait=on_wait,
+        )
         if options.out:
             self._assign(options.out, plan)
         plan.run(self.timeout).raise_for_failures()
@@ -321,7 +339,7 @@ def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
     return []
 
 
-def _obtain(request: ExportRequest, fresh: bool) -> Export:
+def _obtain(request: ExportRequest, fresh: bool, settle: str) -> Export:
     """Create or reuse an export; wait for the queue or a quota, and show what it waits for."""
     client = default_client()
     card = Card(
@@ -341,7 +359,7 @@ def _obtain(request: ExportRequest, fresh: bool) -> Export:
             print_once(event)
 
     try:
-        export = client.export(request, fresh=fresh, on_wait=show_wait)
+        export = client.export(request, fresh=fresh, settle=settle, on_wait=show_wait)
     except BaseException:
         card = replace(card, status="not created", notes=())
         display.update()

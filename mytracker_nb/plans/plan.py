@@ -13,6 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from mytracker_nb.plans.manifest import Manifest, locked_directory, parts_in
 from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import Fetch, Scheduler
 from mytracker_nb.plans.splitting import Piece
+from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
@@ -77,6 +79,7 @@ class Plan(Convertible):
         every: object = None,
         *,
         fresh: bool = False,
+        settle: str | timedelta | None = None,
         on_wait: OnWait | None = None,
     ) -> None:
         problems = splitting.problems(request, clock.now())
@@ -97,6 +100,7 @@ class Plan(Convertible):
             lambda: list(self._leaves()),
             self._split,
             fresh=fresh,
+            settle=read_settle(settle),
             on_wait=on_wait,
             on_change=lambda: self._display.update(),
         )
@@ -399,8 +403,7 @@ class Plan(Convertible):
             alerts.append(("note", _RETRY))
         adopted = sum(task.is_adopted for task in tasks)
         if adopted:
-            new = "fresh=True makes new ones (in a magic: --fresh)"
-            alerts.append(("note", f"{adopted} of {len(tasks)} adopted; {new}"))
+            alerts.append(("note", _reuse_note(tasks, adopted)))
         alerts += [("note", text) for text in self._reports]
         alerts += [("note", event.text) for event in self._scheduler.waits()]
         seconds_left = None
@@ -504,6 +507,13 @@ class Plan(Convertible):
         )
 
 
+def _reuse_note(tasks: Sequence[Task], reused: int) -> str:
+    """What the card says of earlier exports, and of what they may lack."""
+    lacks = any(task.is_adopted and not is_bounded(task.piece.request) for task in tasks)
+    late = "rows that arrived since are not in them" if lacks else "they have all their rows"
+    return f"{reused} of {len(tasks)} exports reused; {late} (fresh=True or --fresh: new ones)"
+
+
 def preview(request: ExportRequest, every: object, *, service: str, **account: Any) -> PlanCard:
     """The card of a plan that is not run; it needs no account.
 
@@ -557,7 +567,11 @@ def _fetch(task: Task) -> None:
 
 @with_parameters
 def plan(
-    *, every: object = None, fresh: bool = False, **parameters: Unpack[ExportParameters]
+    *,
+    every: object = None,
+    fresh: bool = False,
+    settle: str | timedelta | None = None,
+    **parameters: Unpack[ExportParameters],
 ) -> Plan:
     """Split one large request into several exports, with the account in use.
 
@@ -568,6 +582,9 @@ def plan(
         also ``"6h"``. None and ``"auto"`` start with one export and split only what is too large.
     fresh : bool
         Whether to create new exports even if earlier ones could be reused.
+    settle : str or datetime.timedelta, optional
+        As for `export`: how long after its window had closed an earlier export must have been
+        created to be reused.
     **parameters
         The parameters of the request, as for `ExportRequest`; filters can have more than 1000
         values.
@@ -594,4 +611,4 @@ def plan(
     2
     >>> frame = plan.to_pandas()
     """
-    return Plan(default_client(), ExportRequest(**parameters), every, fresh=fresh)
+    return Plan(default_client(), ExportRequest(**parameters), every, fresh=fresh, settle=settle)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeAlias
 
 from mytracker_nb import clock
@@ -138,6 +139,8 @@ class Scheduler:
         Replaces a piece that is too large by smaller ones; whether it could.
     fresh : bool
         Whether to make new exports in any case.
+    settle : datetime.timedelta, optional
+        As for `Client.export`.
     on_wait : callable, optional
         Called with what is waited for, again and again while it is.
     on_change : callable
@@ -151,6 +154,7 @@ class Scheduler:
         split: Callable[[Task], bool],
         *,
         fresh: bool = False,
+        settle: timedelta | None = None,
         on_wait: OnWait | None = None,
         on_change: Callable[[], None],
     ) -> None:
@@ -158,6 +162,7 @@ class Scheduler:
         self._tasks = tasks
         self._split = split
         self._fresh = fresh
+        self._settle = settle
         self._on_wait = on_wait
         self._on_change = on_change
         self._queue = QueueEstimate()
@@ -396,14 +401,19 @@ class Scheduler:
         earlier = None
         if not (task.force_new or self._fresh):
             earlier = find_reusable(
-                self._client, task.piece.request, too_large=True, retry_policy=NO_RETRY
+                self._client,
+                task.piece.request,
+                too_large=True,
+                retry_policy=NO_RETRY,
+                settle=self._settle,
             )
         task.is_adopted, task.adoption_checked = earlier is not None, True
         return earlier
 
     def _create(self, task: Task) -> Export:
         fresh = task.force_new or self._fresh
-        export = export_for_plan(self._client, task.piece.request, fresh=fresh)
+        request = task.piece.request
+        export = export_for_plan(self._client, request, fresh=fresh, settle=self._settle)
         self._queue_wait = None
         # with it this many are in progress
         running = len(self.in_state(PieceState.RUNNING)) + (not export.is_finished)

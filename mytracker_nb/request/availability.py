@@ -22,6 +22,8 @@ from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from typing import Any, NamedTuple
 
+from mytracker_nb.errors import InvalidRequest, Problem
+from mytracker_nb.request.durations import parse_duration
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, ValueType
 from mytracker_nb.request.request import ExportRequest
 
@@ -35,6 +37,7 @@ __all__ = [
     "is_reusable",
     "known_until",
     "of_request",
+    "read_settle",
 ]
 
 _BOUNDS = next(interval for interval in INTERVALS if interval.availability_delay)
@@ -140,6 +143,28 @@ def is_reusable(
     if requested_at > now:  # by a clock that was wrong: nothing is known of it
         return False
     return is_bounded(request) or requested_at >= closes_at(request) + settle
+
+
+def read_settle(settle: str | timedelta | None) -> timedelta | None:
+    """How long after a window an export must have been requested to be reused; None if not given.
+
+    Parameters
+    ----------
+    settle : str or datetime.timedelta, optional
+        Such as ``"3h"`` or ``"2d"``; ``"0h"`` and more.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is no such duration.
+    """
+    if settle is None:
+        return None
+    length = parse_duration(settle.strip()) if isinstance(settle, str) else settle
+    if not isinstance(length, timedelta) or length < timedelta(0):
+        problem = f"{settle!r} is not a duration"
+        raise InvalidRequest([Problem("settle", "bad_value", "error", problem, "such as 3h or 2d")])
+    return length
 
 
 def _end(request: ExportRequest, name: str) -> datetime:

@@ -19,8 +19,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
-from datetime import time as clock_time
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -36,7 +35,8 @@ from mytracker_nb.errors import (
     MyTrackerError,
     printable,
 )
-from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, ValueType
+from mytracker_nb.request.availability import closes_at
+from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, PARAMETERS
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL, Credentials
@@ -54,7 +54,6 @@ __all__ = [
     "PendingCreate",
     "Superseded",
     "cache_key",
-    "complete_after",
     "journal",
 ]
 
@@ -137,35 +136,6 @@ def cache_key(request: ExportRequest) -> str:
     )
 
 
-def complete_after(request: ExportRequest) -> datetime:
-    """From when on an export of `request` holds all rows that there will be.
-
-    Parameters
-    ----------
-    request : ExportRequest
-        One without errors.
-
-    Returns
-    -------
-    datetime.datetime
-        When the first of its intervals has closed, and the hours that the service needs to make an
-        event available are over (UTC). Source: page ``export-api/raw/create``.
-    """
-    ends = [
-        _end(request, interval.end) for interval in INTERVALS if interval.end in request.parameters
-    ]
-    return min(ends) + max(interval.availability_delay for interval in INTERVALS)
-
-
-def _end(request: ExportRequest, name: str) -> datetime:
-    """The first moment after an interval."""
-    value = request.parameters[name]
-    if PARAMETERS[name].value_type is ValueType.DATE:
-        day = date.fromisoformat(value) + timedelta(days=1)
-        return datetime.combine(day, clock_time(), request.zone).astimezone(timezone.utc)
-    return _utc(value + 1)
-
-
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
 
@@ -190,9 +160,6 @@ class JournalEntry:
         When it was asked for, and last heard of (UTC).
     age : datetime.timedelta
         How long ago it was asked for, by a clock that does not jump where there is one.
-    is_final : bool
-        Whether no row can have come since it was asked for; never where that is in the future, by
-        a clock that was wrong then or is now.
     """
 
     number: int
@@ -203,7 +170,6 @@ class JournalEntry:
     asked_at: datetime
     updated_at: datetime
     age: timedelta = field(compare=False)
-    is_final: bool
 
 
 class Superseded(MyTrackerError):
@@ -649,6 +615,7 @@ def _readable(
 def _entry(row: sqlite3.Row) -> JournalEntry:
     number = row["id_raw_export"]
     request = ExportRequest(**json.loads(row["request"]))
+    closes_at(request)  # fails where it can't have been sent
     asked_at = _utc(row["asked_at"])
     return JournalEntry(
         number=row["number"],
@@ -659,7 +626,6 @@ def _entry(row: sqlite3.Row) -> JournalEntry:
         asked_at=asked_at,
         updated_at=_utc(row["updated_at"]),
         age=_age(row),
-        is_final=complete_after(request) <= asked_at <= clock.now(),
     )
 
 
