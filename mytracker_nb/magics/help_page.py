@@ -36,6 +36,10 @@ shows the first rows below the card. The export is the value of the magic:
 
     export = %mytracker_export ...
 
+The service's own URL, a query string or a curl command can take the place of the parameters:
+
+    %mytracker_export --frame df https://tracker.my.com/api/raw/v1/export/create.json?event=...
+
 A request with errors is not sent: the cell fails and lists all errors
 (mytracker_nb.InvalidRequest). Tab completes parameters, values and options.
 In Python: mytracker_nb.export(event="installs", ...)."""

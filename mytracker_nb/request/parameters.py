@@ -1,7 +1,7 @@
 """The parameters of the create call, described once.
 
-Every face (validation, the magic and its completion, the form, generated code, the reference)
-reads `PARAMETERS` and `INTERVALS`; a new parameter of the service is a new row here.
+Every face (validation, the magic and its completion, the form, generated code, signatures, the
+reference) reads `PARAMETERS` and `INTERVALS`; a new parameter of the service is a new row here.
 Source: page ``export-api/raw/create`` of the service's documentation.
 """
 
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
-"""The zone whose days ``dateFrom`` and ``dateTo`` are, where none is given."""
+"""The time zone of ``dateFrom`` and ``dateTo`` if a request has none."""
 
 MAX_VALUES = 1000
 """The most values in one filter. The documentation says both "a maximum of 1000" and "below 1000";
-1000 is sent, and the service has the last word."""
+1000 is sent, and the service decides."""
 
 
 class ValueType(Enum):
@@ -65,7 +65,7 @@ class Parameter:
     repeats_field : bool
         Whether a list is sent as repeated ``name[]`` fields (its values can hold commas).
     dictionary_name : str or None
-        The dictionary that its values are drawn from.
+        The dictionary of its values.
     events : frozenset of str or None
         The events it applies to; None for all.
     required : bool
@@ -73,7 +73,7 @@ class Parameter:
     is_filter : bool
         Whether it narrows the rows (and the limit of 1000 values holds).
     is_advanced : bool
-        Whether few requests have it; a form folds it away.
+        Whether few requests have it; the form hides it at first.
     """
 
     name: str
@@ -90,11 +90,11 @@ class Parameter:
 
     @property
     def dictionary(self) -> Dictionary | None:
-        """The dictionary that the values are drawn from."""
+        """The dictionary of the values."""
         return dictionary(self.dictionary_name) if self.dictionary_name else None
 
     def applies_to(self, event: str | None) -> bool:
-        """Whether a request for `event` may have it; an unknown event excludes nothing."""
+        """Whether a request for `event` can have it; an unknown event excludes nothing."""
         if self.events is None or event is None or event not in dictionary("event"):
             return True
         return event in self.events
@@ -109,11 +109,11 @@ class Interval:
     start, end : str
         The names of the two parameters.
     satisfies_required_interval : bool
-        Whether it can be the interval that every request needs, and then has both ends.
+        Whether it can be the interval that every request needs; then both ends are required.
     earliest : str or None
-        The first day that `start` may name.
+        The first day that `start` can be.
     availability_delay : datetime.timedelta
-        How long before now it must end; zero means that it may reach up to now (or today).
+        How long before now it must end; zero means up to now (or today).
     """
 
     start: str
@@ -224,7 +224,7 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
                 "timezone",
                 "Time zone",
                 ValueType.WORD,
-                f"the zone of the days and of dtEvent; {DEFAULT_TIMEZONE} where none is given",
+                f"the time zone of the days and of dtEvent; default {DEFAULT_TIMEZONE}",
                 dictionary_name="timezone",
             ),
             _ids("idApp", "Apps", "ids of apps"),
@@ -238,13 +238,13 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
                 "SDKKey",
                 "SDK keys",
                 ValueType.SDK_KEY,
-                "SDK keys of apps, 20 digits each; with idApp, rows that meet either",
+                "SDK keys of apps, 20 digits each; combined with idApp by OR",
                 is_list=True,
                 is_filter=True,
                 is_advanced=True,
             ),
             _choice(
-                "isVerified", "Verification", "only verified payments, or only others", _PAYMENTS
+                "isVerified", "Verification", "only verified or only unverified payments", _PAYMENTS
             ),
             _choice("idPurchaseType", "Purchase type", "only payments of this type", _PAYMENTS),
             Parameter(
@@ -260,10 +260,10 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
             _choice(
                 "eventNameInvert",
                 "Exclude the names",
-                "all custom events but those named",
+                "exclude the named events instead",
                 _CUSTOM_EVENTS,
             ),
-            _choice("rooted", "Root access", "only devices in this state", is_advanced=True),
+            _choice("rooted", "Root access", "only devices with this root access", is_advanced=True),
             _choice(
                 "idAdMediator", "Ad mediator", "only events of this mediator", _AD_MONETIZATION
             ),
