@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,10 @@ def test_the_names_that_people_begin_with_have_examples() -> None:
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("thing", WITH_EXAMPLES, ids=lambda thing: thing.__name__)
-def test_an_example_gives_what_it_shows(thing: type) -> None:
+def test_an_example_gives_what_it_shows(
+    thing: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # an example may write files
     text = inspect.getdoc(thing) or ""
     test = doctest.DocTestParser().get_doctest(text, {"mt": mt}, thing.__name__, None, 0)
     shown: list[str] = []

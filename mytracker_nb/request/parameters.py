@@ -263,7 +263,7 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
                 "exclude the named events instead",
                 _CUSTOM_EVENTS,
             ),
-            _choice("rooted", "Root access", "only devices with this root access", is_advanced=True),
+            _choice("rooted", "Root access", "devices with this root access", is_advanced=True),
             _choice(
                 "idAdMediator", "Ad mediator", "only events of this mediator", _AD_MONETIZATION
             ),

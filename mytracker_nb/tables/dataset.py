@@ -65,10 +65,15 @@ class ParquetDataset:
 
     Examples
     --------
-    >>> dataset = mt.open_dataset("installs")        # doctest: +SKIP
-    >>> dataset.to_pandas()                          # doctest: +SKIP
-    >>> polars.scan_parquet(list(dataset.files))     # doctest: +SKIP
-    >>> duckdb.read_parquet(list(dataset.files))     # doctest: +SKIP
+    >>> export = mt.export(event="installs", selectors="idDevice, tsEvent",
+    ...                    dateFrom="today-7d", dateTo="yesterday")
+    >>> _ = export.to_parquet("installs")
+    >>> dataset = mt.open_dataset("installs")
+    >>> list(dataset.to_pandas().columns)
+    ['idDevice', 'tsEvent']
+
+    Other libraries take its files: ``polars.scan_parquet(list(dataset.files))``,
+    ``duckdb.read_parquet(list(dataset.files))``.
     """
 
     directory: Path
