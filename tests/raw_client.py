@@ -76,9 +76,7 @@ def detail(answer: requests.Response) -> str:
 
 def table(sandbox: Sandbox, **parameters: Any) -> list[dict[str, str]]:
     """The rows of an export, made and read without the network."""
-    import time
-
-    from mytracker_nb.sandbox.judge import judge
+    from mytracker_nb.sandbox.query import parse_query
 
     fields: list[tuple[str, str]] = []
     for name, value in {**INSTALLS, **parameters}.items():
@@ -86,7 +84,7 @@ def table(sandbox: Sandbox, **parameters: Any) -> list[dict[str, str]]:
             fields += [(f"{name}[]", each) for each in value]
         elif value is not None:
             fields.append((name, str(value)))
-    export = sandbox.exports.create(judge(fields, time.time()))
+    export = sandbox.exports.create(parse_query(fields, sandbox.clock(), unknown_selectors=True))
     return [
         row for text in export.served() for row in csv.DictReader(io.StringIO(text, newline=""))
     ]

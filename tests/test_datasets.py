@@ -118,7 +118,13 @@ def lines(table: Any) -> Counter[tuple[Any, ...]]:
 @contextmanager
 def dataset_user(directory: Path, *, at: float = EVENING, **config: Any) -> Iterator[User]:
     time = Moved(at)
-    config = {"seconds": 0, "without_quotas": True, "scale": 0.1, **config}
+    config = {
+        "seconds": 0,
+        "without_quotas": True,
+        "unknown_selectors": True,
+        "scale": 0.1,
+        **config,
+    }
     with clock.use(time), mt.sandbox.start(now=lambda: time.seconds, **config) as sandbox:
         yield User(sandbox, time, directory)
 

@@ -269,7 +269,7 @@ def test_events_are_there_once_they_have_arrived(start_sandbox):
 
 
 def test_only_what_is_documented_has_an_address(sandbox):
-    assert send(sandbox, "GET", f"{RAW}/create.json").status_code == 405
+    assert send(sandbox, "POST", f"{RAW}/get.json").status_code == 405
     assert send(sandbox, "GET", "/api/none").json() == {
         "code": 404,
         "message": "Not Found",

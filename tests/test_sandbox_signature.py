@@ -67,7 +67,7 @@ def test_any_text_can_be_signed_and_sent(sandbox, name):
     for where in ("params", "data"):
         answer = send(sandbox, "POST", f"{RAW}/create.json", **{where: fields})
         number = int(answer.json()["data"]["idRawExport"])
-        assert sandbox.exports[number].wish.filters["eventName"] == {name}
+        assert sandbox.exports[number].query.filters["eventName"] == {name}
 
 
 def test_the_host_that_the_client_used_is_the_one_signed(sandbox):

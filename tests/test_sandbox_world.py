@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raw_client import table
 
 from mytracker_nb.request.dictionaries import dictionary, events, selectors
-from mytracker_nb.sandbox.stories import array_text
+from mytracker_nb.sandbox.custom_events import array_text
 from mytracker_nb.sandbox.world import APPS, COUNTRIES, LINKS, PARTNERS
 
 DAY = 86_400
@@ -38,7 +38,7 @@ def sessions(sandbox):
 
 @pytest.fixture(scope="module")
 def custom_events(sandbox):
-    names = "idDevice,tsEvent,eventName,eventValue,params.name,params.value"
+    names = "idDevice,tsEvent,tsInsert,eventName,eventValue,params.name,params.value"
     return table(sandbox, event="customEvents", selectors=names, **MONTH)
 
 
@@ -235,7 +235,9 @@ def test_custom_events_happen_within_sessions(sessions, custom_events):
     spans = defaultdict(list)
     for row in sessions:
         start = int(row["tsEvent"])
-        spans[row["idDevice"]].append((start, start + int(row["duration"])))
+        duration = int(row["duration"])
+        # of an interrupted session it is not known how long it was
+        spans[row["idDevice"]].append((start, start + (DAY if duration == -1 else duration)))
     for row in custom_events:
         moment = int(row["tsEvent"])
         assert any(start <= moment <= end for start, end in spans[row["idDevice"]])
@@ -309,9 +311,9 @@ def test_organic_installs_have_no_partner(installs):
     assert organic
     assert paid
     for row in organic:
-        assert (
-            row["idAd"] == row["idCampaign"] == row["idPartnerTitle"] == row["idAdEventType"] == ""
-        )
+        assert row["idAd"] == row["idCampaign"] == row["idAdEventType"] == ""
+        assert row["idPartnerTitle"] == "Organic"
+        assert row["idAdEventTypeTitle"] == "Неизвестно"
         assert row["tsClick"] == row["tsView"] == row["tsAttr"] == "0"
     for row in paid:
         assert row["tsAttr"] == row["tsEvent"]
@@ -425,7 +427,7 @@ def test_event_names_are_chosen_or_left_out(sandbox, custom_events):
     chosen = ["level_up", 'search, "filters"', "none"]
     asked = {
         "event": "customEvents",
-        "selectors": "idDevice,tsEvent,eventName,eventValue,params.name,params.value",
+        "selectors": "idDevice,tsEvent,tsInsert,eventName,eventValue,params.name,params.value",
         **MONTH,
     }
     rows = table(sandbox, **asked, eventName=chosen)
@@ -468,3 +470,52 @@ def test_days_are_those_of_the_zone(sandbox, zone):
         moment = datetime.fromtimestamp(int(row["tsEvent"]), timezone.utc)
         assert row["dtEvent"] == str(moment.astimezone(ZoneInfo(zone)).date())
     assert set(column(rows, "dtEvent")) == {"2025-10-25", "2025-10-26", "2025-10-27"}
+
+
+# --- rows that come late
+
+
+def lateness_of(rows):
+    return sorted(int(row["tsInsert"]) - int(row["tsEvent"]) for row in rows)
+
+
+def test_most_rows_come_within_minutes_and_some_after_days_or_months(custom_events):
+    after = lateness_of(custom_events)
+    share = len(after) / 100
+    assert after[0] >= 20
+    assert 0.8 < sum(each <= 900 for each in after) / len(after) < 0.95
+    assert 3 * share < sum(each > 4 * 3600 for each in after) < 5 * share
+    assert 0 < sum(each > 3 * DAY for each in after) < share
+    assert after[-1] > 60 * DAY
+
+
+def test_an_import_brings_rows_of_a_month_at_one_moment(custom_events):
+    imported = {
+        int(row["tsInsert"])
+        for row in custom_events
+        if int(row["tsInsert"]) - int(row["tsEvent"]) > 3 * DAY
+    }
+    assert 1 <= len(imported) <= 2
+
+
+def test_lateness_is_a_setting(start_sandbox):
+    asked = {"event": "customEvents", "selectors": "tsEvent,tsInsert", **MONTH}
+    prompt = table(start_sandbox(lateness=0.0), **asked)
+    assert max(lateness_of(prompt)) <= 900
+    harsh = lateness_of(table(start_sandbox(lateness=5.0), **asked))
+    assert sum(each > 4 * 3600 for each in harsh) > 0.15 * len(harsh)
+
+
+def test_a_row_that_has_not_appeared_is_in_no_export(start_sandbox):
+    start = 1_767_225_600  # 2026-01-01, UTC
+    sandbox = start_sandbox(now=lambda: float(start + DAY + 600))
+    window = {"dateFrom": None, "dateTo": None, "tsFrom": start, "tsTo": start + DAY - 1}
+    asked = {"event": "customEvents", "selectors": "tsEvent,tsInsert,idDevice", **window}
+    known = []
+    for days in (0, 1, 120):
+        sandbox.clock.advance(days * DAY)
+        now = sandbox.clock()
+        rows = table(sandbox, **asked)
+        assert all(int(row["tsInsert"]) <= now for row in rows)
+        known.append({tuple(row.values()) for row in rows})
+    assert all(before < after for before, after in pairwise(known))

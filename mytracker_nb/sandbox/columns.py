@@ -1,7 +1,8 @@
 """The text of each selector, for the rows of any event.
 
-A selector that the dictionary does not hold is honoured as well: the service has more of them than
-are known here. Its cells are texts that a reader is likely to take for something else.
+A selector that the dictionary does not hold is answered only where the settings allow it
+(`Config.unknown_selectors`). Its cells are texts that a reader is likely to take for something
+else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow as pa
 from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.sandbox.csvtext import from_choices, from_numbers
 from mytracker_nb.sandbox.draws import Array, draw, pick, uniform
-from mytracker_nb.sandbox.events import ALL_STORIES, Rows
+from mytracker_nb.sandbox.events import ALL_CUSTOM_EVENTS, Rows
 from mytracker_nb.sandbox.world import APPS, COUNTRIES, DAY, LINKS, PARTNERS, Devices
 
 __all__ = ["column"]
@@ -133,6 +134,11 @@ def _idfa(key: int) -> str:
     return _guid(key).upper() if key % 10 < 3 else _NO_ID
 
 
+def _advertising_id(key: int) -> str:
+    # the id of all who have switched tracking off
+    return _guid(key) if key % 10 < 8 else _NO_ID
+
+
 def _users(devices: Devices) -> list[str]:
     """The ids that the apps give their users, each app's programmer in another way."""
     texts = []
@@ -169,29 +175,33 @@ def _app_version(text: Callable[[int], str]) -> _Column:
 
 
 @cache
-def _told(code: int) -> dict[str, str]:
-    return ALL_STORIES[code >> 16].columns((code >> 4) & 4095, code & 15)
+def _event_columns(code: int) -> dict[str, str]:
+    return ALL_CUSTOM_EVENTS[code >> 16].columns((code >> 4) & 4095, code & 15)
 
 
-def _story(name: str) -> _Column:
+def _custom_event_column(name: str) -> _Column:
     """A column of custom events; other events have none."""
     nothing = "[]" if name.startswith("params.") else ""
 
     def cells(rows: Rows) -> pa.Array:
-        if "story" not in rows.facts:
+        if "custom_event" not in rows.facts:
             return from_choices(np.zeros(len(rows), dtype=np.int64), [nothing])
         facts = rows.facts
-        codes = (facts["story"] * 4096 + facts["number"]) * 16 + facts["item"]
+        codes = (facts["custom_event"] * 4096 + facts["number"]) * 16 + facts["item"]
         codes, places = np.unique(codes, return_inverse=True)
-        return from_choices(places, [_told(code)[name] for code in codes.tolist()])
+        return from_choices(places, [_event_columns(code)[name] for code in codes.tolist()])
 
     return cells
 
 
 def _duration(rows: Rows) -> pa.Array:
     nothing = np.zeros(len(rows), dtype=np.int64)
-    empty = np.full(len(rows), "story" in rows.facts or "duration" not in rows.facts)
-    return from_numbers(rows.facts.get("duration", nothing), empty)
+    empty = np.full(len(rows), "custom_event" in rows.facts or "duration" not in rows.facts)
+    # the service says -1 of a session that was interrupted
+    durations = np.where(
+        uniform(rows.key, "interrupted") < 0.02, -1, rows.facts.get("duration", nothing)
+    )
+    return from_numbers(durations, empty)
 
 
 def _of_install(seconds_before: int, *attributions: int) -> _Column:
@@ -335,7 +345,7 @@ _COLUMNS: dict[str, _Column] = {
     ),
     "idAdEventTypeTitle": lambda rows: from_choices(
         rows.devices.attribution[rows.device],
-        ["", *(entry.title for entry in dictionary("idAdEventType").values())],
+        ["Неизвестно", *(entry.title for entry in dictionary("idAdEventType").values())],
     ),
     "rooted": lambda rows: from_numbers(rows.devices.rooted[rows.device]),
     "rootedTitle": lambda rows: from_choices(
@@ -345,7 +355,7 @@ _COLUMNS: dict[str, _Column] = {
     "idDevice": lambda rows: from_numbers(rows.devices.key[rows.device]),
     "idProfile": _of_device(_profile),
     "customUserId": _of_device(_users),
-    "advertisingId": _keys("advertisingId", {"Android"}, _guid),
+    "advertisingId": _keys("advertisingId", {"Android"}, _advertising_id),
     "androidId": _keys("androidId", {"Android"}, "{:016x}".format),
     "oaid": _keys("oaid", {"Android"}, lambda key: _guid(key) if key % 5 == 0 else ""),
     "idfa": _keys("idfa", {"iOS"}, _idfa),
@@ -363,9 +373,12 @@ _COLUMNS: dict[str, _Column] = {
     "screenHeight": _keys("screen", _PHONES, lambda key: str((1600, 2400, 3040)[key % 3])),
     "idAppVersion": _app_version(lambda release: str(8000 + release)),
     "idAppVersionTitle": _app_version(_version),
-    **{name: _story(name) for name in ("eventName", "eventValue", "params.name", "params.value")},
+    **{
+        name: _custom_event_column(name)
+        for name in ("eventName", "eventValue", "params.name", "params.value")
+    },
     "countCustomEvent": lambda rows: from_numbers(
-        np.full(len(rows), "story" in rows.facts, dtype=np.int64)
+        np.full(len(rows), "custom_event" in rows.facts, dtype=np.int64)
     ),
     "duration": _duration,
     "tsEvent": lambda rows: from_numbers(rows.ts),

@@ -37,6 +37,11 @@ class Config:
         The world to draw the events from.
     scale : float
         How many times the usual number of devices is installed each day.
+    lateness : float
+        How many times the usual share of rows appears late in the system: hours, a day or two, or
+        months after the event; 0.0 lets all appear within minutes.
+    unknown_selectors : bool
+        Whether a column that no dictionary has is accepted, with made-up values.
     seconds : float
         Seconds from creating an export to its end.
     cancellable_until : float
@@ -73,6 +78,8 @@ class Config:
     permission: bool = True
     seed: int = 1
     scale: float = 1.0
+    lateness: float = 1.0
+    unknown_selectors: bool = False
     seconds: float = 3.0
     cancellable_until: float = 0.9
     queue: int = 4

@@ -13,24 +13,30 @@ from functools import cached_property
 
 import numpy as np
 
+from mytracker_nb.sandbox.config import Config
+from mytracker_nb.sandbox.custom_events import CUSTOM_EVENTS, TUTORIAL
 from mytracker_nb.sandbox.draws import Array, draw, pick, series, uniform
-from mytracker_nb.sandbox.judge import Wish
-from mytracker_nb.sandbox.stories import STORIES, TUTORIAL
+from mytracker_nb.sandbox.query import Query
 from mytracker_nb.sandbox.world import APPS, COUNTRIES, DAY, LINKS, PARTNERS, WEB, Devices
 
-__all__ = ["ALL_STORIES", "RELEASE_DAYS", "Rows", "days_together", "rows_of_days"]
+__all__ = ["ALL_CUSTOM_EVENTS", "RELEASE_DAYS", "Rows", "day_ranges", "rows_of_days"]
 
 # For how many days after its install a device may still come back.
 LIFE = 90
 # How often an app has a new version, and within how many days devices get it.
 RELEASE_DAYS = 21
 _UPDATE_DAYS = 5
-# How late, at most, an event appears in the system.
-_DELAY = 3 * 3600
+# How late rows appear in the system: the share of them, and seconds from the event, least and most.
+# Most come within minutes. The servers of an app send theirs within 4 hours; a phone that was off
+# sends what it kept when the app is next opened.
+_LATE_BY_HOURS = (0.08, 900, 4 * 3600)
+_LATE_BY_DAYS = (0.03, 4 * 3600, 2 * DAY)
+# Now and then an import brings rows of one of these periods, long after it.
+_IMPORTED, _IMPORT_DAYS = 0.004, 30
 # The installs of a usual day, and how many devices are looked at together.
 _INSTALLS, _CROWD = 26, 12_000
 
-ALL_STORIES = (*STORIES, *dict.fromkeys(story for story, _, _ in TUTORIAL))
+ALL_CUSTOM_EVENTS = (*CUSTOM_EVENTS, *dict.fromkeys(story for story, _, _ in TUTORIAL))
 _LEVEL_UP, _SHOP, _PURCHASE = range(3)
 
 _Source = Callable[["Devices", int, int], "Rows"]
@@ -80,7 +86,27 @@ class Rows:
     @cached_property
     def ts_insert(self) -> Array:
         """The time the event appeared in the system, in Unix seconds."""
-        return self.ts + 20 + (draw(self.key, "delay") % np.uint64(_DELAY - 20)).astype(np.int64)
+        luck, spread = uniform(self.key, "lateness"), uniform(self.key, "delay")
+
+        def between(least: float, most: float) -> Array:
+            return self.ts + (least * (most / least) ** spread).astype(np.int64)
+
+        period = self.ts // (_IMPORT_DAYS * DAY)
+        lateness = self.devices.lateness
+        days = _IMPORTED + _LATE_BY_DAYS[0]
+        return np.select(
+            [
+                luck < _IMPORTED * lateness,
+                luck < days * lateness,
+                luck < (days + _LATE_BY_HOURS[0]) * lateness,
+            ],
+            [
+                (period + 3) * _IMPORT_DAYS * DAY + 10 * 3600,
+                between(*_LATE_BY_DAYS[1:]),
+                between(*_LATE_BY_HOURS[1:]),
+            ],
+            between(20, 900),
+        )
 
     @cached_property
     def release(self) -> Array:
@@ -182,15 +208,15 @@ def _custom_events(devices: Devices, first: int, last: int) -> Rows:
     counts = tutorial + 1 + (draw(sessions.key, "custom events") % np.uint64(4)).astype(np.int64)
     rows, source, number = _several(sessions, counts, "custom event")
     later = number - tutorial[source]
-    story = pick(rows.key, "story", [story.weight for story in STORIES])
+    story = pick(rows.key, "story", [story.weight for story in CUSTOM_EVENTS])
     # a level is reached once: at most one in a session, and ever higher ones
     story = np.where((story == _LEVEL_UP) & (later > 0), _SHOP, story)
     level = np.where(story == _LEVEL_UP, 2 + rows.age * 4 + rows.facts["number"], 0)
-    places = np.array([ALL_STORIES.index(story) for story, _, _ in TUTORIAL])
+    places = np.array([ALL_CUSTOM_EVENTS.index(story) for story, _, _ in TUTORIAL])
     steps = np.array([number for _, number, _ in TUTORIAL])
     step = np.minimum(number, len(TUTORIAL) - 1)
     facts = {
-        "story": np.where(later < 0, places[step], story),
+        "custom_event": np.where(later < 0, places[step], story),
         "number": np.where(later < 0, steps[step], level),
         "item": (draw(rows.key, "item") % np.uint64(16)).astype(np.int64),
     }
@@ -221,7 +247,7 @@ def _first_sessions(devices: Devices, first: int, last: int) -> Rows:
 
 def _payments(devices: Devices, first: int, last: int) -> Rows:
     clicks = _custom_events(devices, first, last)
-    clicks = clicks.take(clicks.facts["story"] == _PURCHASE)
+    clicks = clicks.take(clicks.facts["custom_event"] == _PURCHASE)
     return _some(clicks, "payment", 0.3, seconds=2)
 
 
@@ -344,9 +370,9 @@ _LOOK_BACK = {
 }
 
 
-def _devices_asked_for(devices: Devices, wish: Wish) -> Devices:
+def _devices_asked_for(devices: Devices, query: Query) -> Devices:
     wanted = np.ones(len(devices), dtype=bool)
-    filters = wish.filters
+    filters = query.filters
     app_ids, keys = filters.get("idApp"), filters.get("SDKKey")
     if app_ids or keys:
         chosen = [str(app.id) in (app_ids or ()) or app.sdk_key in (keys or ()) for app in APPS]
@@ -374,29 +400,30 @@ _DRAWN = {
 }
 
 
-def _rows_asked_for(rows: Rows, wish: Wish) -> Rows:
-    filters = wish.filters
-    wanted = (rows.ts >= wish.ts_from) & (rows.ts <= wish.ts_to)
-    wanted &= (rows.ts_insert >= wish.inserted_from) & (rows.ts_insert <= wish.inserted_to)
+def _rows_asked_for(rows: Rows, query: Query) -> Rows:
+    filters = query.filters
+    wanted = (rows.ts >= query.ts_from) & (rows.ts <= query.ts_to)
+    wanted &= (rows.ts_insert >= query.inserted_from) & (rows.ts_insert <= query.inserted_to)
     if "eventName" in filters:
-        named = np.array([story.name in filters["eventName"] for story in ALL_STORIES])
-        wanted &= named[rows.facts["story"]] != wish.inverted
+        named = np.array([story.name in filters["eventName"] for story in ALL_CUSTOM_EVENTS])
+        wanted &= named[rows.facts["custom_event"]] != query.inverted
     for name in ("idPurchaseType", "isVerified", "idAdMediator"):
         if name in filters:
             wanted &= np.isin(getattr(rows, _DRAWN[name]), [int(value) for value in filters[name]])
     return rows.take(wanted)
 
 
-def days_together(wish: Wish, scale: float) -> list[tuple[int, int]]:
-    """The UTC days of a wish, first and last of each bunch that fits into memory well."""
+def day_ranges(query: Query, scale: float) -> list[tuple[int, int]]:
+    """The UTC days of a query, first and last of each bunch that fits into memory well."""
     step = int(min(max(_CROWD / (_INSTALLS * scale), 1), 512))
-    first, last = wish.ts_from // DAY, wish.ts_to // DAY
+    first, last = query.ts_from // DAY, query.ts_to // DAY
     return [(day, min(day + step - 1, last)) for day in range(max(first, 0), last + 1, step)]
 
 
-def rows_of_days(wish: Wish, seed: int, scale: float, first: int, last: int) -> Rows:
-    """The rows of a wish that fall into the UTC days from `first` to `last`, in no order."""
-    devices = Devices.of_days(seed, scale, first - _LOOK_BACK.get(wish.event, LIFE), last)
+def rows_of_days(query: Query, config: Config, first: int, last: int) -> Rows:
+    """The rows of a query that fall into the UTC days from `first` to `last`, in no order."""
+    born = first - _LOOK_BACK.get(query.event, LIFE)
+    devices = Devices.of_days(config.seed, config.scale, born, last, config.lateness)
     return _rows_asked_for(
-        _SOURCES[wish.event](_devices_asked_for(devices, wish), first, last), wish
+        _SOURCES[query.event](_devices_asked_for(devices, query), first, last), query
     )

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
-from mytracker_nb.sandbox.judge import Refused, Wish
+from mytracker_nb.sandbox.query import BadRequest, Query
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.events import Rows
@@ -32,7 +32,7 @@ ERROR = "Error occurred"
 _BLOCK = 100_000
 
 
-class QueueFull(Refused):
+class QueueFull(BadRequest):
     """Too many exports are in progress.
 
     Attributes
@@ -57,7 +57,7 @@ class Export:
     ----------
     id : int
         Its idRawExport.
-    wish : Wish
+    query : Query
         What was asked for.
     created : float
         When, in Unix seconds.
@@ -69,7 +69,7 @@ class Export:
     """
 
     id: int
-    wish: Wish
+    query: Query
     created: float
     config: Config
     directory: Path
@@ -98,14 +98,14 @@ class Export:
         return int(self.created + self.config.seconds + self.config.link_seconds)
 
     @cached_property
-    def bunches(self) -> list[tuple[int, int, int]]:
+    def day_ranges(self) -> list[tuple[int, int, int]]:
         """Its rows by UTC days: first, last and how many; ends where there are too many."""
-        from mytracker_nb.sandbox.events import days_together, rows_of_days
+        from mytracker_nb.sandbox.events import day_ranges, rows_of_days
 
         found: list[tuple[int, int, int]] = []
         total = 0
-        for first, last in days_together(self.wish, self.config.scale):
-            count = len(rows_of_days(self.wish, self.config.seed, self.config.scale, first, last))
+        for first, last in day_ranges(self.query, self.config.scale):
+            count = len(rows_of_days(self.query, self.config, first, last))
             found.append((first, last, count))
             total += count
             if self._too_large(total):
@@ -116,12 +116,12 @@ class Export:
     def rows(self) -> int:
         """How many rows it has; where these are too many, at least that many."""
         with self._lock:
-            return sum(count for _, _, count in self.bunches)
+            return sum(count for _, _, count in self.day_ranges)
 
     def _too_large(self, rows: int) -> str:
         if rows > self.config.max_rows:
             return TOO_MANY_LINES
-        if rows * len(self.wish.selectors) > self.config.max_cells:
+        if rows * len(self.query.selectors) > self.config.max_cells:
             return TOO_MUCH_DATA
         return ""
 
@@ -159,7 +159,7 @@ class Export:
         config = self.config
         count = max(min(config.files, self.rows), -(-self.rows // config.rows_per_file), 1)
         digest = hashlib.blake2b(f"{self.id} {config.secret_key}".encode(), digest_size=16)
-        stem = f"{self.id}.{self.wish.event}.{digest.hexdigest()}"
+        stem = f"{self.id}.{self.query.event}.{digest.hexdigest()}"
         return [f"{stem}.{number}.csv.gz" for number in range(count)]
 
     def has_file(self, name: str, now: float) -> bool:
@@ -183,29 +183,28 @@ class Export:
                 number = names.index(name)
                 first = self.rows * number // len(names)
                 last = self.rows * (number + 1) // len(names)
-                write(path, self.wish.selectors, self._texts(first, last))
+                write(path, self.query.selectors, self._texts(first, last))
         return path
 
     def _texts(self, first: int, last: int) -> Iterator[bytes]:
         from mytracker_nb.sandbox.columns import column
         from mytracker_nb.sandbox.csvtext import lines
 
-        zone = ZoneInfo(self.wish.timezone)
+        zone = ZoneInfo(self.query.timezone)
         for rows in self._rows(first, last):
             for start in range(0, len(rows), _BLOCK):
                 block = rows.take(slice(start, start + _BLOCK))
-                yield lines([column(name, block, zone) for name in self.wish.selectors])
+                yield lines([column(name, block, zone) for name in self.query.selectors])
 
     def _rows(self, first: int, last: int) -> Iterator[Rows]:
         """The rows from number `first` to before number `last`, by time."""
         from mytracker_nb.sandbox.events import rows_of_days
 
         passed = 0
-        for first_day, last_day, count in self.bunches:
+        for first_day, last_day, count in self.day_ranges:
             start, end = max(first - passed, 0), min(last - passed, count)
             if start < end:
-                config = self.config
-                rows = rows_of_days(self.wish, config.seed, config.scale, first_day, last_day)
+                rows = rows_of_days(self.query, self.config, first_day, last_day)
                 yield rows.by_time().take(slice(start, end))
             passed += count
 
@@ -234,7 +233,7 @@ class Exports(dict[int, Export]):
         self._directory = directory
         self.outcomes: deque[str] = deque()
 
-    def create(self, wish: Wish) -> Export:
+    def create(self, query: Query) -> Export:
         """Take an export into the queue.
 
         Raises
@@ -247,6 +246,6 @@ class Exports(dict[int, Export]):
         if len(waiting) >= self._config.queue:
             raise QueueFull(waiting)
         outcome = self.outcomes.popleft() if self.outcomes else ""
-        export = Export(len(self) + 1, wish, now, self._config, self._directory, outcome)
+        export = Export(len(self) + 1, query, now, self._config, self._directory, outcome)
         self[export.id] = export
         return export

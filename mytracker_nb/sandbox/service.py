@@ -14,7 +14,7 @@ from mytracker_nb.sandbox.calls import Call
 from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
 from mytracker_nb.sandbox.exports import Export, Exports, QueueFull
-from mytracker_nb.sandbox.judge import Refused, judge
+from mytracker_nb.sandbox.query import BadRequest, parse_query
 from mytracker_nb.sandbox.quotas import Quotas
 from mytracker_nb.sandbox.signature import is_signed
 
@@ -123,9 +123,9 @@ def application(
     def asked_for() -> Export:
         text = call().parameter("idRawExport")
         if not text:
-            raise Refused("Argument 'idRawExport' is expected but not set")
+            raise BadRequest("Argument 'idRawExport' is expected but not set")
         if not (text.isascii() and text.isdecimal()):
-            raise Refused("Argument 'idRawExport' is invalid")
+            raise BadRequest("Argument 'idRawExport' is invalid")
         export = exports.get(int(text))
         if export is None:
             raise _Stop(_error(404, "Raw export request not found"))
@@ -152,8 +152,8 @@ def application(
     def stopped(stop: _Stop) -> flask.Response:
         return stop.answer
 
-    @app.errorhandler(Refused)
-    def refused(refusal: Refused) -> flask.Response:
+    @app.errorhandler(BadRequest)
+    def refused(refusal: BadRequest) -> flask.Response:
         info = None
         if isinstance(refusal, QueueFull):
             info = {"exports": [{"idRawExport": str(number)} for number in refusal.exports]}
@@ -163,12 +163,16 @@ def application(
     def no_such_page(error: HTTPException) -> flask.Response:
         return _envelope(error.code or 500, None)
 
-    @app.post(f"{_RAW}/create.json")
+    # the documentation has POST alone; public scripts create by GET
+    @app.route(f"{_RAW}/create.json", methods=["GET", "POST"])
     def create() -> flask.Response:
         if not config.permission:
-            raise Refused(_NO_PERMISSION)
+            raise BadRequest(_NO_PERMISSION)
         with lock:
-            export = exports.create(judge(call().parameters, clock()))
+            query = parse_query(
+                call().parameters, clock(), unknown_selectors=config.unknown_selectors
+            )
+            export = exports.create(query)
         return _envelope(200, {"idRawExport": str(export.id)})
 
     @app.get(f"{_RAW}/get.json")
@@ -183,7 +187,7 @@ def application(
             if not export.is_cancellable(now):
                 completed = not export.canceled and not export.is_in_progress(now)
                 why = " (it's completed)" if completed else ""
-                raise Refused(f"This RawExport can not be cancel{why}")
+                raise BadRequest(f"This RawExport can not be cancel{why}")
             export.canceled = True
         return _envelope(200, {"idRawExport": str(export.id), "info": "Canceled"})
 

@@ -99,9 +99,9 @@ class Partner:
     loyalty: float
 
 
-# The first is no partner at all: its ids and titles are empty cells.
+# The first is no partner at all: its id is an empty cell, its title says so.
 PARTNERS = (
-    Partner(0, "", 1.25),
+    Partner(0, "Organic", 1.25),
     Partner(31, "Партнёр «Север»", 1.1),
     Partner(32, 'Blue "Network", Inc.', 0.9),
     Partner(33, "Реклама\\Сервис", 0.65),
@@ -160,15 +160,20 @@ class Devices:
         The day of the install, in days since 1970-01-01 (UTC); does not decrease.
     index : array of int
         The device's number in its day.
+    lateness : float
+        How many times the usual share of its events appears late in the system.
     """
 
-    def __init__(self, seed: int, day: Array, index: Array) -> None:
+    def __init__(self, seed: int, day: Array, index: Array, lateness: float = 1.0) -> None:
         self.seed = seed
         self.day = day
         self.index = index
+        self.lateness = lateness
 
     @classmethod
-    def of_days(cls, seed: int, scale: float, first: int, last: int) -> Devices:
+    def of_days(
+        cls, seed: int, scale: float, first: int, last: int, lateness: float = 1.0
+    ) -> Devices:
         """All devices installed from the `first` to the `last` day (since 1970-01-01)."""
         days = np.arange(max(first, 0), max(last + 1, 0))
         jitter = 0.85 + 0.3 * uniform(_day_keys(seed, days), "installs")
@@ -177,14 +182,14 @@ class Devices:
         counts = np.maximum(counts, 1)
         starts = np.cumsum(counts) - counts
         index = np.arange(counts.sum()) - np.repeat(starts, counts)
-        return cls(seed, np.repeat(days, counts), index)
+        return cls(seed, np.repeat(days, counts), index, lateness)
 
     def __len__(self) -> int:
         return len(self.day)
 
     def take(self, which: Array) -> Devices:
         """Those of the devices that `which` (indices or a mask) chooses."""
-        return Devices(self.seed, self.day[which], self.index[which])
+        return Devices(self.seed, self.day[which], self.index[which], self.lateness)
 
     def keys(self, index: Array) -> Array:
         """The keys of the devices with these numbers in the same days."""

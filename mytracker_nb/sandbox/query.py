@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mytracker_nb.request.dictionaries import dictionary
 
-__all__ = ["Refused", "Wish", "judge"]
+__all__ = ["BadRequest", "Query", "parse_query"]
 
 _PAYMENTS = {"payments", "userPayments", "testPayments", "trialPayments", "userTrialPayments"}
 _CUSTOM = {"customEvents", "userCustomEvents"}
@@ -46,12 +46,12 @@ _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 _SDK_KEY = re.compile(r"\d{20}", re.ASCII)
 
 
-class Refused(Exception):
+class BadRequest(Exception):
     """The service does not accept the parameters; the text is the service's ``detail``."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Query:
     """An export that the service accepts.
 
     Attributes
@@ -93,7 +93,7 @@ class _Form:
             match = _NAME.fullmatch(field)
             name, bracket = match.groups() if match else (field, None)
             if name not in _KNOWN:
-                raise Refused(f"Argument '{name}' is not allowed")
+                continue  # public scripts send such, and no refusal is seen
             if bracket is None:
                 self.plain[name] = value
             else:
@@ -101,7 +101,7 @@ class _Form:
 
     def one(self, name: str) -> str:
         if name in self.arrays:
-            raise Refused(f"Argument '{name}' must be a scalar")
+            raise BadRequest(f"Argument '{name}' must be a scalar")
         return self.plain.get(name, "")
 
     def many(self, name: str) -> list[str]:
@@ -119,7 +119,7 @@ def _pair(form: _Form, first: str, last: str) -> bool:
     given = [name for name in (first, last) if form.has(name)]
     if len(given) == 1:
         missing = last if given == [first] else first
-        raise Refused(f"Argument '{missing}' is expected but not set")
+        raise BadRequest(f"Argument '{missing}' is expected but not set")
     return bool(given)
 
 
@@ -130,7 +130,7 @@ def _day(form: _Form, name: str) -> date:
             raise ValueError
         return date.fromisoformat(text)
     except ValueError:
-        raise Refused(f"Argument '{name}' is invalid") from None
+        raise BadRequest(f"Argument '{name}' is invalid") from None
 
 
 def _seconds(form: _Form, name: str) -> int | None:
@@ -138,24 +138,24 @@ def _seconds(form: _Form, name: str) -> int | None:
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
-        raise Refused(f"Argument '{name}' is invalid")
+        raise BadRequest(f"Argument '{name}' is invalid")
     return int(text)
 
 
 def _in_order(first: str, last: str, given: tuple[int | date | None, int | date | None]) -> None:
     if None not in given and given[0] > given[1]:  # type: ignore[operator]
-        raise Refused(f"Argument '{first}' must be less than or equal to '{last}'")
+        raise BadRequest(f"Argument '{first}' must be less than or equal to '{last}'")
 
 
 def _days(form: _Form, zone: ZoneInfo, now: float) -> tuple[int, int]:
     """The first and the last second of the days asked for."""
     first, last = _day(form, "dateFrom"), _day(form, "dateTo")
     if first < date(1970, 1, 1):
-        raise Refused("Argument 'dateFrom' must be greater than or equal to 1970-01-01")
+        raise BadRequest("Argument 'dateFrom' must be greater than or equal to 1970-01-01")
     today = datetime.fromtimestamp(now, zone).date()
     for name, day in (("dateFrom", first), ("dateTo", last)):
         if day > today:
-            raise Refused(f"Argument '{name}' must be less than or equal to {today}")
+            raise BadRequest(f"Argument '{name}' must be less than or equal to {today}")
     _in_order("dateFrom", "dateTo", (first, last))
 
     def midnight(day: date) -> int:
@@ -168,7 +168,7 @@ def _moments(form: _Form, first: str, last: str, limit: int) -> tuple[int | None
     moments = _seconds(form, first), _seconds(form, last)
     for name, moment in zip((first, last), moments, strict=True):
         if moment is not None and moment > limit:
-            raise Refused(f"Argument '{name}' must be less than or equal to {limit}")
+            raise BadRequest(f"Argument '{name}' must be less than or equal to {limit}")
     _in_order(first, last, moments)
     return moments
 
@@ -182,44 +182,45 @@ def _filter(form: _Form, name: str, pattern: re.Pattern[str]) -> frozenset[str]:
         if pattern.fullmatch(value)
     }
     if not all(pattern.fullmatch(value) for value in values):
-        raise Refused(f"Argument '{name}' is invalid")
+        raise BadRequest(f"Argument '{name}' is invalid")
     if len(ids) > _MAX_VALUES:
-        raise Refused(f"Argument '{name}' set size expected to be below {_MAX_VALUES}")
+        raise BadRequest(f"Argument '{name}' set size expected to be below {_MAX_VALUES}")
     return frozenset(ids)
 
 
 def _event(form: _Form) -> str:
     if not form.has("event"):
-        raise Refused("Argument 'event' is expected but not set")
+        raise BadRequest("Argument 'event' is expected but not set")
     events = dictionary("event")
     event = form.one("event")
     if event not in events:
-        raise Refused(
+        raise BadRequest(
             "Argument 'event' must be in set of allowed tables. "
             f"Allowed values are: {', '.join(events)}."
         )
     return event
 
 
-def _selectors(form: _Form) -> tuple[str, ...]:
+def _selectors(form: _Form, *, unknown: bool) -> tuple[str, ...]:
     if not form.has("selectors"):
-        raise Refused("Argument 'selectors' is expected but not set")
+        raise BadRequest("Argument 'selectors' is expected but not set")
     names = form.many("selectors")
-    if not all(map(_SELECTOR.fullmatch, names)):
-        raise Refused("Argument 'selectors' is invalid")
+    known = dictionary("selector")
+    if not all(_SELECTOR.fullmatch(name) and (unknown or name in known) for name in names):
+        raise BadRequest("Argument 'selectors' is invalid")
     return tuple(dict.fromkeys(names))
 
 
 def _filters(form: _Form, event: str) -> dict[str, frozenset[str]]:
     for name, events in _ONLY_FOR.items():
         if form.has(name) and event not in events:
-            raise Refused(f"Argument '{name}' is not allowed for event '{event}'")
+            raise BadRequest(f"Argument '{name}' is not allowed for event '{event}'")
     filters = {name: _filter(form, name, _NUMBER) for name in _IDS}
     filters["SDKKey"] = _filter(form, "SDKKey", _SDK_KEY)
     for name in _CLOSED:
         value = form.one(name)
         if value and value not in dictionary(name):
-            raise Refused(
+            raise BadRequest(
                 f"Argument '{name}' must be in set of allowed values. "
                 f"Allowed values are: {', '.join(dictionary(name))}."
             )
@@ -227,15 +228,17 @@ def _filters(form: _Form, event: str) -> dict[str, frozenset[str]]:
     segment = _seconds(form, "idSegment")
     filters["idSegment"] = frozenset() if segment is None else frozenset([str(segment)])
     if form.plain.get("eventName"):
-        raise Refused("Argument 'eventName' must be an array")
+        raise BadRequest("Argument 'eventName' must be an array")
     names = frozenset(form.arrays.get("eventName", []))
     if len(names) > _MAX_VALUES:
-        raise Refused(f"Argument 'eventName' set size expected to be below {_MAX_VALUES}")
+        raise BadRequest(f"Argument 'eventName' set size expected to be below {_MAX_VALUES}")
     filters["eventName"] = names
     return {name: values for name, values in filters.items() if values}
 
 
-def judge(fields: Iterable[tuple[str, str]], now: float) -> Wish:
+def parse_query(
+    fields: Iterable[tuple[str, str]], now: float, *, unknown_selectors: bool = False
+) -> Query:
     """The export that the parameters ask for.
 
     Parameters
@@ -244,24 +247,26 @@ def judge(fields: Iterable[tuple[str, str]], now: float) -> Wish:
         The names and values of the query string and the form, as they came.
     now : float
         The time of the request, in Unix seconds.
+    unknown_selectors : bool
+        Whether to accept columns that no dictionary has.
 
     Raises
     ------
-    Refused
+    BadRequest
         If the service would answer 400.
     """
     form = _Form(fields)
     event = _event(form)
-    selectors = _selectors(form)
+    selectors = _selectors(form, unknown=unknown_selectors)
     timezone = form.one("timezone") or "Europe/Moscow"
     if timezone not in dictionary("timezone"):
-        raise Refused("Argument 'timezone' must be in set of allowed values")
+        raise BadRequest("Argument 'timezone' must be in set of allowed values")
     # what has not happened and not arrived yet can't be exported
     starts, ends = [0], [int(now)]
     by_days = _pair(form, "dateFrom", "dateTo")
     by_seconds = _pair(form, "tsFrom", "tsTo")
     if not by_days and not by_seconds:
-        raise Refused("Argument 'dateFrom' is expected but not set")
+        raise BadRequest("Argument 'dateFrom' is expected but not set")
     if by_days:
         first, last = _days(form, ZoneInfo(timezone), now)
         starts.append(first)
@@ -274,7 +279,7 @@ def judge(fields: Iterable[tuple[str, str]], now: float) -> Wish:
     )
     filters = _filters(form, event)
     inverted = "1" in filters.pop("eventNameInvert", ())
-    return Wish(
+    return Query(
         event=event,
         selectors=selectors,
         ts_from=max(starts),

@@ -6,7 +6,7 @@ import pytest
 from raw_client import RAW, create, created, detail, send
 
 from mytracker_nb.request.dictionaries import dictionary
-from mytracker_nb.sandbox.judge import Refused, judge
+from mytracker_nb.sandbox.query import BadRequest, parse_query
 
 NOW = datetime(2026, 11, 23, 21, 30, tzinfo=timezone.utc).timestamp()  # the 24th in Moscow
 GOOD = {
@@ -19,11 +19,11 @@ GOOD = {
 
 def judged(**changes):
     fields = {**GOOD, **changes}
-    return judge([(name, text) for name, text in fields.items() if text is not None], NOW)
+    return parse_query([(name, text) for name, text in fields.items() if text is not None], NOW)
 
 
 def refusal(**changes):
-    with pytest.raises(Refused) as error:
+    with pytest.raises(BadRequest) as error:
         judged(**changes)
     return str(error.value)
 
@@ -33,13 +33,23 @@ SECONDS = {**NO_DAYS, "tsFrom": "1700000000", "tsTo": "1700000000"}
 LATE = str(int(NOW))
 
 
+def test_a_column_that_no_dictionary_has_needs_a_setting():
+    fields = {**GOOD, "selectors": "idDevice,someNewSelector"}
+    accepted = parse_query(fields.items(), NOW, unknown_selectors=True)
+    assert accepted.selectors == ("idDevice", "someNewSelector")
+
+
+def test_parameters_that_are_not_known_are_ignored():
+    assert judged(datefrom="2026-11-03", **{"params.name[]": "level"}) == judged()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         *({"event": event} for event in dictionary("event")),
         *({"timezone": zone} for zone in dictionary("timezone")),
-        {"selectors": "idDevice,params.name,someNewSelector"},
+        {"selectors": "idDevice,params.name"},
         SECONDS,
         {"tsFrom": "0", "tsTo": LATE},
         {**NO_DAYS, "tsFrom": LATE, "tsTo": LATE},
@@ -122,7 +132,7 @@ SET = "Argument '{}' must be in set of allowed values"
         ({"event": "customEvents", "eventName": "a,b"}, "Argument 'eventName' must be an array"),
         ({"event": "customEvents", "eventNameInvert": "2"}, SET.format("eventNameInvert")),
         ({"event": "adMonetization", "idAdMediator": "49"}, SET.format("idAdMediator")),
-        ({"datefrom": "2026-11-01"}, "Argument 'datefrom' is not allowed"),
+        ({"selectors": "idDevice,someNewSelector"}, "Argument 'selectors' is invalid"),
     ],
 )
 def test_refused(changes, text):
@@ -130,24 +140,26 @@ def test_refused(changes, text):
 
 
 def test_the_window_is_that_of_the_days_in_the_zone():
-    wish = judged(timezone="Asia/Katmandu", dateTo="2026-11-01")
+    query = judged(timezone="Asia/Katmandu", dateTo="2026-11-01")
     start = datetime.fromisoformat("2026-11-01T00:00:00+05:45").timestamp()
-    assert (wish.ts_from, wish.ts_to) == (start, start + 86_399)
+    assert (query.ts_from, query.ts_to) == (start, start + 86_399)
 
 
 def test_a_day_may_have_another_length():
-    wish = judged(timezone="Europe/Berlin", dateFrom="2026-10-25", dateTo="2026-10-25")
-    assert wish.ts_to - wish.ts_from + 1 == 25 * 3600
+    query = judged(timezone="Europe/Berlin", dateFrom="2026-10-25", dateTo="2026-10-25")
+    assert query.ts_to - query.ts_from + 1 == 25 * 3600
 
 
 def test_days_and_seconds_narrow_each_other():
-    wish = judged(tsFrom="1777777777", tsTo="1793600000")
-    assert wish.ts_to == 1793600000
-    assert wish.ts_from == judged().ts_from
+    query = judged(tsFrom="1777777777", tsTo="1793600000")
+    assert query.ts_to == 1793600000
+    assert query.ts_from == judged().ts_from
 
 
 def test_lists_and_arrays_are_the_same():
-    arrays = judge([*GOOD.items(), ("idApp[]", "1"), ("idApp[]", "454"), ("idApp[7]", "23")], NOW)
+    arrays = parse_query(
+        [*GOOD.items(), ("idApp[]", "1"), ("idApp[]", "454"), ("idApp[7]", "23")], NOW
+    )
     assert arrays == judged(idApp="1,454,23")
 
 

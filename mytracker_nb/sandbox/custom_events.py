@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["STORIES", "TUTORIAL", "Story", "array_text"]
+__all__ = ["CUSTOM_EVENTS", "TUTORIAL", "CustomEvent", "array_text"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\t": "\\t", "\n": "\\n"})
 _KEEP_BREAKS = str.maketrans({"\\": "\\\\", "'": "\\'"})
@@ -58,7 +58,7 @@ def array_text(values: list[str], escape_breaks: bool = True) -> str:
 
 
 @dataclass(frozen=True)
-class Story:
+class CustomEvent:
     """A custom event.
 
     Attributes
@@ -94,20 +94,20 @@ def _nothing(_number: int, _item: int) -> int:
 
 
 # What happens in any session; the first is the only one with a number, the level.
-STORIES = (
-    Story(
+CUSTOM_EVENTS = (
+    CustomEvent(
         "level_up",
         40,
         lambda level, item: level,
         lambda level, item: {"level": str(level), "item": _ITEMS[item % 8][0]},
     ),
-    Story(
+    CustomEvent(
         "Открыл магазин",
         20,
         _nothing,
         lambda _, item: {"раздел": ("оружие", "зелья", "скидки до 50%")[item % 3]},
     ),
-    Story(
+    CustomEvent(
         "purchase_click",
         16,
         lambda _, item: _ITEMS[item % 8][1],
@@ -117,28 +117,28 @@ STORIES = (
             "currency": "RUB",
         },
     ),
-    Story(
+    CustomEvent(
         "chat_message",
         10,
         _nothing,
         lambda _, item: {"text": _WORDS[item], "to": _WORDS[-1 - item]},
     ),
-    Story('search, "filters"', 8, _nothing, lambda _, item: {"it's a query": _WORDS[item]}),
-    Story("invite", 3, _nothing, lambda _, item: {}),
-    Story("=1+1", 1, _nothing, lambda _, item: {"": _WORDS[item]}),
-    Story("007", 1, _nothing, lambda _, item: {"a,b": "[]"}),
-    Story("null", 1, _nothing, lambda _, item: {"null": "null", "NA": "NA"}),
+    CustomEvent('search, "filters"', 8, _nothing, lambda _, item: {"it's a query": _WORDS[item]}),
+    CustomEvent("invite", 3, _nothing, lambda _, item: {}),
+    CustomEvent("=1+1", 1, _nothing, lambda _, item: {"": _WORDS[item]}),
+    CustomEvent("007", 1, _nothing, lambda _, item: {"a,b": "[]"}),
+    CustomEvent("null", 1, _nothing, lambda _, item: {"null": "null", "NA": "NA"}),
 )
 
 _START, _STEP, _COMPLETE = (
-    Story("tutorial_start", 0, _nothing, lambda _, item: {"variant": "AB"[item % 2]}),
-    Story(
+    CustomEvent("tutorial_start", 0, _nothing, lambda _, item: {"variant": "AB"[item % 2]}),
+    CustomEvent(
         "tutorial_step",
         0,
         lambda step, item: step,
         lambda step, item: {"step": str(step), "seconds": str(4 + item)},
     ),
-    Story("tutorial_complete", 0, _nothing, lambda _, item: {"skipped": str(item // 12)}),
+    CustomEvent("tutorial_complete", 0, _nothing, lambda _, item: {"skipped": str(item // 12)}),
 )
 # The way through the tutorial: what happens, its number, and the share that comes that far.
 TUTORIAL = (
