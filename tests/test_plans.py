@@ -76,7 +76,7 @@ class SandboxUser:
         return [
             tuple(
                 datetime.fromtimestamp(seconds, zone).date().isoformat()
-                for seconds in (export.wish.ts_from, export.wish.ts_to)
+                for seconds in (export.query.ts_from, export.query.ts_to)
             )
             for export in self.sandbox.exports.values()
         ]
@@ -94,7 +94,7 @@ class SandboxUser:
 
     def rows_at_once(self, **parameters: Any) -> Counter[str]:
         """The rows of one export, from a service that has no limits."""
-        with mt.sandbox.start(seconds=0, without_quotas=True) as other:
+        with mt.sandbox.start(seconds=0, without_quotas=True, unknown_selectors=True) as other:
             desk = SandboxUser(other)
             return desk.rows(desk.client.create(mt.ExportRequest(**parameters)).id_raw_export)
 
@@ -188,7 +188,8 @@ def wishes(draw: st.DrawFn) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def small() -> Iterator[Sandbox]:
     """A service with little patience for rows."""
-    with mt.sandbox.start(seconds=0, without_quotas=True, max_rows=400, files=1) as running:
+    config = {"unknown_selectors": True, "max_rows": 400, "files": 1}
+    with mt.sandbox.start(seconds=0, without_quotas=True, **config) as running:
         yield running
 
 
@@ -620,7 +621,7 @@ def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
             time.sleep(0.02)
         kill_beside_creates(process, sandbox)
     assert subprocess.run(command, check=False, timeout=120).returncode == 0
-    wishes = [(wish.ts_from, wish.ts_to) for wish in (e.wish for e in sandbox.exports.values())]
+    wishes = [(wish.ts_from, wish.ts_to) for wish in (e.query for e in sandbox.exports.values())]
     assert len(set(wishes)) == len(wishes)
     assert rows_in(directory) == rows_asked(start())
 

@@ -357,8 +357,11 @@ def test_postgresql(frame: pd.DataFrame, postgres: str) -> None:
 class TestCharts:
     def test_matplotlib(self, frame: pd.DataFrame) -> None:
         pytest.importorskip("matplotlib").use("agg")
+        from matplotlib import pyplot
+
         daily = frame.groupby("dtEvent").duration.sum()
-        axes = daily.plot()
+        # on a figure of its own: another test may have left one
+        axes = daily.plot(ax=pyplot.figure().subplots())
         assert axes.lines[0].get_ydata().tolist() == daily.tolist()
         frame.duration.plot.hist(ax=axes)
         axes.figure.clear()

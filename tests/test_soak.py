@@ -65,7 +65,7 @@ def request(number):
 
 def creates(sandbox):
     """How often each body was answered with an export."""
-    return Counter(str(export.wish) for export in sandbox.exports.values())
+    return Counter(str(export.query) for export in sandbox.exports.values())
 
 
 def test_two_hundred_exports_with_faults_at_random(start_sandbox, client_of, hurry):
@@ -178,7 +178,7 @@ def test_a_kernel_is_killed_half_way_and_the_cell_run_again(
     out, err = run().communicate(timeout=100)
 
     assert err == ""
-    made = [str(export.wish) for export in sandbox.exports.values()]
+    made = [str(export.query) for export in sandbox.exports.values()]
     assert len(made) >= fewest
     assert len(set(made)) == len(made), "none was made twice"
     # the same world in one piece
