@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mytracker_nb.errors import LinkExpired as LinkExpired
     from mytracker_nb.errors import MyTrackerError as MyTrackerError
     from mytracker_nb.errors import NotFound as NotFound
+    from mytracker_nb.errors import NotRecorded as NotRecorded
     from mytracker_nb.errors import Problem as Problem
     from mytracker_nb.errors import QueueFull as QueueFull
     from mytracker_nb.errors import QuotaExceeded as QuotaExceeded
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from mytracker_nb.form.builder import RequestBuilder as RequestBuilder
     from mytracker_nb.plans.plan import Plan as Plan
     from mytracker_nb.plans.plan import plan as plan
+    from mytracker_nb.recordings.notebook_check import check_notebook as check_notebook
+    from mytracker_nb.recordings.recording import RecordingWarning as RecordingWarning
+    from mytracker_nb.recordings.recording import recording as recording
     from mytracker_nb.request.dictionaries import dictionary as dictionary
     from mytracker_nb.request.request import ExportRequest as ExportRequest
     from mytracker_nb.service.rate_limit import RateLimiter as RateLimiter
@@ -73,6 +77,7 @@ _HOMES = {
         "LinkExpired",
         "MyTrackerError",
         "NotFound",
+        "NotRecorded",
         "Problem",
         "QueueFull",
         "QuotaExceeded",
@@ -85,6 +90,8 @@ _HOMES = {
     "tables.raw_data": ("ColumnTypeWarning", "RawData", "open_files"),
     "storage.journal": ("journal",),
     "plans.plan": ("Plan", "plan"),
+    "recordings.notebook_check": ("check_notebook",),
+    "recordings.recording": ("RecordingWarning", "recording"),
     "request.request": ("ExportRequest",),
     "service.rate_limit": ("RateLimiter",),
 }

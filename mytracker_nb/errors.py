@@ -335,6 +335,10 @@ class ExportTimeout(_AboutExport):
     """
 
 
+class NotRecorded(MyTrackerError):
+    """A recording is replayed, and does not have what was asked for."""
+
+
 class WaitInterrupted(_Short, KeyboardInterrupt):
     """The user interrupted the wait; an export that was created keeps running.
 

@@ -11,6 +11,7 @@ import requests
 
 from mytracker_nb import clock, wording
 from mytracker_nb.client.export import Export, has_files
+from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.errors import (
     CreateUnconfirmed,
     InvalidRequest,
@@ -138,6 +139,8 @@ class Client:
         self.limits: Limits | None = None
         self.settle = DEFAULT_SETTLE
 
+    recorded_at: datetime | None = None  # of a recording that is replayed
+
     def create(self, request: ExportRequest) -> Export:
         """Make a new export.
 
@@ -232,6 +235,7 @@ class Client:
         """
         _judge(request)
         length = read_settle(settle)
+        fresh = fresh or _is_refreshed()
         try:
             for pause in backoff():
                 try:
@@ -504,8 +508,8 @@ def export_for_plan(
         As `Client.create`.
     """
     _judge(request)
-    if fresh:
-        return client._send(request, client.journal.record_create(request), None, NO_RETRY)
+    if fresh or _is_refreshed():
+        return client._send(request, client._record(request), None, NO_RETRY)
     return client._find_or_make(request, None, NO_RETRY, is_piece=True, settle=settle)
 
 
@@ -540,15 +544,23 @@ def find_reusable(
     Export or None
         In the state that the service reports now.
     """
+    if _is_refreshed():
+        return None
     earlier = client.journal.find_same(request)
     return client._adopt(request, earlier, too_large, retry_policy, settle)
+
+
+def _is_refreshed() -> bool:
+    """Whether a recording is made that reuses nothing."""
+    recorder = recorder_in_use()
+    return recorder is not None and recorder.refresh
 
 
 _default: Client | None = None
 
 
 def default_client() -> Client:
-    """The client for the credentials that are in use now.
+    """The client for the credentials that are in use now, or for a recording that is replayed.
 
     Raises
     ------
@@ -556,6 +568,10 @@ def default_client() -> Client:
         If no place has any.
     """
     global _default
+    recorder = recorder_in_use()
+    if recorder is not None and (replaying := recorder.client()) is not None:
+        assert isinstance(replaying, Client)
+        return replaying
     found = sources.find()
     if _default is None or _default.credentials != found:
         _default = client_for(found)

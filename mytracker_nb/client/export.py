@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mytracker_nb import clock
 from mytracker_nb.client.export_display import ExportDisplay
 from mytracker_nb.client.follow import attach_code, follow, state_of
+from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import Progress, RemoteFile, download, remote_files
@@ -82,7 +83,7 @@ class Export(Convertible, Mapping[str, Any]):
 
     def __init__(
         self,
-        api: Api,
+        api: Api | None,
         id_raw_export: int,
         request: ExportRequest | None = None,
         *,
@@ -92,12 +93,12 @@ class Export(Convertible, Mapping[str, Any]):
         on_change: Callable[[Export], None] | None = None,
         limits: Callable[[], Limits | None] | None = None,
     ) -> None:
-        self._calls: Api | None = api
+        self._calls = api
         self._make = make
         self._on_change = on_change
         self._limits = limits or (lambda: None)
-        self._service = api.credentials.base_url
-        self._account = api.credentials.api_user_id
+        self._service = api.credentials.base_url if api else ""
+        self._account = api.credentials.api_user_id if api else 0
         self._state = State(IN_PROGRESS)
         self._heard: str | None = None
         self._display = ExportDisplay(self.card)
@@ -206,6 +207,7 @@ class Export(Convertible, Mapping[str, Any]):
                     on_wait(event)
                 clock.sleep(event.seconds)
         self._raise_for_status()
+        self._record()
         return self
 
     def __await__(self) -> Generator[Any, None, Export]:
@@ -218,6 +220,7 @@ class Export(Convertible, Mapping[str, Any]):
             while (event := await asyncio.to_thread(next, events, None)) is not None:
                 await clock.sleep_async(event.seconds)
         self._raise_for_status()
+        await asyncio.to_thread(self._record)
         return self
 
     @contextmanager
@@ -244,6 +247,9 @@ class Export(Convertible, Mapping[str, Any]):
         self.updated_at = clock.now()
         if self.is_finished:
             limiter.unregister_poller(self._identity)
+            recorder = recorder_in_use()
+            if recorder is not None and self.status != SUCCESS:
+                recorder.record_failure(self)
         if self._on_change and self.status != self._heard:
             self._on_change(self)
             self._heard = self.status
@@ -326,9 +332,18 @@ class Export(Convertible, Mapping[str, Any]):
         ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
             As `wait`.
         """
+        self.wait()
+        return self._record() or self._fetched_data()
+
+    def _record(self) -> RawData | None:
+        """Keep the rows in the recording that is in use, and hand out these; None without one."""
+        recorder = recorder_in_use()
+        return None if recorder is None else recorder.record(self, self._fetched_data)
+
+    def _fetched_data(self) -> RawData:
+        """The rows as the service has them."""
         from mytracker_nb.tables.raw_data import RawData
 
-        self.wait()
         progress = Progress(len(self.files), self._display.show_progress)
         files = self._remote_files(progress)
         if not files and self.request is None:

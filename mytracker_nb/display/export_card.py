@@ -175,6 +175,8 @@ class Card(Renderable):
         How far the files have been fetched, while they are.
     code : str
         Code to show, such as the curl command of a dry run.
+    recorded_at : datetime.datetime or None
+        When the rows were recorded, where they come from a recording and not from the service.
     """
 
     request: ExportRequest | None = None
@@ -192,6 +194,7 @@ class Card(Renderable):
     notes: tuple[str, ...] = ()
     download: Download | None = None
     code: str = ""
+    recorded_at: datetime | None = None
 
     template = "card.html"
 
@@ -257,6 +260,7 @@ class Card(Renderable):
             ("service", ", ".join(filter(None, [_word(self.service), account]))),
             ("created", _moment(self.created_at, self._zone) if self.created_at else ""),
             ("as of", _moment(self.updated_at, self._zone) if self.updated_at else ""),
+            ("recorded", _moment(self.recorded_at, self._zone) if self.recorded_at else ""),
         ]
         return tuple((name, fact) for name, fact in facts if fact)
 
@@ -290,7 +294,7 @@ class Card(Renderable):
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
         """The code that comes back to the export later and that cancels it, each with its name."""
-        if self.is_dry:
+        if self.is_dry or self.recorded_at is not None:  # no client can attach to it
             return ()
         attach = f"mt.Client().attach({self.id_raw_export})"
         can_cancel = self.is_cancellable and self.tone == "running"
@@ -418,8 +422,8 @@ def _lines(card: Card) -> Iterator[str]:
     if builder and len(builder) <= _LONGEST:
         pairs.append(("as a form", builder))
 
-    badge = "SANDBOX" if card.is_sandbox else ""
-    yield "  ".join(filter(None, ["MyTracker export", card.title, badge]))
+    badges = ["SANDBOX"] * card.is_sandbox + ["RECORDED"] * (card.recorded_at is not None)
+    yield "  ".join(filter(None, ["MyTracker export", card.title, *badges]))
     width = max(len(label) for label, _ in pairs)
     for label, value in pairs:
         start = f"  {label:{width}}  "

@@ -108,6 +108,8 @@ class PlanCard(Renderable):
         What went wrong or is worth knowing: severity (``error``, ``warning``, ``note``) and text.
     code : str
         The curl command of the first piece, for a dry run.
+    recorded_at : datetime.datetime or None
+        When the rows were recorded, where a recording is replayed.
     """
 
     request: ExportRequest
@@ -119,6 +121,7 @@ class PlanCard(Renderable):
     is_sandbox: bool
     alerts: tuple[tuple[str, str], ...] = ()
     code: str = ""
+    recorded_at: datetime | None = None
 
     template = "plan.html"
 
@@ -172,7 +175,12 @@ class PlanCard(Renderable):
 
     @property
     def _request_card(self) -> Card:
-        return Card(self.request, service=self.service, api_user_id=self.api_user_id)
+        return Card(
+            self.request,
+            service=self.service,
+            api_user_id=self.api_user_id,
+            recorded_at=self.recorded_at,
+        )
 
     @property
     def calendar(self) -> tuple[Line, ...]:
@@ -241,7 +249,8 @@ _SCALES = (
 
 
 def _lines(card: PlanCard) -> Iterator[str]:
-    yield f"MyTracker plan of {card.title}{'  [SANDBOX]' * card.is_sandbox}"
+    badges = "  [SANDBOX]" * card.is_sandbox + "  [RECORDED]" * (card.recorded_at is not None)
+    yield f"MyTracker plan of {card.title}{badges}"
     yield f"  {card.state}  {bar(card.share)}"
     yield from (f"  {name} {fact}" for name, fact in card.facts)
     for line in card.calendar:

@@ -15,6 +15,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from mytracker_nb.client.client import client_for, default_client
+from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.options import parse_options, read_options, words_of
@@ -42,7 +43,9 @@ class AccountMagics(Magics):
     def mytracker_exports(self, line: str = "") -> pd.DataFrame:
         """Show the exports that were created on this machine, newest first, as a DataFrame."""
         read_options(self.mytracker_exports, line)
-        return journal()
+        recorder = recorder_in_use()
+        recorded = None if recorder is None else recorder.journal()
+        return journal() if recorded is None else recorded
 
     @line_magic
     @magic_arguments()

@@ -20,12 +20,19 @@ from mytracker_nb.magics.completion import Syntax, complete
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.magic_names import MagicCalls, refuse_text_above
 from mytracker_nb.magics.options import described_options
+from mytracker_nb.magics.recording_magics import RecordingMagics
 from mytracker_nb.magics.sandbox_magics import SandboxMagics
 from mytracker_nb.service import credentials
 
 __all__ = ["CELL_MAGICS", "MAGICS", "load", "unload"]
 
-_CLASSES: tuple[type[Magics], ...] = (MyTrackerMagics, ColumnsMagics, AccountMagics, SandboxMagics)
+_CLASSES: tuple[type[Magics], ...] = (
+    MyTrackerMagics,
+    ColumnsMagics,
+    AccountMagics,
+    SandboxMagics,
+    RecordingMagics,
+)
 
 MAGICS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {name: getattr(family, name) for family in _CLASSES for name in family.magics["line"]}

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mytracker_nb import clock
 from mytracker_nb.client.client import Client, default_client
 from mytracker_nb.client.export import Export
+from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import CardWindow, PieceState, PlanCard
 from mytracker_nb.errors import (
@@ -82,6 +83,9 @@ class Plan(Convertible):
         settle: str | timedelta | None = None,
         on_wait: OnWait | None = None,
     ) -> None:
+        recorder = recorder_in_use()
+        if recorder is not None:
+            request = recorder.resolve(request)
         problems = splitting.problems(request, clock.now())
         if any(problem.severity == "error" for problem in problems):
             raise InvalidRequest(problems)
@@ -263,10 +267,11 @@ class Plan(Convertible):
         if not self.is_finished:
             self.run()
         self.raise_for_failures()
-        files = [file for export in self.exports for file in export.data().files]
+        parts = [export.data() for export in self.exports]
         return RawData(
-            files,
-            self.request.parameters["selectors"],
+            [file for part in parts for file in part.files],
+            # a recording may leave columns out
+            parts[0].selectors if parts else self.request.parameters["selectors"],
             limits=self._client.limits,
             timezone=self.request.zone.key,
         )
@@ -316,6 +321,9 @@ class Plan(Convertible):
             If there is no column `partition_by`, before anything is asked for; else as `run`.
         """
         self._check_columns(partition_by, params)
+        if recorder_in_use() is not None:
+            # the rows that the recording has, and none that came since
+            return self.data().to_parquet(directory, partition_by=partition_by, params=params)
         credentials = self._client.credentials
         source: dict[str, str | int | list[str] | None] = {
             "service": credentials.base_url,
@@ -424,6 +432,7 @@ class Plan(Convertible):
             api_user_id=credentials.api_user_id,
             is_sandbox=credentials.is_sandbox,
             alerts=tuple(alerts),
+            recorded_at=self._client.recorded_at,
         )
 
     def _lay_out(self, pieces: Iterable[Piece]) -> list[Task]:

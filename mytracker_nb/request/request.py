@@ -75,6 +75,10 @@ class ExportRequest:
     """
 
     def __init__(self, /, **parameters: Unpack[ExportParameters]) -> None:
+        self._read(parameters, datetime.now(timezone.utc))
+
+    def _read(self, parameters: Mapping[str, Any], now: datetime) -> None:
+        """Take in the parameters; relative dates are read as of `now`."""
         given: dict[str, list[Any]] = {}
         unknown: dict[str, Any] = {}
         empty: list[str] = []
@@ -89,7 +93,7 @@ class ExportRequest:
                 empty.append(parameter.name)
 
         self._unknown = unknown
-        moment = Moment(datetime.now(timezone.utc), ZoneInfo(DEFAULT_TIMEZONE))
+        moment = Moment(now, ZoneInfo(DEFAULT_TIMEZONE))
         problems = [_no_filter(name) for name in empty if name not in given]
         normal: dict[str, Any] = {}
         shown: dict[str, Any] = {}
@@ -107,6 +111,12 @@ class ExportRequest:
         self._parameters = {name: shown[name] for name in PARAMETERS if name in shown} | unknown
         self._reading_problems = tuple(problems)
         self._zone = moment.zone
+        self._read_at = now
+        self._written = {
+            name: tuple(given[name])
+            for name in given
+            if PARAMETERS[name].value_type in (ValueType.DATE, ValueType.TIME)
+        }
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -121,6 +131,25 @@ class ExportRequest:
     def zone(self) -> ZoneInfo:
         """The time zone of the request's days."""
         return self._zone
+
+    @property
+    def read_at(self) -> datetime:
+        """The moment as of which relative dates (``today-7d``) were read."""
+        return self._read_at
+
+    @property
+    def written(self) -> Mapping[str, str]:
+        """The dates and times as they were given, such as ``today-7d``, by parameter."""
+        return {name: ",".join(map(str, pieces)) for name, pieces in self._written.items()}
+
+    def as_of(self, moment: datetime) -> ExportRequest:
+        """The same request with its relative dates read as of another moment."""
+        request = ExportRequest.__new__(ExportRequest)
+        dates = {
+            name: given[0] if len(given) == 1 else given for name, given in self._written.items()
+        }
+        request._read({**self._parameters, **dates}, moment)
+        return request
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -34,6 +34,7 @@ __all__ = [
     "open_dataset",
     "refuse_content",
     "unwritable",
+    "with_coded_lists",
 ]
 
 MANIFEST = "_manifest.json"
@@ -113,7 +114,7 @@ class ParquetDataset:
         options = FrameOptions(dtype_backend, categories, tz)
         table = self.to_arrow()
         if not options.is_arrow:
-            table = _with_coded_lists(table)
+            table = with_coded_lists(table)
         return to_frame(table.schema, [to_columns(table, {})] if len(table) else [], options)
 
     def to_polars(self) -> pl.DataFrame:
@@ -236,7 +237,7 @@ def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
     return pa.schema(fields)
 
 
-def _with_coded_lists(table: pa.Table) -> pa.Table:
+def with_coded_lists(table: pa.Table) -> pa.Table:
     """The table with lists as `to_columns` takes them for tuples: each by a code of its own."""
     import pyarrow as pa
 

@@ -41,6 +41,7 @@ from mytracker_nb.tables.event_params import (
     with_params,
 )
 from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.parquet_source import ParquetSource
 from mytracker_nb.tables.parquet_writer import ParquetFiles, check_partition
 from mytracker_nb.tables.schema import schema
 from mytracker_nb.tables.to_pandas import (
@@ -142,7 +143,7 @@ class RawData:
 
     def __init__(
         self,
-        files: Sequence[Source],
+        files: Sequence[Source | ParquetSource],
         selectors: Sequence[str] | None = None,
         *,
         as_text: Sequence[str] = (),
@@ -152,7 +153,9 @@ class RawData:
     ) -> None:
         self.files = tuple(files)
         self._selectors = None if selectors is None else tuple(selectors)
-        self._as_text = frozenset(as_text)
+        parsed = [file for file in self.files if isinstance(file, ParquetSource)]
+        # files of an export with a cell that did not fit, and of one without, are read alike
+        self._as_text = frozenset(as_text).union(*(file.as_text for file in parsed))
         self._limits = limits or Limits()
         self._progress = progress or Progress(len(self.files))
         self._timezone = timezone
@@ -170,7 +173,9 @@ class RawData:
             self._selectors = _patiently(source, partial(self._header, source))
         return self._selectors
 
-    def _header(self, source: Source) -> tuple[str, ...]:
+    def _header(self, source: Source | ParquetSource) -> tuple[str, ...]:
+        if isinstance(source, ParquetSource):
+            return source.columns()
         with source.open() as reading:
             header, _ = open_csv(inflate(reading, source.name, self._limits), source.name)
         return tuple(header)
@@ -424,6 +429,7 @@ class RawData:
         frames = optional("dask.dataframe", "dask")
         selectors = self.selectors
         check_params(params, selectors)
+        as_text = sorted(self._as_text.union(as_text))
         empty = _partition(with_params(schema(selectors, as_text=as_text).empty_table(), params))
         if not self.files:
             return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
@@ -477,13 +483,15 @@ class RawData:
         for source in self.files:
             _patiently(source, partial(self._read_through, source))
 
-    def _read_through(self, source: Source) -> None:
+    def _read_through(self, source: Source | ParquetSource) -> None:
+        if isinstance(source, ParquetSource):
+            return
         with source.open() as reading:
             text = inflate(reading, source.name, self._limits)
             read_through(text, source.name, self._selectors)
             reading.commit()
 
-    def _first(self, source: Source, parser: Parser, rows: int) -> list[pa.Table]:
+    def _first(self, source: Source | ParquetSource, parser: Parser, rows: int) -> list[pa.Table]:
         """Tables of at least so many rows of a file, if it has them."""
         parts: list[pa.Table] = []
         with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
@@ -517,7 +525,7 @@ class RawData:
 
     def _tables(
         self,
-        source: Source,
+        source: Source | ParquetSource,
         parser: Parser,
         *,
         size: int,
@@ -525,6 +533,9 @@ class RawData:
         stop: Stop | None = None,
     ) -> Generator[pa.Table, None, None]:
         """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
+        if isinstance(source, ParquetSource):
+            yield from until(stop or Stop(), source.tables(parser.schema))
+            return
         known = len(parser.misfits)
         found: dict[str, CellTypeError] = {}
         with source.open() as reading:
@@ -627,7 +638,7 @@ def load_partition(
     as_text: Sequence[str],
 ) -> pd.DataFrame:
     """The rows of one file, on a worker (see `RawData.to_dask`)."""
-    source = source_of(ticket)
+    source = ParquetSource.of_ticket(ticket) if "parquet" in ticket else source_of(ticket)
     data = RawData([source], selectors, as_text=as_text)
     parser, table = data._rows(params)
     for misfit in parser.misfits.values():
@@ -651,7 +662,7 @@ def _partition(table: pa.Table) -> pd.DataFrame:
     return to_frame(plain.schema, [to_columns(plain, {})], FrameOptions("pyarrow"))
 
 
-def _patiently(source: Source, read: Callable[[], _T]) -> _T:
+def _patiently(source: Source | ParquetSource, read: Callable[[], _T]) -> _T:
     """What `read` gives; where the file is damaged and a new one may be had, what it then gives."""
     while True:
         try:

@@ -1,0 +1,229 @@
+"""Exports and a client that answer from a recording: nothing is sent, and no key is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mytracker_nb import clock
+from mytracker_nb.client.client import Client
+from mytracker_nb.client.export import Export
+from mytracker_nb.display.export_card import Card
+from mytracker_nb.errors import InvalidRequest, NotRecorded
+from mytracker_nb.recordings.entry import Entry
+from mytracker_nb.recordings.privacy import PEOPLE
+from mytracker_nb.request.availability import DEFAULT_SETTLE
+from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.service.api import State
+from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.retry import OnWait, RetryPolicy
+from mytracker_nb.tables.parquet_source import ParquetSource
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+    from mytracker_nb.tables.raw_data import RawData
+
+__all__ = ["RecordedExport", "ReplayClient", "facts_of", "rows_of"]
+
+_NOT_SENT = "a recording is replayed, so the service is not asked"
+
+
+def rows_of(directory: Path, entry: Entry) -> RawData:
+    """The rows of an entry, once its file was found to be what it was.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or was changed.
+    """
+    from mytracker_nb.tables.raw_data import RawData
+
+    source = ParquetSource(directory / entry.file, entry.as_text)
+    source.check(entry.sha256)
+    return RawData([source], entry.columns, timezone=entry.request.request.zone.key)
+
+
+def facts_of(entry: Entry) -> str:
+    """What a reader has to know of the rows, in a few words."""
+    share = f"{entry.sample:.6g}" if entry.sample < 0.0001 else f"{100 * entry.sample:.6g} %"
+    words = [f"{share} of {PEOPLE[entry.person]}"] if entry.person else []
+    if entry.pseudonyms:
+        words.append(f"pseudonyms in {', '.join(entry.pseudonyms)}")
+    if entry.dropped:
+        words.append(f"without {', '.join(entry.dropped)}")
+    return "; ".join(words)
+
+
+class RecordedExport(Export):
+    """An export of a recording: finished, with its rows in a file beside the notebook."""
+
+    def __init__(self, directory: Path, entry: Entry, request: ExportRequest) -> None:
+        facts = facts_of(entry)
+        super().__init__(
+            None,
+            entry.id_raw_export,
+            request,
+            created_at=_moment(entry.created_at),
+            notes=(facts,) if facts else (),
+        )
+        self._directory = directory
+        self._entry = entry
+        self._service = f"recording {directory}"
+        self._state = State(entry.status, error_message=entry.error_message)
+
+    def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
+        """Itself: what was recorded does not change."""
+        return self
+
+    def _look(self, retry_policy: RetryPolicy) -> None:
+        """Nothing: what was recorded does not change."""
+
+    def _record(self) -> RawData | None:
+        return None
+
+    def _fetched_data(self) -> RawData:
+        return rows_of(self._directory, self._entry)
+
+    def _remote_files(self, progress: object = None) -> list[Any]:
+        return []
+
+    def cancel(self) -> str:
+        """Raise `NotRecorded`: a recorded export is finished."""
+        raise NotRecorded(f"export {self.id_raw_export}: {_NOT_SENT}")
+
+    def retry(self) -> Export:
+        """Raise `NotRecorded`: nothing new is created."""
+        raise NotRecorded(f"export {self.id_raw_export}: {_NOT_SENT}")
+
+    def download(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Raise `NotRecorded`: a recording has the rows, and not the files of the service."""
+        raise NotRecorded(
+            f"export {self.id_raw_export}: a recording has the rows, not the service's files. "
+            "Use export.to_parquet(directory)"
+        )
+
+    def card(self) -> Card:
+        """The export as a card, which says RECORDED."""
+        return Card(
+            request=self.request,
+            id_raw_export=self.id_raw_export,
+            status=self.status,
+            progress=self.progress,
+            is_sandbox=self._entry.is_sandbox,
+            created_at=self.created_at,
+            error_message=self.error_message,
+            notes=self.notes,
+            recorded_at=_moment(self._entry.recorded_at),
+        )
+
+
+class _Account:
+    """What is shown of the account of a recording: nothing."""
+
+    base_url = ""
+    api_user_id: Any = None
+
+    def __init__(self, is_sandbox: bool) -> None:
+        self.is_sandbox = is_sandbox
+
+
+class _NoService:
+    """The service's calls, none of which is made."""
+
+    rate_limiter = RateLimiter()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotRecorded(_NOT_SENT)
+
+
+class _NoJournal:
+    """The journal of an account that is not known."""
+
+    def find_same(self, request: ExportRequest) -> tuple[()]:
+        return ()
+
+
+class ReplayClient(Client):
+    """A client whose exports are those of a recording.
+
+    Parameters
+    ----------
+    find : callable
+        Gives the recorded export of a request, or raises `NotRecorded`.
+    attach : callable
+        Gives the recorded export with an id, or raises `NotRecorded`.
+    is_sandbox : bool
+        Whether rows of the recording are made up.
+    recorded_at : datetime.datetime or None
+        When it was recorded last.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[ExportRequest], Export],
+        attach: Callable[[int], Export],
+        *,
+        is_sandbox: bool,
+        recorded_at: datetime | None,
+    ) -> None:
+        self._find = find
+        self._attach = attach
+        self.recorded_at = recorded_at
+        self.credentials: Any = _Account(is_sandbox)
+        self.api: Any = _NoService()
+        self.journal: Any = _NoJournal()
+        self.limits = None
+        self.settle = DEFAULT_SETTLE
+
+    def create(self, request: ExportRequest) -> Export:
+        """The recorded export of the request."""
+        return self.export(request)
+
+    def attach(self, id_raw_export: int) -> Export:
+        """The recorded export with this id."""
+        return self._attach(int(id_raw_export))
+
+    def export(
+        self,
+        request: ExportRequest,
+        *,
+        fresh: bool = False,
+        settle: str | timedelta | None = None,
+        on_wait: OnWait | None = None,
+        retry_policy: RetryPolicy | None = None,
+    ) -> Export:
+        """The recorded export of the request, whatever the options say."""
+        problems = request.check(clock.now())
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidRequest(problems)
+        return self._find(request)
+
+    def _find_or_make(self, request: ExportRequest, *args: Any, **options: Any) -> Export:
+        return self._find(request)
+
+    def _send(self, request: ExportRequest, *args: Any, **options: Any) -> Export:
+        return self._find(request)
+
+    def _record(self, request: ExportRequest) -> Any:
+        return None
+
+    def _adopt(self, request: ExportRequest, earlier: Iterable[Any], *args: Any) -> Export | None:
+        return None
+
+    def quotas(self) -> pd.DataFrame:
+        """Raise `NotRecorded`: the service is not asked."""
+        raise NotRecorded(_NOT_SENT)
+
+    def __repr__(self) -> str:
+        return "<Client of a recording>"
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
