@@ -14,7 +14,10 @@ import venv
 from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 import pytest
+
+from mytracker_nb.recordings.notebook_check import check_notebook
 
 ROOT = Path(__file__).parent.parent
 START = ROOT / "binder" / "start"
@@ -98,6 +101,44 @@ def test_jupyter_opens_the_first_notebook() -> None:
         path = application["default_url"].removeprefix("/lab/tree/")
         assert path.startswith("notebooks/01")
         assert (ROOT / path).is_file()
+
+
+@pytest.mark.binder
+def test_a_shared_notebook_runs_on_its_recording_with_nothing_but_the_package(
+    tmp_path: Path,
+) -> None:
+    """What docs/share.md has three files for: no account, no sandbox, no Flask."""
+    shared, home, prefix = tmp_path / "shared", tmp_path / "home", tmp_path / "environment"
+    home.mkdir()
+    shutil.copytree(ROOT / "notebooks" / "data_06", shared / "data_06")
+    notebook = shared / "06_share.ipynb"
+    shutil.copy(ROOT / "notebooks" / notebook.name, notebook)
+    saved = nbformat.read(notebook, as_version=4)
+
+    venv.create(prefix, with_pip=True, symlinks=True)
+    python = prefix / "bin" / "python"
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    env = os.environ | {
+        "HOME": os.path.expanduser(f"~{getpass.getuser()}"),
+        "PIP_CACHE_DIR": str(ROOT / ".cache" / "pip"),
+    }
+    subprocess.run([*pip, str(ROOT), "matplotlib", *BASE], env=env, check=True)
+    assert subprocess.run([python, "-c", "import flask"], capture_output=True).returncode != 0
+    run = [prefix / "bin" / "jupyter", "execute", "--inplace", notebook]
+    subprocess.run(run, cwd=shared, env=environment(home, python), check=True, timeout=300)
+    shown = nbformat.read(notebook, as_version=4)
+    assert texts(shown) == texts(saved)
+    assert check_notebook(notebook) == ()
+
+
+def texts(notebook: nbformat.NotebookNode) -> list[str]:
+    """The text of every output, in order."""
+    return [
+        output.get("text") or output.get("evalue") or output.data["text/plain"]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    ]
 
 
 @pytest.mark.binder

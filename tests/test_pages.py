@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 PIECES = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINKS = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)|<img src=\"([^\"]+)\"")
-PAGES = ("README.md", "README.ru.md", "CONTRIBUTING.md", "docs/recipes.md", "docs/reference.md")
+PAGES = (
+    "README.md",
+    "README.ru.md",
+    "CONTRIBUTING.md",
+    "docs/recipes.md",
+    "docs/reference.md",
+    "docs/share.md",
+)
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ru.md", "docs/recipes.md"])

@@ -140,6 +140,8 @@ def test_a_card_says_recorded_and_from_when(author: Author) -> None:
     live = mt.export(**INSTALLS).wait()
     assert "RECORDED" not in live.card().html()
     assert "recorded in" in live.card().text()
+    # the saved notebook is given away as well
+    assert str(author.account.api_user_id) not in live.card().text() + live.card().html()
     author.replay()
     card = mt.export(**INSTALLS).card()
     recorded_at = datetime.fromisoformat(author.index["exports"][0]["recorded_at"])
@@ -218,6 +220,7 @@ def test_a_plan_is_recorded_and_replayed(author: Author) -> None:
     request = {**INSTALLS, "dateFrom": "today-9d", "dateTo": "today-2d"}
     plan = mt.plan(**request, every="3d")
     frame = plan.to_pandas()
+    assert str(author.account.api_user_id) not in plan.card().text()
     author.replay()
     replayed = mt.plan(**request, every="3d")
     pd.testing.assert_frame_equal(replayed.to_pandas(), frame)

@@ -1,18 +1,22 @@
 """Run notebooks and save them with what they show.
 
-Without arguments all of ``notebooks/``. What depends on the machine or the hour of the run is left
-out, so that a second run changes nothing but the cards.
+Without arguments all of ``notebooks/``. With ``--record`` the exports of a notebook that replays
+them are recorded first, with a sandbox as its account. What depends on the machine or the hour of
+the run is left out, so that a second run changes nothing but the cards.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+import mytracker_nb as mt
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 METADATA = {
@@ -44,6 +48,36 @@ def run(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
+def record(path: Path) -> None:
+    """Record the exports of a notebook that replays them; what it shows then is thrown away."""
+    notebook = nbformat.read(path, as_version=4)
+    # a cell that fails shows what is not recorded
+    notebook.cells = [
+        cell for cell in notebook.cells if "raises-exception" not in cell.metadata.get("tags", ())
+    ]
+    for cell in notebook.cells:
+        cell.source = re.sub(r"(%mytracker_recording .*?) --replay", r"\1", cell.source)
+    with mt.sandbox.start() as sandbox:
+        os.environ["MYTRACKER_API_USER_ID"] = str(sandbox.api_user_id)
+        os.environ["MYTRACKER_SECRET_KEY"] = sandbox.secret_key
+        os.environ["MYTRACKER_BASE_URL"] = sandbox.base_url
+        try:
+            NotebookClient(
+                notebook,
+                timeout=300,
+                resources={"metadata": {"path": str(path.parent)}},
+                extra_arguments=["--log-level=ERROR"],
+            ).execute()
+        finally:
+            without_account()
+
+
+def without_account() -> None:
+    """Leave out the account of whoever runs this."""
+    for name in ("MYTRACKER_API_USER_ID", "MYTRACKER_SECRET_KEY", "MYTRACKER_BASE_URL"):
+        os.environ.pop(name, None)
+
+
 def clean(notebook: NotebookNode) -> None:
     """Leave what a reader needs."""
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -59,12 +93,13 @@ def clean(notebook: NotebookNode) -> None:
 
 def main() -> int:
     """Run the notebooks that are named, or all."""
-    # no account of whoever runs it
-    for name in ("MYTRACKER_API_USER_ID", "MYTRACKER_SECRET_KEY", "MYTRACKER_BASE_URL"):
-        os.environ.pop(name, None)
+    without_account()
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
-    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(FOLDER.glob("*.ipynb")):
+    names = [word for word in sys.argv[1:] if word != "--record"]
+    for path in map(Path, names) if names else sorted(FOLDER.glob("*.ipynb")):
         print(path.name, flush=True)
+        if "--record" in sys.argv and "%mytracker_recording" in path.read_text("utf-8"):
+            record(path)
         run(path)
     return 0
 

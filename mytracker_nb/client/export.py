@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mytracker_nb.download.gzip_csv import Limits
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["Export", "display_of", "has_files"]
+__all__ = ["Export", "account_of", "display_of", "has_files"]
 
 _ERRORS: Mapping[str, type[ExportFailed]] = {
     FAILED: ExportFailed,
@@ -429,7 +429,8 @@ class Export(Convertible, Mapping[str, Any]):
             progress=self.progress,
             is_cancellable=self.is_cancellable,
             service=self._service,
-            api_user_id=self._account,
+            # a notebook that is recorded is given away
+            api_user_id=None if recorder_in_use() else self._account,
             is_sandbox=is_local(self._service),
             created_at=self.created_at,
             updated_at=self.updated_at,
@@ -513,6 +514,11 @@ def has_files(export: Export) -> bool:
         file.link.expires is None or file.link.expires > now or file.is_kept
         for file in export._remote_files()
     )
+
+
+def account_of(export: Export) -> tuple[str, int]:
+    """The service and the API User ID of an export."""
+    return export._service, export._account
 
 
 def display_of(export: Export) -> ExportDisplay:

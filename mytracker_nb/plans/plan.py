@@ -429,7 +429,7 @@ class Plan(Convertible):
             share=share,
             seconds_left=seconds_left,
             service=credentials.base_url,
-            api_user_id=credentials.api_user_id,
+            api_user_id=None if recorder_in_use() else credentials.api_user_id,
             is_sandbox=credentials.is_sandbox,
             alerts=tuple(alerts),
             recorded_at=self._client.recorded_at,

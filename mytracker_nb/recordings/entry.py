@@ -173,7 +173,10 @@ def find_entry(
 
 def not_recorded(entries: Mapping[str, Entry], request: ExportRequest, where: str) -> NotRecorded:
     """What to raise where a recording lacks a request: with what it has that is near."""
-    near = sorted(entries.values(), key=lambda entry: len(list(_differences(entry, request))))
+    event = request.parameters.get("event")
+    of_event = [entry for entry in entries.values() if entry.request.parameters["event"] == event]
+    candidates = of_event or list(entries.values())
+    near = sorted(candidates, key=lambda entry: len(list(_differences(entry, request))))
     lines = [f"{where} has no export of this request"]
     for entry in near[:_NEAR]:
         parameters = entry.request.parameters

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import __version__, clock
-from mytracker_nb.client.export import Export
+from mytracker_nb.client.export import Export, account_of
 from mytracker_nb.client.recorder import recorder_in_use, use_recorder
 from mytracker_nb.display.recording_card import RecordingCard
 from mytracker_nb.endpoints import SERVICE_URL
@@ -410,8 +410,8 @@ class Recording:
 
     def _origin(self, export: Export) -> str:
         """The account of an export, as nobody but its owner can tell it from others."""
-        card = export.card()
-        return self._key.of(f"{card.service} {card.api_user_id}")
+        service, account = account_of(export)
+        return self._key.of(f"{service} {account}")
 
     def _is_current(self, entry: Entry, request: ExportRequest) -> bool:
         selectors = request.parameters["selectors"]
