@@ -270,6 +270,7 @@ def test_an_unknown_cell_is_told_what_is_near(author: Author) -> None:
 
 def test_an_export_is_found_by_its_id(author: Author) -> None:
     author.record()
+    before = mt.Client()
     number = mt.export(**INSTALLS).wait().id_raw_export
     recording = author.replay()
     client = recording.client()
@@ -277,6 +278,11 @@ def test_an_export_is_found_by_its_id(author: Author) -> None:
     assert client.attach(number).to_pandas().shape[1] == 4
     with pytest.raises(mt.NotRecorded, match="has no export 99"):
         client.attach(99)
+    # as a notebook may have it, with keys or without
+    for other in (mt.Client(), mt.Client(5, "a key"), before):
+        assert other.attach(number) == client.attach(number)
+        assert "RECORDED" in other.export(mt.ExportRequest(**INSTALLS)).card().text()
+        assert "RECORDED" in other.create(mt.ExportRequest(**INSTALLS)).card().text()
     journal = recording.journal()
     assert journal is not None
     assert journal["idRawExport"].tolist() == [number]

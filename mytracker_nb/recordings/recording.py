@@ -36,7 +36,13 @@ from mytracker_nb.recordings.privacy import (
     sample,
     scan,
 )
-from mytracker_nb.recordings.replay import RecordedExport, ReplayClient, facts_of, rows_of
+from mytracker_nb.recordings.replay import (
+    RecordedExport,
+    ReplayClient,
+    facts_of,
+    rows_of,
+    text_of,
+)
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.statuses import TOO_LARGE
@@ -292,7 +298,7 @@ class Recording:
                 entry.id_raw_export,
                 entry.request.request.to_magic(line=True),
                 entry.status,
-                facts_of(entry),
+                text_of(entry),
                 pd.Timestamp(entry.created_at) if entry.created_at else pd.NaT,
                 pd.Timestamp(entry.recorded_at),
                 [entry.file] if entry.file else [],
@@ -342,7 +348,6 @@ class Recording:
         with self._lock:
             entries = list(self._index.entries.values())
             moments = [_recorded_at(entry) for entry in entries]
-            facts = sorted({text for entry in entries if (text := facts_of(entry))})
             return RecordingCard(
                 directory=str(self.directory),
                 is_replayed=self.is_replayed,
@@ -352,7 +357,7 @@ class Recording:
                 size=sum(entry.size for entry in entries),
                 first=min(moments, default=None),
                 last=max(moments, default=None),
-                facts=tuple(facts),
+                facts=_facts_of_all(entries),
                 unused=() if self.is_replayed else self.unused,
                 findings=tuple(_findings(entries)),
             )
@@ -481,7 +486,7 @@ class Recording:
         )
         self._replace(entry, request)
         self._warn_of(entry)
-        note = "; ".join(filter(None, [f"recorded in {self.directory / name}", facts_of(entry)]))
+        note = "; ".join(filter(None, [f"recorded in {self.directory / name}", text_of(entry)]))
         export.notes = (*export.notes, note)
         return entry
 
@@ -587,6 +592,15 @@ def _parquet(table: pa.Table) -> bytes:
     file = io.BytesIO()
     pq.write_table(table, file, compression="zstd")
     return file.getvalue()
+
+
+def _facts_of_all(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """How the rows differ from those of the service, said once for all exports."""
+    facts = [fact for entry in entries for fact in facts_of(entry)]
+    values: dict[str, dict[str, None]] = {}
+    for fact in facts:
+        values.setdefault(fact.what, {}).update(dict.fromkeys(fact.columns))
+    return tuple(" ".join(filter(None, [what, ", ".join(names)])) for what, names in values.items())
 
 
 def _findings(entries: Iterable[Entry]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mytracker_nb import clock
 from mytracker_nb.client.client import Client
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["RecordedExport", "ReplayClient", "facts_of", "rows_of"]
+__all__ = ["RecordedExport", "ReplayClient", "facts_of", "rows_of", "text_of"]
 
 _NOT_SENT = "a recording is replayed, so the service is not asked"
 
@@ -48,22 +48,38 @@ def rows_of(directory: Path, entry: Entry) -> RawData:
     return RawData([source], entry.columns, timezone=entry.request.request.zone.key)
 
 
-def facts_of(entry: Entry) -> str:
-    """What a reader has to know of the rows, in a few words."""
-    share = f"{entry.sample:.6g}" if entry.sample < 0.0001 else f"{100 * entry.sample:.6g} %"
-    words = [f"{share} of {PEOPLE[entry.person]}"] if entry.person else []
+class Fact(NamedTuple):
+    """One way in which rows differ from those of the service, and in which columns."""
+
+    what: str
+    columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.what, ", ".join(self.columns)]))
+
+
+def facts_of(entry: Entry) -> list[Fact]:
+    """What a reader has to know of the rows."""
+    facts = []
+    if entry.person:
+        facts.append(Fact(f"{100 * entry.sample:.6g} % of {PEOPLE[entry.person]}"))
     if entry.pseudonyms:
-        words.append(f"pseudonyms in {', '.join(entry.pseudonyms)}")
+        facts.append(Fact("pseudonyms in", entry.pseudonyms))
     if entry.dropped:
-        words.append(f"without {', '.join(entry.dropped)}")
-    return "; ".join(words)
+        facts.append(Fact("without", entry.dropped))
+    return facts
+
+
+def text_of(entry: Entry) -> str:
+    """`facts_of` in a few words."""
+    return "; ".join(map(str, facts_of(entry)))
 
 
 class RecordedExport(Export):
     """An export of a recording: finished, with its rows in a file beside the notebook."""
 
     def __init__(self, directory: Path, entry: Entry, request: ExportRequest) -> None:
-        facts = facts_of(entry)
+        facts = text_of(entry)
         super().__init__(
             None,
             entry.id_raw_export,
