@@ -69,7 +69,17 @@ def test_the_package_alone_loads_nothing() -> None:
 def test_the_core_loads_no_notebook_and_no_table() -> None:
     core = [name for name in sorted(MODULES) if name.split(".")[1] not in FACES]
     packages = {name.partition(".")[0] for name in loaded_by(*core)}
-    heavy = {"IPython", "dask", "duckdb", "flask", "humanize", "ipywidgets", "jinja2", "keyring"}
+    heavy = {
+        "IPython",
+        "dask",
+        "duckdb",
+        "filelock",
+        "flask",
+        "humanize",
+        "ipywidgets",
+        "jinja2",
+        "keyring",
+    }
     assert packages & (heavy | {"numpy", "pandas", "polars", "pyarrow"}) == set()
 
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 __all__ = ["locked", "staged_directory"]
 
 _TRY = 0.3  # seconds between two reports of a wait
@@ -31,6 +29,8 @@ def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
     on_wait : callable
         Called while another process or thread holds it, with the seconds until the next look.
     """
+    from filelock import FileLock, Timeout  # costs a tenth of the import of the package
+
     lock = FileLock(path)
     while True:
         try:
@@ -69,6 +69,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
         If something can't be written, or `target` got other content meanwhile; nothing is left
         then.
     """
+    from filelock import FileLock
+
     made = [path for path in target.parents if not path.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name[:40]}.partial-"
@@ -98,6 +100,8 @@ _LOCK = "_lock"
 
 def sweep(directory: Path, prefix: str) -> None:
     """Remove the staging directories that processes left which have ended."""
+    from filelock import FileLock, Timeout
+
     for path in directory.glob(f"{prefix}*"):
         lock = FileLock(path / _LOCK)
         # one that has no lock yet is being made at this moment
