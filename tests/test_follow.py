@@ -70,7 +70,7 @@ def by_form():
     submission.submit(mt.ExportRequest(**PARAMETERS))
     end = time.monotonic() + 60
     while submission.phase is not Phase.FINISHED:
-        # it is no longer followed, and says why
+        # it is no longer updated, and says why
         is_detached, trouble = submission.phase is Phase.DETACHED, submission.trouble
         if is_detached and trouble and "retrying" not in trouble:
             return trouble
@@ -163,7 +163,7 @@ def test_the_deadline_ends_it_and_the_last_fault_is_named(account, fake_clock):
     export = create()
     with pytest.raises(mt.ExportTimeout, match=r"attach\(1\)") as caught:
         export.wait(timeout=100)
-    assert "the last try failed: HTTP 503" in str(caught.value)
+    assert "the last poll failed: HTTP 503" in str(caught.value)
     assert caught.value.export is export
     assert sum(fake_clock.slept) == pytest.approx(100)
 
@@ -189,8 +189,9 @@ def test_faults_that_take_too_long_end_it_however_few(fake_clock):
 
 
 def test_the_rule_is_written_down_with_its_numbers():
-    assert f"More than {MOST} faults" in RULE
-    assert "or 30 minutes" in RULE
+    rule = " ".join(RULE.split())
+    assert f"More than {MOST} errors in a row" in rule
+    assert "or 30 minutes" in rule
 
 
 def test_turns_go_round_among_two_hundred_exports(account, fake_clock, monkeypatch):

@@ -241,7 +241,7 @@ def test_a_living_card_of_an_odd_service_rests(evil):
     display.live(follow(export), lambda: False)
     assert display._step() is None
     assert_harmless(*looks(export))
-    assert "no longer followed" in export.card().text()
+    assert "no longer updated" in export.card().text()
 
 
 def test_a_redirect_gets_no_signature(start_sandbox):

@@ -1,4 +1,4 @@
-"""`Client`: makes exports and finds them again."""
+"""`Client`: creates exports, and finds earlier ones."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ __all__ = [
     "find_reusable",
 ]
 
-_HELD = timedelta(hours=1)
-"""How long an unconfirmed create keeps the same request from being sent again, unless it is a piece
-of a plan: if the service did make an export of it, that has left the queue by then."""
+_UNCONFIRMED_FOR = timedelta(hours=1)
+"""How long an unconfirmed create prevents the same request from being sent again. After an hour an
+export that it may have created has left the queue. In a plan there is no such limit."""
 
-_ON_ITS_WAY = (CreateState.ASKED, CreateState.SENT)
+_BEING_SENT = (CreateState.ASKED, CreateState.SENT)
 _NOT_SENT = "interrupted before the request was sent, so no export was created. Run it again"
-_MAY_BE_MADE = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
+_MAY_EXIST = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
 
 _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 # seconds between two looks at a create that another kernel is sending
@@ -91,25 +91,25 @@ class Client:
     secret_key : str, optional
         The *Secret key* beside it.
     base_url : str, optional
-        The service's address. What is None comes from a login in this notebook, the environment
-        (``MYTRACKER_API_USER_ID``, ``MYTRACKER_SECRET_KEY``, ``MYTRACKER_BASE_URL``) or the
-        system's keyring.
+        The service's address. Values that are None are read from a login in this notebook, the
+        environment (``MYTRACKER_API_USER_ID``, ``MYTRACKER_SECRET_KEY``, ``MYTRACKER_BASE_URL``)
+        or the system's keyring.
     session : requests.Session, optional
-        For proxies, certificates and adapters of one's own.
+        A session with your own proxies, certificates or adapters.
 
     Attributes
     ----------
     limits : mytracker_nb.Limits or None
-        How far a file of its exports may grow when it is decompressed. It may be changed at any
+        The largest size to which a file may grow when it is decompressed. It can be changed at any
         time.
     settle : datetime.timedelta
-        How long after its window had closed an export must have been created to be reused, where
-        nothing else is said; 3 hours by default. It may be changed at any time.
+        An export that succeeded is reused only if it was created at least this long after the end
+        of its interval; 3 hours by default. It can be changed at any time.
 
     Raises
     ------
     CredentialsMissing
-        If no place has the keys.
+        If the keys are found nowhere.
 
     Examples
     --------
@@ -129,10 +129,10 @@ class Client:
         session: requests.Session | None = None,
     ) -> None:
         if (replaying := _replaying()) is not None:
-            # no key is needed, and none is kept
+            # a replay needs no key, so none is stored
             self.__dict__.update(vars(replaying))
             return
-        # this frame may be shown with its values
+        # a traceback can show the values of this frame
         api_user_id, secret_key = sources.masked(api_user_id), sources.masked(secret_key)
         self._open(sources.find(api_user_id, secret_key, base_url), session)
 
@@ -143,10 +143,10 @@ class Client:
         self.limits: Limits | None = None
         self.settle = DEFAULT_SETTLE
 
-    recorded_at: datetime | None = None  # of a recording that is replayed
+    recorded_at: datetime | None = None  # when the recording was made, while one is replayed
 
     def create(self, request: ExportRequest) -> Export:
-        """Make a new export.
+        """Create a new export.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class Client:
         Returns
         -------
         Export
-            As it was made; it has not been looked at since.
+            In progress; its status has not been polled yet.
 
         Raises
         ------
@@ -165,32 +165,32 @@ class Client:
         QueueFull
             If the account has as many exports in progress as the service allows.
         CreateUnconfirmed
-            If the answer was lost; nothing is sent again.
+            If no response arrived, so the export may exist. It is not retried.
         ApiError, ConnectionFailed
-            If the service refused, or was not reached.
+            If the service refused the request, or could not be reached.
         """
         if (replaying := _replaying()) is not None:
             return replaying.create(request)
-        _judge(request)
+        _validate(request)
         return self._send(request, self._record(request))
 
     def attach(self, id_raw_export: int) -> Export:
-        """Find an export that was made earlier, here or elsewhere.
+        """Find an existing export, created here or elsewhere.
 
         Parameters
         ----------
         id_raw_export : int
-            The service's id of it.
+            Its id at the service.
 
         Returns
         -------
         Export
-            As the service now says it stands.
+            With the status that the service reports now.
 
         Raises
         ------
         NotFound
-            If the service knows no such export for this account.
+            If the account has no such export.
         """
         number = _checked_id(id_raw_export)
         if (replaying := _replaying()) is not None:
@@ -209,41 +209,43 @@ class Client:
         on_wait: OnWait | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> Export:
-        """Make an export, or adopt an earlier one where that is right.
+        """Create an export, or reuse an earlier one of the same request.
 
         Parameters
         ----------
         request : ExportRequest
             What to export.
         fresh : bool
-            Whether to make a new one in any case.
+            Whether to create a new one even if an earlier one could be reused.
         settle : str or datetime.timedelta, optional
-            An earlier export that succeeded is reused only if it was created so long after its
-            window had closed, such as ``"2d"``; by default that of the client. Rows can arrive at
-            any time: the longer, the fewer are missing.
+            An earlier export that succeeded is reused only if it was created at least this long
+            after the end of its interval, such as ``"2d"``; by default the client's `settle`. Rows
+            can arrive late: the longer the time, the fewer rows are missing.
         on_wait : callable, optional
-            Called with each `WaitEvent` before the wait begins. With it a full queue is waited for
-            too, as long as it takes; what it raises ends the wait.
+            Called with each `WaitEvent` before the wait begins; an exception from it ends the wait.
+            If it is given, a full queue is waited for, however long that takes; if not, a full
+            queue raises `QueueFull`.
         retry_policy : RetryPolicy, optional
-            Of each call, in place of that of the client.
+            For each call, instead of the client's.
 
         Returns
         -------
         Export
-            Running or finished; its notes say so if it is an earlier one (`adopt`).
+            Running or finished. Its `notes` say whether an earlier one was reused.
 
         Raises
         ------
         CreateUnconfirmed
-            If the answer was lost, now or less than an hour ago; nothing is sent again by itself.
+            If no response arrived, now or less than an hour ago, so the export may exist. It is not
+            retried.
         WaitInterrupted
-            If the user interrupted (a KeyboardInterrupt), before an answer came.
+            If the user interrupted (a KeyboardInterrupt) before the service answered.
         InvalidRequest, QueueFull, ApiError, ConnectionFailed
             As `create`.
         """
         if (replaying := _replaying()) is not None:
             return replaying.export(request)
-        _judge(request)
+        _validate(request)
         length = read_settle(settle)
         fresh = fresh or _is_refreshed()
         try:
@@ -251,7 +253,7 @@ class Client:
                 try:
                     if fresh:
                         return self._send(request, self._record(request), on_wait, retry_policy)
-                    return self._find_or_make(request, on_wait, retry_policy, settle=length)
+                    return self._reuse_or_create(request, on_wait, retry_policy, settle=length)
                 except QueueFull as error:
                     if on_wait is None:
                         raise
@@ -259,11 +261,11 @@ class Client:
                 clock.sleep(pause)
         except WaitInterrupted:
             raise
-        except KeyboardInterrupt:  # anywhere but around the call itself, which says more
+        except KeyboardInterrupt:  # not during the call itself: `_send` has a message for that
             raise WaitInterrupted(_NOT_SENT) from None
         raise AssertionError("the pauses have no end")
 
-    def _find_or_make(
+    def _reuse_or_create(
         self,
         request: ExportRequest,
         on_wait: OnWait | None,
@@ -272,38 +274,39 @@ class Client:
         is_piece: bool = False,
         settle: timedelta | None = None,
     ) -> Export:
-        seen = -1
+        seen = -1  # the newest entry at the last failed claim
         pauses = backoff(_FIRST_POLL, _LAST_POLL)
         while True:
             earlier = self.journal.find_same(request)
-            if any(entry.state in _ON_ITS_WAY for entry in earlier):
+            if any(entry.state in _BEING_SENT for entry in earlier):
                 error = CreateInProgress("another kernel or thread is sending the same request")
                 if is_piece:
                     raise error
                 pause = next(pauses)
                 if on_wait:
-                    text = f"waiting for its answer: {error}"
+                    text = f"waiting for its response: {error}"
                     on_wait(WaitEvent(WaitKind.CREATE, pause, text, error))
                 clock.sleep(pause)
                 continue
-            adopted = self._adopt(request, earlier, is_piece, retry_policy, settle)
-            if adopted is not None:
-                return adopted
+            export = self._reuse(request, earlier, is_piece, retry_policy, settle)
+            if export is not None:
+                return export
             doubt = _in_doubt(earlier)
-            if doubt and (is_piece or doubt.age < _HELD):
-                raise _held(doubt)
+            if doubt and (is_piece or doubt.age < _UNCONFIRMED_FOR):
+                raise _unconfirmed(doubt)
             newest = earlier[0].number if earlier else 0
+            # None if another kernel wrote a newer entry since `find_same`: then look again
             create = self.journal.claim_create(request, newest, self.api.now())
             if create is None and newest == seen:
-                # what is newer was not written since: it can't be read
+                # two claims failed and no newer entry can be seen: it is damaged, so ignore it
                 create = self._record(request)
             seen = newest
             if create is not None:
-                notes = [_two(doubt)] if doubt else []
-                with suppress(Superseded):
+                notes = [_may_be_two(doubt)] if doubt else []
+                with suppress(Superseded):  # another kernel took over: start again
                     return self._send(request, create, on_wait, retry_policy, *notes)
 
-    def _adopt(
+    def _reuse(
         self,
         request: ExportRequest,
         earlier: Iterable[JournalEntry],
@@ -317,7 +320,7 @@ class Client:
                 continue
             if not _is_reusable(entry, entry.status, too_large, settle):
                 continue
-            # the request as it is given now: the journal does not keep its warnings
+            # the request as given now: the journal does not store its warnings
             export = self._export(entry.id_raw_export, request, entry.asked_at)
             try:
                 export.refresh(retry_policy)
@@ -361,7 +364,7 @@ class Client:
         except KeyboardInterrupt:
             if export is not None:
                 raise _interrupted(export) from None
-            raise WaitInterrupted(_MAY_BE_MADE if create.was_sent else _NOT_SENT) from None
+            raise WaitInterrupted(_MAY_EXIST if create.was_sent else _NOT_SENT) from None
         return export
 
     def _export(
@@ -378,22 +381,22 @@ class Client:
             created_at=created_at,
             notes=notes,
             make=self.create,
-            on_change=self._hear,
+            on_change=self._update_journal,
             limits=lambda: self.limits,
         )
 
-    def _hear(self, export: Export) -> None:
+    def _update_journal(self, export: Export) -> None:
         self.journal.update_status(
             export.id_raw_export, export.status, export.request, export.created_at
         )
 
     def quotas(self) -> pd.DataFrame:
-        """How much of the service's quotas is used.
+        """The service's quotas, and how much of each is used.
 
         Returns
         -------
         pandas.DataFrame
-            A row a quota, as the service lists them: ``name``, ``count``, ``limit``,
+            One row per quota, as the service lists them: ``name``, ``count``, ``limit``,
             ``resetTime`` (Unix seconds), ``resetInSecond``, ``exceeded``.
         """
         import pandas as pd
@@ -404,23 +407,23 @@ class Client:
         return pd.DataFrame(quotas, columns=None if quotas else _QUOTA)
 
     def __repr__(self) -> str:
-        # a client that found no keys may be shown by the traceback that says so
+        # a traceback can show a client whose `__init__` raised CredentialsMissing
         found = getattr(self, "credentials", None)
-        of = f" of account {found.api_user_id} at {found.base_url}" if found else ""
-        return f"<Client{of}>"
+        account = f" of account {found.api_user_id} at {found.base_url}" if found else ""
+        return f"<Client{account}>"
 
 
 def _checked_id(given: int | str) -> int:
     number = int(given) if str(given).isdecimal() else 0
     if not 0 < number < 2**63:
         raise MyTrackerError(
-            f"{given!r} is not an idRawExport: that is a whole number such as 4, as its card and "
-            "%mytracker_exports show it"
+            f"{given!r} is not an idRawExport: use a whole number such as 4 (the card and "
+            "%mytracker_exports show it)"
         )
     return number
 
 
-def _judge(request: ExportRequest) -> None:
+def _validate(request: ExportRequest) -> None:
     if not isinstance(request, ExportRequest):
         raise TypeError(
             f"create takes an ExportRequest, not {type(request).__name__}: "
@@ -432,7 +435,7 @@ def _judge(request: ExportRequest) -> None:
 
 
 def _is_reusable(entry: JournalEntry, status: str, too_large: bool, settle: timedelta) -> bool:
-    """Whether an export in `status` is reused, as far as the journal can tell."""
+    """Whether an export in `status` can be reused, by what the journal knows."""
     if status == SUCCESS:
         return is_reusable(entry.request, entry.asked_at, clock.now(), settle)
     if status == TOO_LARGE:
@@ -441,7 +444,7 @@ def _is_reusable(entry: JournalEntry, status: str, too_large: bool, settle: time
 
 
 def _reuse_note(entry: JournalEntry, status: str) -> str:
-    """What the card says of an earlier export, and of what it may lack."""
+    """The card's note on a reused export, and on rows that it may lack."""
     note = f"reused export from {wording.ago(entry.asked_at)}"
     if status == SUCCESS and not is_bounded(entry.request):
         return f"{note}; rows that arrived since are not in it (--fresh exports them too)"
@@ -451,14 +454,14 @@ def _reuse_note(entry: JournalEntry, status: str) -> str:
 def _interrupted(export: Export) -> WaitInterrupted:
     number = export.id_raw_export
     return WaitInterrupted(
-        f"interrupted; export {number} is made and goes on. "
-        f"Come back to it with mt.Client().attach({number})",
+        f"interrupted; export {number} was created and continues on the service. "
+        f"Attach to it with mt.Client().attach({number})",
         export=export,
     )
 
 
 def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
-    """The last create of a request, if it may have made an export that nobody knows the id of."""
+    """The last create of a request, if it got no response, so that its export may exist."""
     for entry in earlier:
         if entry.id_raw_export is not None:
             return None
@@ -467,7 +470,7 @@ def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
     return None
 
 
-def _held(doubt: JournalEntry) -> CreateUnconfirmed:
+def _unconfirmed(doubt: JournalEntry) -> CreateUnconfirmed:
     return CreateUnconfirmed(
         f"This request was sent {wording.ago(doubt.asked_at)}, but no response arrived, so the "
         f"export may exist. It was not retried. {LOOK_FIRST}",
@@ -475,7 +478,7 @@ def _held(doubt: JournalEntry) -> CreateUnconfirmed:
     )
 
 
-def _two(doubt: JournalEntry) -> str:
+def _may_be_two(doubt: JournalEntry) -> str:
     return (
         f"the same request was sent {wording.ago(doubt.asked_at)} without a response: "
         "MyTracker's export list may show two"
@@ -483,7 +486,7 @@ def _two(doubt: JournalEntry) -> str:
 
 
 def client_for(credentials: Credentials) -> Client:
-    """A client for credentials that are at hand."""
+    """A client for given credentials."""
     client = Client.__new__(Client)
     client._open(credentials, None)
     return client
@@ -496,7 +499,7 @@ def export_for_plan(
     fresh: bool = False,
     settle: timedelta | None = None,
 ) -> Export:
-    """Make an export for a plan, or reuse an earlier one: `Client.export`, which never waits.
+    """Create an export for a plan, or reuse an earlier one; like `Client.export`, but never waits.
 
     Parameters
     ----------
@@ -508,21 +511,21 @@ def export_for_plan(
     Returns
     -------
     Export
-        Running or finished; too large as well, where that is known.
+        Running or finished; it can also be an earlier one that was too large.
 
     Raises
     ------
     CreateInProgress
-        If another kernel or thread is sending the same request: its export can be reused soon.
+        If another kernel or thread is sending the same request, whose export can then be reused.
     CreateUnconfirmed
-        If the answer was lost, now or however long ago; nothing is sent again by itself.
+        If no response arrived, now or at any time before. It is not retried.
     InvalidRequest, QueueFull, ApiError, ConnectionFailed
         As `Client.create`.
     """
-    _judge(request)
+    _validate(request)
     if fresh or _is_refreshed():
         return client._send(request, client._record(request), None, NO_RETRY)
-    return client._find_or_make(request, None, NO_RETRY, is_piece=True, settle=settle)
+    return client._reuse_or_create(request, None, NO_RETRY, is_piece=True, settle=settle)
 
 
 def find_reusable(
@@ -533,37 +536,38 @@ def find_reusable(
     retry_policy: RetryPolicy | None = None,
     settle: timedelta | None = None,
 ) -> Export | None:
-    """Find an earlier export of the same request that is to be reused.
+    """Find an earlier export of the same request that can be reused.
 
-    That is one which is still in progress; or one which succeeded, was submitted `settle` after
-    its window had closed, and has its files. Its notes say from when it is.
+    An export in progress can be reused. One that succeeded can be reused if it was created at least
+    `settle` after the end of its interval and its files are still available. Its notes say how old
+    it is.
 
     Parameters
     ----------
     client : Client
         The account.
     request : ExportRequest
-        One without errors.
+        A valid request.
     too_large : bool
-        Whether one counts that the service refused as too large, as it would refuse a new one.
+        Whether to return an export that was too large: a new one would be too large as well.
     retry_policy : RetryPolicy, optional
-        For each call, in place of that of the client.
+        For each call, instead of the client's.
     settle : datetime.timedelta, optional
-        In place of that of the client.
+        Instead of the client's.
 
     Returns
     -------
     Export or None
-        In the state that the service reports now.
+        With the status that the service reports now.
     """
     if _is_refreshed():
         return None
     earlier = client.journal.find_same(request)
-    return client._adopt(request, earlier, too_large, retry_policy, settle)
+    return client._reuse(request, earlier, too_large, retry_policy, settle)
 
 
 def _replaying() -> Client | None:
-    """The client of the recording that is replayed; it answers for every other one."""
+    """The client that answers from a recording, while one is replayed."""
     recorder = recorder_in_use()
     client = None if recorder is None else recorder.client()
     assert client is None or isinstance(client, Client)
@@ -571,7 +575,7 @@ def _replaying() -> Client | None:
 
 
 def _is_refreshed() -> bool:
-    """Whether a recording is made that reuses nothing."""
+    """Whether a recording is being made that must not reuse earlier exports."""
     recorder = recorder_in_use()
     return recorder is not None and recorder.refresh
 
@@ -580,12 +584,12 @@ _default: Client | None = None
 
 
 def default_client() -> Client:
-    """The client for the credentials that are in use now, or for a recording that is replayed.
+    """The client for the credentials in use, or for the recording that is replayed.
 
     Raises
     ------
     CredentialsMissing
-        If no place has any.
+        If no credentials are found.
     """
     global _default
     if (replaying := _replaying()) is not None:
@@ -610,8 +614,8 @@ def export(
     fresh : bool
         Whether to create a new one even if an earlier one could be reused.
     settle : str or datetime.timedelta, optional
-        An earlier export that succeeded is reused only if it was created so long after its window
-        had closed; 3 hours by default, ``"2d"`` for rows that come late.
+        An earlier export that succeeded is reused only if it was created at least this long after
+        the end of its interval; 3 hours by default, ``"2d"`` to include rows that come late.
     **parameters
         The parameters of the request, as for `ExportRequest`.
 

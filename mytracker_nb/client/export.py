@@ -56,19 +56,19 @@ class Export(Convertible, Mapping[str, Any]):
 
     As a mapping it holds its facts: ``idRawExport``, ``status``, ``progress``, then the parameters
     of the request, so that ``pandas.Series(export)`` and ``pandas.DataFrame([one, other])`` work.
-    Only `refresh`, `wait`, `cancel` and what hands out data talk to the service. Made by
+    Only `refresh`, `wait`, `cancel` and the methods that return rows send requests. Created by
     `Client.create` and `Client.attach`.
 
     Attributes
     ----------
     id_raw_export : int
-        The service's id of the export.
+        Its id at the service.
     request : ExportRequest or None
-        What was asked for; None where that is not known.
+        The request; None if it is not known.
     created_at, updated_at : datetime.datetime or None
-        When it was made, and last heard of (UTC); None where that is not known.
+        When it was created, and when its status was last polled (UTC); None if not known.
     notes : tuple of str
-        What else there is to say of it, for the card.
+        Notes shown on the card, for example that an earlier export was reused.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class Export(Convertible, Mapping[str, Any]):
         self._service = api.credentials.base_url if api else ""
         self._account = api.credentials.api_user_id if api else 0
         self._state = State(IN_PROGRESS)
-        self._heard: str | None = None
+        self._reported_status: str | None = None
         self._display = ExportDisplay(self.card)
         self.id_raw_export = id_raw_export
         self.request = request
@@ -110,50 +110,50 @@ class Export(Convertible, Mapping[str, Any]):
 
     @property
     def status(self) -> str:
-        """The service's own word, as last heard.
+        """The status in the service's own words, as last polled.
 
         ``In progress``, ``Success!``, ``Error occurred``, ``User error occurred``,
-        ``Canceled by user``, or one that is not documented.
+        ``Canceled by user``, or an undocumented one.
         """
         return self._state.status
 
     @property
     def progress(self) -> float | None:
-        """How much is done, from 0.0 to 1.0; None where the service did not say so."""
+        """The progress from 0.0 to 1.0; None if the service did not report it."""
         return 1.0 if self._state.status == SUCCESS else self._state.progress
 
     @property
     def is_cancellable(self) -> bool | None:
-        """Whether it can be cancelled; None where the service did not say so."""
+        """Whether it can be cancelled; None if the service did not report it."""
         return self._state.is_cancellable
 
     @property
     def error_message(self) -> str:
-        """Why it failed, in the service's words; ``""`` where it did not say so."""
+        """The service's error message; ``""`` if there is none."""
         return self._state.error_message
 
     @property
     def files(self) -> tuple[Link, ...]:
-        """The files, once the service has made them."""
+        """Links to the files, once the service has written them."""
         return self._state.links
 
     @property
     def is_finished(self) -> bool:
-        """Whether the service is done with it, well or not; an unknown status does not end it."""
+        """Whether the status is final: succeeded, failed or cancelled; an unknown status is not."""
         return is_final(self.status)
 
     @property
     def waiting_for(self) -> str:
-        """What is waited for at the moment; ``""`` if nothing but its end."""
+        """What delays the export now, such as a quota; ``""`` if nothing does."""
         return self._display.waiting_for
 
     def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
-        """Ask the service how the export stands.
+        """Poll the status of the export once.
 
         Parameters
         ----------
         retry_policy : RetryPolicy, optional
-            In place of that of the client.
+            Instead of the client's.
 
         Returns
         -------
@@ -163,7 +163,7 @@ class Export(Convertible, Mapping[str, Any]):
         Raises
         ------
         ApiError, ConnectionFailed
-            If the service refused, or faults outlasted the retry policy.
+            If the service refused the request, or it failed more often than the policy allows.
         """
         try:
             self._look(retry_policy or self._api.retry_policy)
@@ -172,33 +172,34 @@ class Export(Convertible, Mapping[str, Any]):
         return self
 
     def wait(self, timeout: float | None = None, *, on_wait: OnWait | None = None) -> Export:
-        """Follow the export until the service is done with it.
+        """Poll the export until its status is final.
 
-        In a notebook a card shows how it goes. Faults on the way are survived; a quota is waited
-        for. Interrupting it leaves the export running.
+        In a notebook a card shows the progress. Temporary errors are retried; a quota is waited
+        for. If it is interrupted, the export continues on the service.
 
         Parameters
         ----------
         timeout : float, optional
             The most seconds to wait; None waits as long as it takes.
         on_wait : callable, optional
-            Called with each `WaitEvent` before it is waited for.
+            Called with each `WaitEvent` before the wait begins.
 
         Returns
         -------
         Export
-            Itself, finished well.
+            Itself; it has succeeded.
 
         Raises
         ------
         ExportFailed
-            If the service gave it up; `ExportTooLarge` and `ExportCanceled` say why.
+            If it failed; `ExportTooLarge` or `ExportCanceled` if that is the reason.
         ExportTimeout
             If it was still running after `timeout`.
         WaitInterrupted
             If the user interrupted (a KeyboardInterrupt).
         ApiError, ConnectionFailed
-            If the service refused, or faults outlasted the retry policy for long tasks.
+            If the service refused the request, or it failed more often than the policy for long
+            waits allows.
         """
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         with self._waited_for():
@@ -214,7 +215,7 @@ class Export(Convertible, Mapping[str, Any]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> Export:
-        """`wait`, whose thread does other things meanwhile; to be cancelled at any time."""
+        """`wait` for asyncio: other tasks run meanwhile, and it can be cancelled at any time."""
         events = follow(self)
         with self._waited_for():
             while (event := await asyncio.to_thread(next, events, None)) is not None:
@@ -239,9 +240,9 @@ class Export(Convertible, Mapping[str, Any]):
             raise asyncio.CancelledError(goes_on) from None
 
     def _look(self, retry_policy: RetryPolicy) -> None:
-        """Ask the service once how the export stands; nothing is shown yet."""
+        """Poll the status once, without updating the card."""
         limiter = self._api.rate_limiter
-        # before the look, so that others leave room for one that is held back by the rate limit
+        # before the request, so that other pollers slow down for one that waits for the rate limit
         limiter.register_poller(self._identity)
         self._state = self._api.get(self.id_raw_export, self._show, retry_policy)
         self.updated_at = clock.now()
@@ -250,9 +251,9 @@ class Export(Convertible, Mapping[str, Any]):
             recorder = recorder_in_use()
             if recorder is not None and self.status != SUCCESS:
                 recorder.record_failure(self)
-        if self._on_change and self.status != self._heard:
+        if self._on_change and self.status != self._reported_status:
             self._on_change(self)
-            self._heard = self.status
+            self._reported_status = self.status
 
     def _poll_interval(self, wanted: float) -> float:
         return self._api.rate_limiter.poll_interval(wanted)
@@ -284,48 +285,48 @@ class Export(Convertible, Mapping[str, Any]):
         Raises
         ------
         BadRequest
-            If it can't be cancelled, in the service's words.
+            If it can't be cancelled; the message is the service's.
         """
         was_canceled = self.status == CANCELED
         try:
             answer = self._api.cancel(self.id_raw_export)
         except BadRequest:
-            self._hear_verdict()
+            self._refresh_after_cancel()
             if was_canceled or self.status != CANCELED:
                 raise
-            # asked for twice, as the first answer was lost
+            # the first response was lost, and the second cancel came too late
             return self.status
-        self._hear_verdict()
+        self._refresh_after_cancel()
         return answer
 
-    def _hear_verdict(self) -> None:
-        # whatever comes of this look, the service's answer to the cancel stands
+    def _refresh_after_cancel(self) -> None:
+        # the answer to the cancel is valid even if this poll fails
         with suppress(MyTrackerError):
             self.refresh()
 
     def retry(self) -> Export:
-        """Make the same request once more, as a new export.
+        """Submit the same request again, as a new export.
 
         Raises
         ------
         MyTrackerError
-            If it is not known what was asked for.
+            If the request is not known.
         """
         if self.request is None or self._make is None:
             raise MyTrackerError(
-                f"what export {self.id_raw_export} asked for is not known here; "
-                "make the request again with mt.export(...)"
+                f"the request of export {self.id_raw_export} is not known here; "
+                "submit it again with mt.export(...)"
             )
         return self._make(self.request)
 
     def data(self) -> RawData:
-        """The rows, to be handed on to whatever the analysis needs; waits for the export.
+        """The rows of the export, ready to convert; waits until the export is finished.
 
         Returns
         -------
         RawData
-            Nothing is fetched before rows are asked for. Files are kept in the user's cache and
-            not fetched twice. In a notebook the card shows how far they are.
+            Files are downloaded when rows are first needed, and then stay in the user's cache. In a
+            notebook the card shows the progress.
 
         Raises
         ------
@@ -336,12 +337,12 @@ class Export(Convertible, Mapping[str, Any]):
         return self._record() or self._fetched_data()
 
     def _record(self) -> RawData | None:
-        """Keep the rows in the recording that is in use, and hand out these; None without one."""
+        """Store the rows in the recording in use and return them; None if there is no recording."""
         recorder = recorder_in_use()
         return None if recorder is None else recorder.record(self, self._fetched_data)
 
     def _fetched_data(self) -> RawData:
-        """The rows as the service has them."""
+        """The rows from the service's files."""
         from mytracker_nb.tables.raw_data import RawData
 
         progress = Progress(len(self.files), self._display.show_progress)
@@ -349,7 +350,7 @@ class Export(Convertible, Mapping[str, Any]):
         if not files and self.request is None:
             raise MyTrackerError(
                 f"export {self.id_raw_export} has no files, and its columns are not known here; "
-                "make the request again with mt.export(...)"
+                "submit the request again with mt.export(...)"
             )
         return RawData(
             files,
@@ -360,22 +361,22 @@ class Export(Convertible, Mapping[str, Any]):
         )
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
-        """Fetch the files as the service wrote them; waits for the export.
+        """Download the files as the service wrote them; waits until the export is finished.
 
         Parameters
         ----------
         directory : path
-            Where to; it is made if there is none. A file of the same name is replaced.
+            The target; it is created if missing. Files of the same name are replaced.
 
         Returns
         -------
         list of Path
-            The files, in order; each was checked.
+            The files, in order; each has been checked.
 
         Raises
         ------
         LinkExpired, AccessDenied, FileError
-            If one cannot be fetched or written; the others are fetched and stay.
+            If a file can't be downloaded or written; the others are kept.
         ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
             As `wait`.
         """
@@ -390,7 +391,7 @@ class Export(Convertible, Mapping[str, Any]):
 
     @property
     def _selectors(self) -> Sequence[str] | None:
-        """The columns, where the request is known."""
+        """The columns; None if the request is not known."""
         return self.request.parameters["selectors"] if self.request else None
 
     def _remote_files(self, progress: Progress | None = None) -> list[RemoteFile]:
@@ -404,18 +405,18 @@ class Export(Convertible, Mapping[str, Any]):
         )
         try:
             cache = FileCache(directories.cache_directory(self._service))
-        except OSError:  # a disk that can't be written to: fetched each time
+        except OSError:  # the disk can't be written to: no cache
             return remote_files(self.files, fetcher, progress=progress)
         folder = cache.folder(*self._identity)
         return remote_files(self.files, fetcher, cache=cache, folder=folder, progress=progress)
 
     @property
     def _api(self) -> Api:
-        """The calls; an export that was pickled has none, as keys do not travel."""
+        """The API; a pickled copy of an export has none, since keys are never pickled."""
         if self._calls is None:
             raise MyTrackerError(
-                f"this copy of export {self.id_raw_export} came without the keys; "
-                f"{attach_code(self)} gives one that can talk to the service"
+                f"this copy of export {self.id_raw_export} has no keys (they are never pickled); "
+                f"{attach_code(self)} returns an export that can send requests"
             )
         return self._calls
 
@@ -474,7 +475,7 @@ class Export(Convertible, Mapping[str, Any]):
         return hash(self._identity)
 
     def __copy__(self) -> Export:
-        # within a process the keys may stay; it is shown where it is displayed next
+        # a copy within the process keeps the keys, and gets a display of its own
         copied = Export.__new__(Export)
         copied.__setstate__(self.__dict__)
         return copied
@@ -483,7 +484,7 @@ class Export(Convertible, Mapping[str, Any]):
         return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
-        # keys do not travel; neither does what makes exports, nor a place in a notebook
+        # keys are never pickled; nor are callbacks and the display
         return self.__dict__ | dict.fromkeys(
             ("_calls", "_make", "_on_change", "_limits", "_display")
         )
@@ -499,7 +500,7 @@ class Export(Convertible, Mapping[str, Any]):
 
     def _ipython_display_(self) -> None:
         if not self._display.show(as_result=True):
-            raise NotImplementedError  # no place that could change: IPython shows a repr
+            raise NotImplementedError  # not a notebook: IPython shows the repr
         if not self.is_finished and self._calls is not None:
             self._display.live(follow(self), lambda: self.is_finished)
 
@@ -508,7 +509,7 @@ class Export(Convertible, Mapping[str, Any]):
 
 
 def has_files(export: Export) -> bool:
-    """Whether every file of an export is in the cache, or can still be fetched from the service."""
+    """Whether every file of an export is in the cache or can still be downloaded."""
     now = clock.now()
     return all(
         file.link.expires is None or file.link.expires > now or file.is_kept
@@ -522,5 +523,5 @@ def account_of(export: Export) -> tuple[str, int]:
 
 
 def display_of(export: Export) -> ExportDisplay:
-    """Where an export is shown."""
+    """The display of an export."""
     return export._display

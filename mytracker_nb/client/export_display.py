@@ -1,7 +1,4 @@
-"""`ExportDisplay`: where an export is shown, and what is shown beside its facts.
-
-These are what it waits for at the moment, and how far its files have been fetched.
-"""
+"""`ExportDisplay`: where an export is shown, its current wait and the progress of its download."""
 
 from __future__ import annotations
 
@@ -17,26 +14,26 @@ from mytracker_nb.service.retry import WaitEvent
 
 __all__ = ["ExportDisplay"]
 
-_ASIDE = 5.0  # seconds after which a card sees whether its export is still waited for
-_SHOW_AFTER = 1.0  # seconds of fetching after which a card shows how far it is
+_CHECK_AGAIN = 5.0  # seconds between two checks whether a cell still waits for the export
+_SHOW_AFTER = 1.0  # seconds of downloading before a card appears for its progress
 
 
 class ExportDisplay(CardDisplay):
-    """Where an export is shown, how far its download is, and what it waits for.
+    """Where an export is shown, its current wait and the progress of its download.
 
-    It is changed from several threads: the one that waits for the export, those that fetch its
-    files, the one that keeps cards alive. Each of them replaces whole values, and the card is drawn
-    from what is there at that moment.
+    Several threads change it: the one that waits for the export, those that download its files, and
+    the one that updates cards. Each replaces whole values, and the card is drawn from the values of
+    that moment.
 
     Parameters
     ----------
     draw : callable
-        Gives the card as it is now.
+        Returns the current card.
 
     Attributes
     ----------
     download : Download or None
-        How far the files are, while they are fetched.
+        The progress, while files are downloaded.
     """
 
     def __init__(self, draw: Callable[[], Card]) -> None:
@@ -51,20 +48,20 @@ class ExportDisplay(CardDisplay):
 
     @property
     def waiting_for(self) -> str:
-        """What is waited for at the moment; ``""`` if nothing but the end of the export."""
+        """What delays the export now; ``""`` if nothing does."""
         return self._error or (self.waiting.text if self.waiting else "")
 
     @property
     def waiting(self) -> WaitEvent | None:
-        """The wait at the moment; None if it is over, or for nothing but the end of the export."""
+        """The current wait; None if it is over, or if nothing delays the export."""
         if self._waiting is None:
             return None
         end, event = self._waiting
-        # by the clock, as threads that fetch files do not say when they go on
+        # by the clock, because threads that download files do not report the end of a wait
         return event if event.text and clock.monotonic() < end else None
 
     def show_wait(self, event: WaitEvent | None) -> None:
-        """Show what is waited for, or that it is over."""
+        """Show a wait, or with None that it is over."""
         self._error = ""
         self._waiting = None if event is None else (clock.monotonic() + event.seconds, event)
         self.update()
@@ -72,7 +69,7 @@ class ExportDisplay(CardDisplay):
     def show_progress(
         self, bytes_done: int, bytes_total: int | None, files_done: int, files_total: int
     ) -> None:
-        """Show how far the files are."""
+        """Show the progress of the download."""
         now = clock.monotonic()
         if self.download is None:
             self._download_began = now
@@ -86,7 +83,7 @@ class ExportDisplay(CardDisplay):
 
     @contextmanager
     def waited_for(self, is_finished: bool) -> Iterator[None]:
-        """Show the export while it is waited for; meanwhile the card's own thread stands aside."""
+        """Show the export while a cell waits for it; the card's own thread does not poll then."""
         if not is_finished:
             self.show()
         self._waiters += 1
@@ -97,23 +94,23 @@ class ExportDisplay(CardDisplay):
             self.show_wait(None)
 
     def live(self, steps: Iterator[WaitEvent], is_finished: Callable[[], bool]) -> None:
-        """Keep the card up to date from the background, until `steps` end."""
+        """Update the card in the background until `steps` end."""
         self._steps, self._is_finished = steps, is_finished
         keep_alive(self, self._step)
 
     def _step(self) -> float | None:
-        """Look once, for the card; the seconds until the next look, None if it is over."""
+        """Poll once for the card; return the seconds until the next poll, None at the end."""
         if self._waiters and not self._is_finished():
-            return _ASIDE  # whoever waits for it looks, and updates the card
+            return _CHECK_AGAIN  # the cell that waits polls, and updates the card
         try:
             event = next(self._steps, None)
         except MyTrackerError as error:
-            self._error = f"no longer followed: {error}"
+            self._error = f"no longer updated: {error}"
             self.update()
             return None
         return event.seconds if event else None
 
 
 def _is_main_thread() -> bool:
-    """Whether this is the thread of the notebook's cells: what it shows has a place."""
+    """Whether this is the thread that runs the cells, whose output belongs to one."""
     return threading.current_thread() is threading.main_thread()

@@ -1,8 +1,8 @@
-"""Following an export until the service is done with it: the one loop behind every face.
+"""`follow`: polls an export until its status is final; the one loop that everything uses.
 
-`Export.wait` drives it with a sleep, ``await export`` with one that lets other tasks run, a card
-and the form from a thread of theirs, a plan from its scheduler. So after the same faults they all
-come to the same verdict; `RULE` says which.
+`Export.wait` drives it with a blocking sleep, ``await export`` with an asyncio sleep, cards and the
+form from their own threads, a plan from its scheduler. So all of them react to the same errors in
+the same way, which `RULE` describes.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from mytracker_nb.statuses import IN_PROGRESS
 __all__ = ["RULE", "Followed", "attach_code", "follow", "state_of"]
 
 RULE = f"""\
-- A refusal that cannot pass ends it at once: an export that the service does not know, a signature
-  that it does not accept.
-- A fault (no response, HTTP 5xx, a page that is not the service's) is retried after a pause, which
-  grows up to {LONG_RETRY.longest_delay:.0f} seconds. More than {LONG_RETRY.faults} faults in a row,
-  or {LONG_RETRY.seconds / 60:.0f} minutes of them, end it with the last error.
-- A quota is not a fault. It is waited for as long as the service says, for up to
+- A permanent error ends it at once: an export that the service does not know, a signature that it
+  does not accept.
+- A temporary error (no response, HTTP 5xx, a page that is not the service's) is retried after a
+  pause, which grows up to {LONG_RETRY.longest_delay:.0f} seconds. More than {LONG_RETRY.faults}
+  errors in a row, or {LONG_RETRY.seconds / 60:.0f} minutes of them, end it with the last error.
+- An exceeded quota is not an error. It is waited for as long as the service says, for up to
   {LONG_RETRY.quota_seconds / 60:.0f} minutes. So is the package's own rate limit.
-- One look that succeeds sets all counts back to zero.
-- A timeout ends it with `ExportTimeout`, which names the last fault, if there was one.
-- Whatever ends it, the export continues on the service: `mt.Client().attach(id)` finds
-  it again."""
-"""When following an export ends, other than by the end of the export: for every face."""
+- A successful poll resets all counts.
+- A timeout ends it with `ExportTimeout`, which names the last error, if there was one.
+- In each case the export continues on the service: `mt.Client().attach(id)` attaches to it
+  again."""
+"""When polling stops before the export is finished; the same for cells, cards, form and plans."""
 
-_UNKNOWN_STATUS = 15.0  # seconds, at least, between two looks at an export in an unknown status
+_UNKNOWN_STATUS = 15.0  # the least seconds between two polls while the status is unknown
 
 
 class Followed(Protocol):
@@ -51,51 +51,51 @@ class Followed(Protocol):
 
     @property
     def status(self) -> str:
-        """The service's own word."""
+        """The status in the service's own words."""
 
     @property
     def progress(self) -> float | None:
-        """How much is done, from 0.0 to 1.0."""
+        """The progress, from 0.0 to 1.0."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether the service is done with it."""
+        """Whether its status is final."""
 
     def _look(self, retry_policy: RetryPolicy) -> None:
-        """Ask the service once how the export stands."""
+        """Poll the status once."""
 
     def _poll_interval(self, wanted: float) -> float:
-        """`wanted` seconds, or more where many exports are followed."""
+        """`wanted` seconds, or more if many exports are polled."""
 
     def _show(self, event: WaitEvent | None) -> None:
-        """Show what is waited for."""
+        """Show a wait."""
 
 
 def follow(
     export: Followed, retries: Retries | None = None, *, deadline: float = math.inf
 ) -> Iterator[WaitEvent]:
-    """Look at an export until the service is done with it.
+    """Poll an export until its status is final.
 
     Parameters
     ----------
     export : Export
-        The export; what is waited for is shown on its card too.
+        The export; its card shows each wait.
     retries : Retries, optional
-        Counts the faults; handed over where several exports at the same service share the count.
+        Counts the errors; pass it if several exports share one count.
     deadline : float, optional
         When to stop, by `clock.monotonic`.
 
     Yields
     ------
     WaitEvent
-        The wait after each look; the caller waits, and then asks for the next.
+        The wait after each poll; the caller sleeps, and then takes the next.
 
     Raises
     ------
     ExportTimeout
         If the deadline came first.
     ApiError, ConnectionFailed
-        If the service refused, or faults did not pass.
+        If the service refused the request, or temporary errors did not end.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def follow(
 def _look(
     export: Followed, retries: Retries, pauses: Iterator[float], deadline: float
 ) -> WaitEvent | None:
-    """Look once; the wait until the next look, None if the service is done with the export."""
+    """Poll once; return the wait until the next poll, None if the status is final."""
     left = max(0.0, deadline - clock.monotonic())
     fault: MyTrackerError | None = None
     try:
@@ -133,19 +133,19 @@ def _look(
     left = deadline - clock.monotonic()
     if left <= 0:
         raise ExportTimeout(_still_running(export, fault), export=export) from fault
-    # at the deadline it is looked at once more, whatever the pause
+    # shorten the pause, so that the last poll is at the deadline
     return replace(event, seconds=min(left, event.seconds))
 
 
 def _pause(export: Followed, pauses: Iterator[float]) -> float:
     wanted = next(pauses)
     if export.status != IN_PROGRESS:
-        wanted = max(wanted, _UNKNOWN_STATUS)  # it may mean anything, that it will never end too
+        wanted = max(wanted, _UNKNOWN_STATUS)  # it may be a final status, so poll rarely
     return export._poll_interval(wanted)
 
 
 def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
-    more = f"; the last try failed: {fault}" if fault else ""
+    more = f"; the last poll failed: {fault}" if fault else ""
     return (
         f"export {export.id_raw_export} is still {state_of(export)}{more}. "
         f"It continues on the service: wait again, or attach to it with {attach_code(export)}"
@@ -153,11 +153,11 @@ def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
 
 
 def state_of(export: Followed) -> str:
-    """The status and the progress in a few words."""
+    """The status and the progress as a short text."""
     share = "" if export.progress is None else f", {export.progress:.0%}"
     return f"{export.status!r}{share}"
 
 
 def attach_code(export: Followed) -> str:
-    """The code that finds the export again, in any notebook."""
+    """Code that attaches to the export in any notebook."""
     return f"mt.Client().attach({export.id_raw_export})"

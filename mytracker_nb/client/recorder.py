@@ -1,6 +1,7 @@
-"""What keeps a notebook's exports beside it: the place where exports look for it.
+"""The recording in use, as exports see it.
 
-`mytracker_nb.recordings` lies above this folder and is installed here while it is in use.
+The recording itself is in `mytracker_nb.recordings`, above this folder; it is registered here while
+it is in use.
 """
 
 from __future__ import annotations
@@ -22,42 +23,42 @@ class Recorder(Protocol):
 
     @property
     def refresh(self) -> bool:
-        """Whether no earlier export is to be reused."""
+        """Whether earlier exports must not be reused."""
 
     def client(self) -> Any:
-        """The `Client` that answers from the recording; None where the service is asked."""
+        """The `Client` that answers from the recording; None while one is being made."""
 
     def resolve(self, request: ExportRequest) -> ExportRequest:
-        """The request of a plan; where it is replayed, with its dates as of the recording."""
+        """The request of a plan; in a replay, with its dates as of the recording."""
 
     def record(self, export: Any, fetch: Callable[[], RawData]) -> RawData:
-        """Keep an `Export` that succeeded, unless it is kept already; its rows as they are kept.
+        """Store an `Export` that succeeded, unless it is already stored; return the stored rows.
 
         Parameters
         ----------
         export : Export
             The export.
         fetch : callable
-            Gives the rows as the service has them.
+            Returns the rows from the service's files.
         """
 
     def record_failure(self, export: Any) -> None:
-        """Keep what the service said of an `Export` that ended without rows."""
+        """Store the error of an `Export` that ended without rows."""
 
     def journal(self) -> pd.DataFrame | None:
-        """The recorded exports, in the form of `journal`; None where the service is asked."""
+        """The recorded exports, as `mt.journal()` lists them; None while one is being made."""
 
 
 _in_use: Recorder | None = None
 
 
 def recorder_in_use() -> Recorder | None:
-    """The recording of this process; None without one."""
+    """The recording in use in this process; None if there is none."""
     return _in_use
 
 
 def use_recorder(recorder: Recorder | None) -> Recorder | None:
-    """Install a recording for this process, or none; the one before."""
+    """Use a recording in this process, or with None no longer; return the one before."""
     global _in_use
     before, _in_use = _in_use, recorder
     return before

@@ -221,7 +221,7 @@ class ReplayClient(Client):
             raise InvalidRequest(problems)
         return self._find(request)
 
-    def _find_or_make(self, request: ExportRequest, *args: Any, **options: Any) -> Export:
+    def _reuse_or_create(self, request: ExportRequest, *args: Any, **options: Any) -> Export:
         return self._find(request)
 
     def _send(self, request: ExportRequest, *args: Any, **options: Any) -> Export:
@@ -230,7 +230,7 @@ class ReplayClient(Client):
     def _record(self, request: ExportRequest) -> Any:
         return None
 
-    def _adopt(self, request: ExportRequest, earlier: Iterable[Any], *args: Any) -> Export | None:
+    def _reuse(self, request: ExportRequest, earlier: Iterable[Any], *args: Any) -> Export | None:
         return None
 
     def quotas(self) -> pd.DataFrame:
