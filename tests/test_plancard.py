@@ -113,7 +113,7 @@ def test_the_worst_of_several_pieces_in_a_square_shows() -> None:
 
 def test_the_state_tells_done_left_held_and_time_to_go() -> None:
     states = [PieceState.DONE, PieceState.KEPT, PieceState.FAILED, PieceState.WAITING]
-    assert card(days("2026-01-01", states)).state == "2 of 4 done, 1 left, 1 held"
+    assert card(days("2026-01-01", states)).state == "2 of 4 done, 1 left, 1 needs attention"
     assert card(days("2026-01-01", states), seconds_left=200).state.endswith(
         "about 3 minutes to go"
     )

@@ -26,7 +26,7 @@ _WIDTH = 100
 
 
 class PieceState(Enum):
-    """Where a piece of a plan stands; what stands first shows where several share a square."""
+    """The state of a piece of a plan; if several share a square, it shows the first of these."""
 
     FAILED = "failed", "x"
     UNCONFIRMED = "unconfirmed", "?"
@@ -42,12 +42,12 @@ class PieceState(Enum):
 
     @property
     def is_done(self) -> bool:
-        """Whether its rows are here."""
+        """Whether its rows are downloaded."""
         return self in (PieceState.DONE, PieceState.KEPT)
 
     @property
-    def is_held(self) -> bool:
-        """Whether nothing more happens to it by itself, though its rows are not here."""
+    def needs_attention(self) -> bool:
+        """Whether its rows are missing, and only the user can retry it."""
         return self in (PieceState.FAILED, PieceState.UNCONFIRMED)
 
 
@@ -59,7 +59,7 @@ class CardWindow(NamedTuple):
     start, end : datetime.datetime
         When it begins, and when the next one would.
     state : PieceState
-        Where it stands.
+        Its state.
     label : str
         What it is.
     """
@@ -97,7 +97,7 @@ class PlanCard(Renderable):
     share : float
         How much of the request's interval is done, from 0 to 1.
     seconds_left : float or None
-        How long it may take; None where that can't be told.
+        The estimated time left; None if it is not known.
     service : str
         The service's address.
     api_user_id : int or None
@@ -145,10 +145,12 @@ class PlanCard(Renderable):
     def state(self) -> str:
         """How far it is, in a few words."""
         done = sum(count for state, count in self.counts if state.is_done)
-        held = sum(count for state, count in self.counts if state.is_held)
-        left = len(self.windows) - done - held
+        stuck = sum(count for state, count in self.counts if state.needs_attention)
+        left = len(self.windows) - done - stuck
         words = [f"{done} of {len(self.windows)} done"]
-        words += [f"{left} left"] * (left > 0) + [f"{held} held"] * (held > 0)
+        words += [f"{left} left"] * (left > 0)
+        if stuck:
+            words.append(f"{stuck} need{'s' * (stuck == 1)} attention")
         if left and self.seconds_left is not None:
             words.append(f"about {wording.rough_duration(self.seconds_left)} to go")
         return ", ".join(words)
@@ -157,7 +159,7 @@ class PlanCard(Renderable):
     def tone(self) -> str:
         """The class of the state, as a `Card` has it."""
         states = {state for state, _ in self.counts}
-        if any(state.is_held for state in states):
+        if any(state.needs_attention for state in states):
             return "bad"
         if all(state.is_done for state in states):
             return "good"

@@ -1,4 +1,4 @@
-"""Few files in place of many: what a dataset grew by is put together with what it grew from."""
+"""Compaction: merge the many small files of updates into few large ones."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["compact"]
 
 
 def compact(manifest: Manifest, partition_by: str | None) -> None:
-    """Rewrite each window of a dataset whose rows are in the files of several exports.
+    """Rewrite each window of a dataset that has files of several exports.
 
-    The old files are removed once the manifest lists the new ones: a reader that has opened the
+    The old files are removed once the manifest lists the new ones, so a reader that opened the
     dataset before has to open it again.
 
     Parameters
     ----------
     manifest : Manifest
-        Of the dataset.
+        The manifest of the dataset.
     partition_by : str or None
-        The column that its rows are partitioned by.
+        The column by which the dataset is partitioned.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def compact(manifest: Manifest, partition_by: str | None) -> None:
             if before != after:
                 raise FileError(
                     f"{manifest.directory}: compacting gave {after} rows of {before}; the dataset "
-                    "stays as it was",
+                    "was not changed",
                     file=manifest.directory,
                 )
             manifest.replace_files(parts, new, staging)

@@ -1,16 +1,16 @@
-"""Until when each part of a dataset is known, and what brings it up to date.
+"""As of when each part of a dataset is complete, and what an update has to export.
 
-A dataset is a set of exports. Each covers a window of event time and, of the rows in it, those that
-appeared in the system after one second, up to another: a rectangle. Together the rectangles of a
-window begin without a bound and follow one another, so that each row is in exactly one:
+A dataset is a set of exports. Each covers a rectangle: a window of event time, and the rows in it
+that appeared in the system after one second, up to another. The rectangles of a window follow one
+another without a gap, and the first has no lower bound, so that each row is in exactly one:
 
     availability
       T2 |  [ late rows since T1 of 1 to 31 ]  [ 32 ]
       T1 |  [   1 to 30    ]  [ 31 ]
          +------------------------------------------- event time
 
-A day later, one export of what appeared after T2 in days 1 to 32 brings all of it to T3. Nothing
-here talks to the service or to a disk.
+A day later, one export of the rows of days 1 to 32 that appeared after T2 makes all of it complete
+as of T3. Nothing here sends requests or reads files.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ __all__ = ["Known", "Work", "continues", "known", "overlap", "replaces", "work"]
 
 
 class Known(NamedTuple):
-    """A window whose rows are known until one second.
+    """A window that is complete as of one second.
 
     Attributes
     ----------
     filters : tuple
-        The part of the filters that were cut.
+        The part of the split filters.
     window : Window
         Of event time.
     until : int
@@ -45,14 +45,14 @@ class Known(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What brings a dataset up to date.
+    """What an update of a dataset exports and keeps.
 
     Attributes
     ----------
     fetch : list of Piece
-        What to export: windows that are missing, late rows of the others.
+        What to export: missing windows, and late rows of the others.
     keep : list of Piece
-        What is up to date, for the card.
+        What is already up to date, for the card.
     """
 
     fetch: list[Piece]
@@ -60,15 +60,15 @@ class Work(NamedTuple):
 
 
 def known(pieces: Iterable[Piece]) -> list[Known]:
-    """Until when each window is known, neighbours that are known until the same second in one.
+    """As of when each window is complete; adjacent windows of the same second are joined.
 
     Parameters
     ----------
     pieces : iterable of Piece
-        What the exports of a dataset cover; all have an ``availability.until``.
+        The pieces of a dataset; all have an ``availability.until``.
     """
     painted: dict[FilterParts, list[tuple[Window, int]]] = {}
-    # the later ones paint over the earlier ones, which they continue
+    # in the order of availability: a later piece replaces what it overlaps, which it continues
     for piece in sorted(pieces, key=lambda piece: piece.availability.until or 0):
         regions = painted.setdefault(piece.filters, [])
         rest = [
@@ -98,19 +98,19 @@ def work(
     lost: Iterable[Piece],
     until: int,
 ) -> Work:
-    """What to export so that everything is known until one second.
+    """What to export so that all windows are complete as of one second.
 
     Parameters
     ----------
     request : ExportRequest
-        What is wanted; the dataset may hold other windows of it, which are brought up to date too.
+        The request; other windows of it that the dataset has are updated too.
     every : int or None
-        The length of windows that are missing, as for `cut`. Late rows of neighbouring windows
-        that are known until the same second are one export, however long they are together.
+        The length of missing windows, as for `cut`. Late rows of adjacent windows that are complete
+        as of the same second are one export, however long these are together.
     sound : iterable of Piece
-        What the dataset has.
+        The pieces that the dataset has.
     lost : iterable of Piece
-        What it has to fetch once more, as a file is damaged or nobody knows until when it is known.
+        The pieces to export again: a file is damaged, or their availability is not known.
     until : int
         The second.
     """
@@ -142,7 +142,7 @@ def work(
 
 
 def overlap(one: Piece, other: Piece) -> bool:
-    """Whether a row could be in both."""
+    """Whether a row can be in both pieces."""
     return (
         one.filters == other.filters
         and one.window.overlaps(other.window)
@@ -151,12 +151,12 @@ def overlap(one: Piece, other: Piece) -> bool:
 
 
 def replaces(pieces: Iterable[Piece], old: Piece) -> bool:
-    """Whether `pieces` together have all rows of `old`, where they overlap it."""
+    """Whether the `pieces` that overlap `old` cover its whole window."""
     return not uncovered(old.window, [piece.window for piece in pieces if overlap(piece, old)])
 
 
 def continues(piece: Piece, pieces: Iterable[Piece]) -> bool:
-    """Whether a piece that overlaps none of `pieces` begins where what they know ends."""
+    """Whether a piece continues `pieces` in availability: without a gap, or without a bound."""
     if piece.availability.after is None:
         return True
     begun = [

@@ -1,24 +1,24 @@
-"""``_manifest.json``: which files of a directory count, and until when each of them is known.
+"""``_manifest.json``: the files that belong to a dataset, and as of when each is complete.
 
-A dataset is a set of slices: one export each, of a window and of the rows that appeared in the
-system between two seconds (`mytracker_nb.plans.coverage`). The manifest names the request and the
-slices with their files; it is replaced at once, after the files of a slice are at their place. So
-whoever reads the files that it lists reads a whole state at any moment, and what a process that was
-killed has left is in no list: the next one that has the lock removes it.
+A dataset is a set of slices. A slice is one export: of a window of event time, and of the rows that
+appeared in the system between two seconds (`mytracker_nb.plans.coverage`). The manifest lists the
+request and the slices with their files. It is replaced atomically, after the files of a slice have
+been moved into the directory, so the listed files are a consistent dataset at any moment. Files of
+a killed process are not listed, and the next process that gets the lock removes them.
 
 Format 2::
 
     {"format": 2,
      "id": "5f0c...",                   part of the name of each file of the dataset
      "source": {"service": ..., "account": ..., "partition_by": null, "params": null},
-     "request": {...},                  what all exports have in common
-     "availableUntil": 1795640399,      the second that is aimed at, or was last
-     "completeAsOf": "2026-11-26T...",  the same in words; null while something is missing
+     "request": {...},                  the parameters that all exports share
+     "availableUntil": 1795640399,      the last second of availability of the latest update
+     "completeAsOf": "2026-11-26T...",  as of when all windows are complete; null: not complete
      "parts": [{"file": "2026-11-01_...parquet", "rows": 5230, "sha256": "...",
                 "idRawExport": 4, "createdAt": "...", "request": {...},
                 "availableAfter": null, "availableUntil": 1795640399}, ...]}
 
-A slice without rows has a part without a file.
+A slice without rows has one part, whose file is null.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ __all__ = ["STEP", "Manifest", "Part", "locked_directory", "parts_in"]
 
 _BLOCK = 1 << 20
 STEP = 3600
-"""Seconds by which what is known grows at least. Within them the same second is aimed at: a run
-that was interrupted finds its exports again, and the same cell run twice asks for nothing."""
+"""The least number of seconds between two updates. A second run within them uses the same
+``availableUntil``: after an interrupt it finds its exports again, otherwise it exports nothing."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file, or that a slice without rows has none.
+    """One file of a slice, or the only part of a slice without rows.
 
     Attributes
     ----------
@@ -67,13 +67,13 @@ class Part:
     piece : Piece
         The slice that it belongs to; a slice can have several files.
     id_raw_export : int or None
-        The export that the rows come from; None for those of several.
+        The export that the rows come from; None if there are several.
     rows : int
-        How many there are.
+        The number of rows.
     sha256 : str or None
         The file's SHA-256, in hexadecimal digits.
     created_at : datetime.datetime or None
-        When the export was created; None where that is not known.
+        When the export was created; None if it is not known.
     """
 
     file: str | None
@@ -85,25 +85,25 @@ class Part:
 
 
 class Manifest:
-    """The slices in a directory; whoever has one holds the lock of the directory.
+    """The manifest of a dataset; use it only while you hold the lock of the directory.
 
     Parameters
     ----------
     directory : path
-        Where the files are; it exists.
+        The directory of the files; it exists.
     request : ExportRequest
-        What the slices are of, whatever its interval.
+        The request of the slices; its interval can differ from theirs.
     source : mapping
-        What else they have in common: the service, the account, how they are written.
+        What else the slices share: the service, the account, how they are written.
 
     Attributes
     ----------
     directory : Path
         As above.
     parts : list of Part
-        The files that count.
+        The files of the dataset.
     until : int or None
-        The second (Unix time) until which rows are fetched; None before `begin`.
+        The last second of availability (Unix time) to export; None before `begin`.
 
     Raises
     ------
@@ -135,20 +135,20 @@ class Manifest:
             raise self._unwritable(error) from error
 
     def begin(self, now: float, *, fresh: bool = False) -> int:
-        """Choose the second until which rows shall be known, and write it down.
+        """Choose the last second of availability for this update, and write it to the file.
 
         Parameters
         ----------
         now : float
-            The present moment, in Unix seconds.
+            The current time, in Unix seconds.
         fresh : bool
-            Whether it is the newest one, however near the last one is.
+            Whether to choose the newest possible second, even within `STEP` of the last update.
 
         Returns
         -------
         int
-            What the request says, or else the newest second whose rows are all known; the last
-            one while it is less than an hour ago (`STEP`).
+            ``availabilityTsTo`` of the request, if it has one; otherwise the newest second that can
+            be exported, or that of the last update if it is less than an hour older (`STEP`).
         """
         newest = known_until(now)
         if is_bounded(self._request):
@@ -163,7 +163,7 @@ class Manifest:
         return self.until
 
     def work(self, every: int | None) -> Work:
-        """What to export so that everything is known until the second that was chosen."""
+        """What to export so that all windows are complete as of `until`."""
         assert self.until is not None
         sound, lost = self._sound(), sorted(self._lost, key=lambda piece: piece.window)
         return work(self._request, every, sound, lost, self.until)
@@ -173,39 +173,46 @@ class Manifest:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be said of the dataset."""
+        """Notes on the dataset, for the card."""
         legacy = sum(piece.availability.until is None for piece in self._lost)
         damaged = len(self._lost) - legacy
         notes = []
         if legacy:
             notes.append(
                 f"exports of an earlier version of mytracker-nb are fetched again ({legacy}): it "
-                "did not record until when they are complete"
+                "did not record as of when they are complete"
             )
         if damaged:
             notes.append(f"exports are fetched again ({damaged}): a file is missing or damaged")
         return notes
 
     def staging_dir(self) -> Path:
-        """A new directory in which files can be written, passed over by all who read."""
+        """A new directory to write files in, which readers ignore."""
         try:
             return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.directory))
         except OSError as error:
             raise self._unwritable(error) from error
 
     def add(self, parts: list[Part], staging: Path) -> None:
-        """Add a slice, in place of lost ones that it overlaps.
+        """Add a slice; it replaces lost slices that it overlaps.
 
-        A lost slice that several smaller ones replace counts until the last of these is there. A
-        slice that the dataset already has, as another process without a lock may have added it, is
-        dropped.
+        A lost slice has to be exported again (a damaged file). It can come back as several smaller
+        slices, if it was too large this time. It stays listed until all of them are here, so that
+        the dataset never has a row twice and never lacks one that it had::
+
+            lost   [   days 1 to 4   ]    listed, a file is damaged
+            add    [ 1 to 2 ]             held back: days 3 and 4 would be missing without it
+            add              [ 3 to 4 ]   now both are published, and the lost one is removed
+
+        A slice that the dataset already has is dropped. A process that could not lock the directory
+        may have added it.
 
         Parameters
         ----------
         parts : list of Part
-            All of the slice.
+            All parts of the slice.
         staging : Path
-            Where their files are; the directory is removed.
+            The directory of their files; it is removed.
         """
         try:
             self._add(parts, staging)
@@ -230,7 +237,7 @@ class Manifest:
         self._replace([*(part for part in self.parts if part.piece not in gone), *coming])
 
     def _fits(self, piece: Piece) -> bool:
-        """Whether a slice doubles nothing and leaves nothing out below it."""
+        """Whether a slice repeats no rows, and leaves no gap of availability before it."""
         sound = self._sound()
         if any(overlap(piece, one) for one in sound):
             return False
@@ -239,31 +246,31 @@ class Manifest:
         return continues(piece, [one for one in (*sound, *self._lost) if one.availability.until])
 
     def _ready(self) -> list[Piece]:
-        """The new slices that can count, as what they replace is replaced as a whole."""
+        """The held-back slices that can be published, since all that they overlap is replaced."""
         new = list(self._held_back)
         staying = [old for old in self._lost if not replaces(new, old)]
         if self._is_hive:
-            # no reader takes files of both layouts together: they change places at once
+            # no reader accepts files of both layouts, so replace all of them together
             return [] if staying else new
         return [one for one in new if not any(overlap(one, old) for old in staying)]
 
     @property
     def _is_hive(self) -> bool:
-        """Whether the earlier version has put files into directories ``column=value``."""
+        """Whether an earlier version has written files in directories ``column=value``."""
         files = [part.file.split("/") for part in self.parts if part.file is not None]
         return any(len(names) > 1 and "=" in names[0] for names in files)
 
     def replace_files(self, old: Iterable[Part], parts: list[Part], staging: Path) -> None:
-        """Put files with the same rows in the place of others.
+        """Replace files by others with the same rows.
 
         Parameters
         ----------
         old : iterable of Part
-            What is replaced.
+            The parts to replace.
         parts : list of Part
-            What comes.
+            The new parts.
         staging : Path
-            Where their files are; the directory is removed.
+            The directory of the new files; it is removed.
         """
         gone = set(old)
         try:
@@ -274,7 +281,7 @@ class Manifest:
             raise self._unwritable(error) from error
 
     def _publish(self, parts: list[Part], staging: Path) -> list[Part]:
-        """Move files to their place; no list has them yet."""
+        """Move files from staging to the dataset; the manifest does not list them yet."""
         token = secrets.token_hex(3)
         moved = []
         for part in parts:
@@ -293,7 +300,7 @@ class Manifest:
         return moved
 
     def _replace(self, parts: Iterable[Part]) -> None:
-        # an empty file is of use where there is no other: it has the types of the columns
+        # an empty file is needed only if there is no other: it has the types of the columns
         listed = sorted(parts, key=lambda part: (part.piece.window, part.file or ""))
         has_rows = any(part.rows for part in listed)
         kept_empty = False
@@ -318,7 +325,7 @@ class Manifest:
         self._to_remove = set()
 
     def _find_lost(self) -> None:
-        """Find the slices that have to be fetched once more."""
+        """Find the slices that have to be exported again."""
         self._lost = {
             part.piece
             for part in self.parts
@@ -332,7 +339,7 @@ class Manifest:
             return False
 
     def _read(self) -> None:
-        """Read what was written, unless it is what was read or written last."""
+        """Read the file, unless it has not changed since it was last read or written."""
         try:
             version = self._version_there()
             if version == self._version:
@@ -377,13 +384,13 @@ class Manifest:
         self._version = self._version_there()
 
     def _version_there(self) -> tuple[int, int]:
-        """What differs between any two states of the file, as each is a file of its own."""
+        """The version of the file on disk; each `_write` makes a new file, so it changes."""
         facts = (self.directory / MANIFEST).stat()
         return facts.st_ino, facts.st_mtime_ns
 
     @property
     def complete_as_of(self) -> str:
-        """Until when the dataset is complete, in words."""
+        """As of when the dataset is complete, as a text."""
         until = self.complete_until()
         if until is None:
             return "not complete"
@@ -393,26 +400,26 @@ class Manifest:
         return f"complete as of {as_of}; rows that appear later come with the next to_parquet"
 
     def regions(self) -> list[tuple[Piece, list[Part]]]:
-        """The windows that are known until one second, each with the files of its rows."""
+        """The windows that are complete as of one second, each with the files of its rows."""
         sound = self._sound()
         found = []
         for filters, window, until in known(sound):
             whole = Piece(self._request, window, filters, Availability(None, until))
             parts = [part for part in self.parts if overlap(part.piece, whole)]
-            # while slices reach beyond the window, its rows are not in files of their own
+            # skip it if a slice reaches beyond the window: its files have other rows too
             if all(part.piece in sound and _is_within(part.piece, whole) for part in parts):
                 found.append((whole, parts))
         return found
 
     def complete_until(self) -> int | None:
-        """The second until which all windows of the dataset are known; None if one is not."""
+        """The second as of which all windows are complete; None if one is not."""
         pieces = {part.piece for part in self.parts}
         if not pieces or any(piece.availability.until is None for piece in pieces):
             return None
         return min(region.until for region in known(pieces))
 
     def _sweep(self) -> None:
-        """Remove what ended processes left; refuse what is not ours."""
+        """Remove files that ended processes left; raise for files that are not ours."""
         self._remove()
         for path in self.directory.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
@@ -447,19 +454,19 @@ class Manifest:
 
 @contextmanager
 def locked_directory(directory: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
-    """Hold the lock of a dataset's directory, which is made where there is none.
+    """Hold the lock of a dataset's directory, which is created if missing.
 
     Parameters
     ----------
     directory : Path
         The directory.
     on_wait : callable
-        Called while another process or thread holds it, with the seconds until the next look.
+        Called while another process or thread holds it, with the seconds until the next try.
 
     Raises
     ------
     FileError
-        If the directory can't be made or written to.
+        If the directory can't be created or written to.
     WaitInterrupted
         If the user interrupted the wait (a KeyboardInterrupt).
     """
@@ -502,9 +509,9 @@ def parts_in(
     piece : Piece
         The slice.
     report : callable
-        Gets a text where rows are not those that the slice may have.
+        Called with a text if rows are outside of the bounds of the slice.
     export : Export, optional
-        Where the rows come from; None for those of several.
+        The export that the rows come from; None if there are several.
     """
     from pyarrow import parquet
 
@@ -546,7 +553,7 @@ def _appeared(facts: Any) -> list[tuple[int, int]]:
     found = []
     for group in range(facts.num_row_groups):
         statistics = facts.row_group(group).column(number).statistics
-        # as text, where a cell was no time, it has none
+        # a column with an invalid time was loaded as text, which is skipped below
         if statistics is not None and statistics.has_min_max:
             low, high = statistics.min, statistics.max
             if isinstance(low, datetime):
@@ -555,7 +562,7 @@ def _appeared(facts: Any) -> list[tuple[int, int]]:
 
 
 def _stem(piece: Piece) -> str:
-    """The name of a slice's files, as far as it says what they hold."""
+    """The beginning of the names of a slice's files: its window and availability."""
     words = [*map(str, piece.bounds), *piece.filter_label.replace(",", "").split()]
     until = piece.availability.until
     if until is not None:
@@ -582,7 +589,7 @@ def _sha256(path: Path) -> str:
 
 
 def _common(request: ExportRequest) -> dict[str, Any]:
-    """What all slices of a request have in common: all but what it is split along."""
+    """The parameters that all slices of a request share: all but the interval."""
     names = split_axis(request).interval.names
     parameters = json.loads(cache_key(request))
     rest = {name: value for name, value in parameters.items() if name not in names}
@@ -590,7 +597,7 @@ def _common(request: ExportRequest) -> dict[str, Any]:
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What a directory's request and this one differ in."""
+    """The differences between the request of a directory and this one."""
     that, this = ({**side["source"], **side["request"]} for side in (there, here))
     return "; ".join(
         f"{name} is {_shown(that.get(name))} there and {_shown(this.get(name))} here"
@@ -632,7 +639,7 @@ def _part(facts: Mapping[str, Any], request: ExportRequest) -> Part:
         if all(list(values) == parameters[name] for name, _, values in group)
     )
     file, sha256 = facts["file"], facts["sha256"]
-    # format 1 had no bounds: nobody knows which of the late rows are there
+    # format 1 had no bounds of availability: which late rows it has is not known
     after, until = facts.get("availableAfter"), facts.get("availableUntil")
     return Part(
         file=None if file is None else _within(file),

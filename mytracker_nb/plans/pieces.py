@@ -1,4 +1,4 @@
-"""The pieces of a plan: in which state each is, and what can become of it."""
+"""The pieces of a plan: their states, and the transitions between these."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class PieceEvent(Enum):
 
     IN_PROGRESS = "its export is in progress"
     COMPLETED = "its export has completed"
-    FETCHED = "its rows are here"
-    FAILED = "the service refused it or gave it up, or its files can't be had"
-    UNCONFIRMED = "the answer to its create was lost"
-    RETRY = "the user asks for it again"
-    REFETCH = "its rows are needed once more, elsewhere"
+    FETCHED = "its rows are downloaded"
+    FAILED = "the service refused it, its export failed, or its files can't be downloaded"
+    UNCONFIRMED = "its create got no response"
+    RETRY = "the user retries it"
+    REFETCH = "its rows are needed again, for another target"
 
 
 TRANSITIONS: Mapping[tuple[PieceState, PieceEvent], PieceState] = MappingProxyType(
@@ -39,40 +39,40 @@ TRANSITIONS: Mapping[tuple[PieceState, PieceEvent], PieceState] = MappingProxyTy
         (PieceState.FETCHING, PieceEvent.FETCHED): PieceState.DONE,
         (PieceState.FETCHING, PieceEvent.FAILED): PieceState.FAILED,
         (PieceState.DONE, PieceEvent.REFETCH): PieceState.FETCHING,
-        # Nothing happens by itself to what failed; KEPT pieces are never touched at all.
+        # A failed piece changes only when the user retries it; a KEPT one never changes.
         (PieceState.FAILED, PieceEvent.RETRY): PieceState.WAITING,
         (PieceState.FAILED, PieceEvent.REFETCH): PieceState.FETCHING,
         (PieceState.UNCONFIRMED, PieceEvent.RETRY): PieceState.WAITING,
     }
 )
-"""What a piece is after an event; what is not here cannot happen.
+"""The state of a piece after an event; other transitions are not possible.
 
-A piece that proves too large leaves the table: `Task.halves` replace it, and wait.
+A piece that is too large has no further state: its `Task.halves` replace it, and start as WAITING.
 """
 
 
 @dataclass(eq=False)
 class Task:
-    """One piece, and how far it is.
+    """A piece and its progress.
 
     Attributes
     ----------
     piece : Piece
-        What of the request.
+        The part of the request.
     state : PieceState
-        Its state; changed by `apply` alone.
+        Its state; only `apply` changes it.
     export : Export or None
-        The export that was made or reused for it.
+        The export that was created or reused for it.
     error : Exception or None
-        Why it failed; of a waiting piece, why it was not sent yet.
+        Why it failed, or why a waiting piece was not submitted yet.
     adoption_checked : bool
-        Whether an earlier export was looked for, to be reused.
-    is_adopted : bool
-        Whether `export` is an earlier one of the same request.
+        Whether an earlier export was searched for.
+    is_reused : bool
+        Whether `export` is an earlier one.
     force_new : bool
-        Whether to make a new export whatever there is.
+        Whether to create a new export even if an earlier one could be reused.
     halves : tuple of Task
-        What replaces it, where it proved too large.
+        The pieces that replace it if it was too large.
     """
 
     piece: Piece
@@ -80,19 +80,19 @@ class Task:
     export: Export | None = None
     error: Exception | None = None
     adoption_checked: bool = False
-    is_adopted: bool = False
+    is_reused: bool = False
     force_new: bool = False
     halves: tuple[Task, ...] = ()
 
     def leaves(self) -> Iterator[Task]:
-        """It, or what replaces it, in order."""
+        """The task itself, or the halves that replace it, in order."""
         if not self.halves:
             yield self
         for half in self.halves:
             yield from half.leaves()
 
     def apply(self, event: PieceEvent, error: Exception | None = None) -> None:
-        """Go into the next state.
+        """Change to the next state.
 
         Raises
         ------

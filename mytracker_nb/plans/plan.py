@@ -1,7 +1,7 @@
 """`Plan`: one large request as many exports.
 
 `mytracker_nb.plans.splitting` splits the request, `mytracker_nb.plans.scheduler` runs the pieces,
-`mytracker_nb.plans.manifest` records what a directory of Parquet files holds of it.
+`mytracker_nb.plans.manifest` lists the files of its dataset.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "plan", "preview"]
 
-_SHOWN = 5  # failures told in a text
-_RETRY = "plan.retry() asks again for what failed or is unconfirmed"
+_SHOWN = 5  # failures listed in a message
+_RETRY = "plan.retry() submits the failed and unconfirmed exports again"
 
 
 class Plan(Convertible):
-    """One request as exports that share no row and miss none; made by `plan`.
+    """One request as several exports; each row is in exactly one of them. Created by `plan`.
 
-    It asks for nothing before `run`, or before its data is asked for.
+    It sends nothing before its `run`, or before its data is needed.
 
     Attributes
     ----------
     request : ExportRequest
-        What is asked for in all.
+        The whole request.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Plan(Convertible):
         self._tasks = self._lay_out(splitting.cut(request, self._every))
         self._fresh = fresh
         self._on_wait = on_wait
-        self._reports: list[str] = []  # what is to be said of a dataset
+        self._reports: list[str] = []  # notes on the dataset, for the card
         self._started: tuple[float, float] | None = None
         self._display = CardDisplay(self.card)
         self._scheduler = Scheduler(
@@ -110,30 +110,30 @@ class Plan(Convertible):
         )
 
     def run(self, timeout: float | None = None) -> Plan:
-        """Make, follow and fetch the exports, as many at once as the queue takes.
+        """Submit, poll and download the exports, as many at once as the queue allows.
 
-        Exports of the same pieces that were made before are adopted, after a restart too. What
-        proves too large is cut in half. A piece that fails is passed over and told (`status`, the
-        card); `retry` makes it anew. Interrupting leaves the exports running.
+        Earlier exports of the same pieces are reused, after a restart too. A piece that is too
+        large is split in half. A piece that fails is skipped and reported (`status`, the card);
+        `retry` submits it again. If the run is interrupted, the exports continue on the service.
 
         Parameters
         ----------
         timeout : float, optional
-            The most seconds to go on; None goes on as long as it takes.
+            The most seconds to run; None runs as long as it takes.
 
         Returns
         -------
         Plan
-            Itself; nothing is left to do but what failed or is unconfirmed.
+            Itself; all pieces are done, failed or unconfirmed.
 
         Raises
         ------
         ExportTimeout
-            If something was left after `timeout`.
+            If it was not finished after `timeout`.
         WaitInterrupted
             If the user interrupted (a KeyboardInterrupt).
         InvalidRequest, ApiError, ConnectionFailed
-            If the service refuses the first piece or the account, or faults do not pass.
+            If the service refuses the first piece or the account, or temporary errors do not end.
         """
         self._run(_fetch, timeout)
         return self
@@ -142,33 +142,36 @@ class Plan(Convertible):
         return self._run_async(_fetch).__await__()
 
     def retry(self, timeout: float | None = None) -> Plan:
-        """Make the pieces anew that failed or are unconfirmed, and `run`.
+        """Submit the failed and unconfirmed pieces again, and `run`.
 
-        Of an unconfirmed piece look at MyTracker's list of exports first: a second export of it
-        takes a place in the queue for nothing.
+        Before you retry an unconfirmed piece, check MyTracker's export list: if its export exists,
+        a second one only fills the queue.
         """
         for task in self._retriable():
-            is_there = task.export is not None and task.export.status == SUCCESS
-            if is_there and not isinstance(task.error, LinkExpired):
+            succeeded = task.export is not None and task.export.status == SUCCESS
+            if succeeded and not isinstance(task.error, LinkExpired):
                 task.apply(PieceEvent.REFETCH)
             else:
                 task.start_over()
         return self.run(timeout)
 
     def _retriable(self) -> list[Task]:
-        """The pieces that are not there, but for those that the service never hands out."""
-        held = [task for task in self._leaves() if task.state.is_held]
-        return [task for task in held if not isinstance(task.error, ExportTooLarge)]
+        """The failed and unconfirmed pieces, except those that are too large."""
+        return [
+            task
+            for task in self._leaves()
+            if task.state.needs_attention and not isinstance(task.error, ExportTooLarge)
+        ]
 
     def cancel(self) -> pd.DataFrame:
         """Ask the service to cancel the exports that are in progress.
 
-        Those that were made before, as by another kernel, are looked for first.
+        This includes earlier exports of the same pieces, such as those of another kernel.
 
         Returns
         -------
         pandas.DataFrame
-            As `status`; the message of one that could not be cancelled is the service's.
+            As `status`; where an export could not be cancelled, with the service's message.
         """
         self._scheduler.find_earlier()
         for task in self._leaves():
@@ -178,26 +181,26 @@ class Plan(Convertible):
                 except MyTrackerError as error:
                     task.error = error
                 else:
-                    self._scheduler.judge(task)
+                    self._scheduler.apply_status(task)
         self._display.update()
         return self.status
 
     @property
     def exports(self) -> tuple[Export, ...]:
-        """The exports made or adopted so far, in the order of their windows."""
+        """The exports created or reused so far, in the order of their windows."""
         return tuple(task.export for task in self._leaves() if task.export is not None)
 
     @property
     def status(self) -> pd.DataFrame:
-        """A row a piece.
+        """The pieces as a table, one row per piece.
 
         Returns
         -------
         pandas.DataFrame
-            ``idRawExport`` (missing where none was made), ``state`` (waiting, in progress,
-            downloading, done, kept, failed, unconfirmed), ``status`` (the service's own word),
-            ``progress``, the first and the last of the window under the names of the parameters,
-            ``filters`` (which part of cut filters), ``message``.
+            ``idRawExport`` (missing before the export is created), ``state`` (waiting, in progress,
+            downloading, done, kept, failed, unconfirmed), ``status`` (in the service's words),
+            ``progress``, two columns with the bounds of the window, named as the parameters are
+            (``dateFrom``, ``dateTo``), ``filters`` (the part of a split filter), ``message``.
         """
         import pandas as pd
 
@@ -220,7 +223,7 @@ class Plan(Convertible):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do but what failed or is unconfirmed."""
+        """Whether all pieces are done, failed or unconfirmed."""
         return self._scheduler.is_finished
 
     def raise_for_failures(self) -> None:
@@ -229,30 +232,26 @@ class Plan(Convertible):
         Raises
         ------
         ExportFailed
-            If a piece failed; `ExportTooLarge` if one is too large and can't be cut.
+            If a piece failed; `ExportTooLarge` if one is too large and can't be split.
         CreateUnconfirmed
-            If the answers to creates were lost, and nothing else is wrong.
+            If some creates got no response, and nothing else failed.
         """
-        held = [task for task in self._leaves() if task.state.is_held]
-        if not held:
+        missing = [task for task in self._leaves() if task.state.needs_attention]
+        if not missing:
             return
-        told = [f"  - {task.piece.label}: {task.error}" for task in held[:_SHOWN]]
-        more = [f"  - and {len(held) - _SHOWN} more (plan.status)"] * (len(held) > _SHOWN)
-        lines = [
-            f"{len(held)} of {len(list(self._leaves()))} pieces are not there; the others are",
-            *told,
-            *more,
-            *([_RETRY] if self._retriable() else []),
-        ]
+        lines = [_count_text(missing, list(self._leaves()))]
+        lines += [f"  - {task.piece.label}: {task.error}" for task in missing[:_SHOWN]]
+        lines += [f"  - and {len(missing) - _SHOWN} more (plan.status)"] * (len(missing) > _SHOWN)
+        lines += [_RETRY] if self._retriable() else []
         text = "\n".join(lines)
-        if all(task.state is PieceState.UNCONFIRMED for task in held):
-            raise CreateUnconfirmed(text, request=held[0].piece.request)
-        too_large = any(isinstance(task.error, ExportTooLarge) for task in held)
-        export = next((task.export for task in held if task.export), None)
+        if all(task.state is PieceState.UNCONFIRMED for task in missing):
+            raise CreateUnconfirmed(text, request=missing[0].piece.request)
+        too_large = any(isinstance(task.error, ExportTooLarge) for task in missing)
+        export = next((task.export for task in missing if task.export), None)
         raise (ExportTooLarge if too_large else ExportFailed)(text, export=export)
 
     def data(self) -> RawData:
-        """The rows of all pieces, in the order of their windows; `run` first where needed.
+        """The rows of all pieces, in the order of their windows; it calls `run` if needed.
 
         Raises
         ------
@@ -270,7 +269,7 @@ class Plan(Convertible):
         parts = [export.data() for export in self.exports]
         return RawData(
             [file for part in parts for file in part.files],
-            # a recording may leave columns out
+            # a recording can lack columns
             parts[0].selectors if parts else self.request.parameters["selectors"],
             limits=self._client.limits,
             timezone=self.request.zone.key,
@@ -286,25 +285,25 @@ class Plan(Convertible):
     ) -> Path:
         """Write the rows to a Parquet dataset, or bring one up to date.
 
-        A directory of an earlier plan for the same request is continued: windows that it lacks are
-        fetched, and of all others the rows that have appeared in the system since, however late
-        they come. Each row is fetched exactly once. Rows of the last 3 hours are not part of a
-        dataset yet; until when it is complete is on the card and in ``_manifest.json``. Within an
-        hour of the last time nothing is asked for (``fresh=True`` of the plan does). If the request
-        has ``availabilityTsTo``, the dataset is complete once it is fetched.
+        The directory of an earlier plan for the same request is updated: missing windows are
+        exported, and for all others the rows that have appeared in the system since, however late.
+        Each row is exported exactly once. Rows of the last 3 hours are not included yet; the card
+        and ``_manifest.json`` say as of when the dataset is complete. A second call within an hour
+        exports nothing, unless the plan has ``fresh=True``. With ``availabilityTsTo`` in the
+        request the dataset never changes once it is complete.
 
-        `open_dataset` reads it. Only files that ``_manifest.json`` lists count; it is replaced at
-        once, and no file that it lists is changed later.
+        Read it with `open_dataset`: only the files listed in ``_manifest.json`` count. That file is
+        replaced atomically, and the files that it lists are never changed.
 
         Parameters
         ----------
         directory : path
-            Where to: a new or empty directory, or that of an earlier plan. Other processes that
-            write to it wait for each other.
+            A new or empty directory, or that of an earlier plan. Processes that write to the same
+            directory wait for each other.
         partition_by, params
             As for `RawData.to_parquet`.
         compact : bool
-            Whether to rewrite all rows to few files at the end, where updates have left many.
+            Whether to merge the many small files of updates into few at the end.
 
         Returns
         -------
@@ -316,13 +315,13 @@ class Plan(Convertible):
         FileError
             If the directory holds anything else, or can't be written to.
         ExportFailed, CreateUnconfirmed
-            If a piece is missing; the others are there.
+            If a piece failed or is unconfirmed; the others are written.
         MyTrackerError
-            If there is no column `partition_by`, before anything is asked for; else as `run`.
+            If there is no column `partition_by` (nothing was sent then); otherwise as `run`.
         """
         self._check_columns(partition_by, params)
         if recorder_in_use() is not None:
-            # the rows that the recording has, and none that came since
+            # the recorded rows, without an update
             return self.data().to_parquet(directory, partition_by=partition_by, params=params)
         credentials = self._client.credentials
         source: dict[str, str | int | list[str] | None] = {
@@ -371,13 +370,13 @@ class Plan(Convertible):
             self._on_wait(WaitEvent(WaitKind.DIRECTORY, seconds, text))
 
     def _check_columns(self, partition_by: str | None, params: str | Sequence[str] | None) -> None:
-        """Raise if the rows will not have what these want."""
+        """Raise if the rows will lack the columns that these need."""
         selectors = self.request.parameters["selectors"]
         check_params(params, selectors)
         check_partition(partition_by, with_params(schema(selectors).empty_table(), params).schema)
 
     def _tasks_for(self, work: Work) -> list[Task]:
-        """The tasks that bring a directory up to date, and what is so already."""
+        """The tasks that update a dataset, and those for what is already up to date."""
         tasks = self._lay_out(work.fetch)
         for task in tasks:
             for leaf in task.leaves():
@@ -394,7 +393,7 @@ class Plan(Convertible):
 
     def _ipython_display_(self) -> None:
         if not self._display.show(as_result=True):
-            raise NotImplementedError  # no place that could change: IPython shows a repr
+            raise NotImplementedError  # not a notebook: IPython shows the repr
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())
@@ -404,14 +403,16 @@ class Plan(Convertible):
         tasks = list(self._leaves())
         share, left = self._shares()
         alerts = [
-            ("error", f"{task.piece.label}: {task.error}") for task in tasks if task.state.is_held
+            ("error", f"{task.piece.label}: {task.error}")
+            for task in tasks
+            if task.state.needs_attention
         ]
         del alerts[_SHOWN:]
         if self._retriable():
             alerts.append(("note", _RETRY))
-        adopted = sum(task.is_adopted for task in tasks)
-        if adopted:
-            alerts.append(("note", _reuse_note(tasks, adopted)))
+        reused = sum(task.is_reused for task in tasks)
+        if reused:
+            alerts.append(("note", _reuse_note(tasks, reused)))
         alerts += [("note", text) for text in self._reports]
         alerts += [("note", event.text) for event in self._scheduler.waits()]
         seconds_left = None
@@ -436,7 +437,7 @@ class Plan(Convertible):
         )
 
     def _lay_out(self, pieces: Iterable[Piece]) -> list[Task]:
-        """The tasks for `pieces`, with what has become of them before."""
+        """The tasks for `pieces`; those of an earlier run keep their state."""
         return [self._known.setdefault(piece, Task(piece)) for piece in pieces]
 
     def _leaves(self) -> Iterator[Task]:
@@ -444,21 +445,21 @@ class Plan(Convertible):
             yield from task.leaves()
 
     def _shares(self) -> tuple[float, float]:
-        """How much of the plan is done, and is left to do, by the length of its windows."""
+        """The shares of the plan that are done and left to do, by the length of the windows."""
         lengths = [(task.state, max(1, task.piece.window.length)) for task in self._leaves()]
         total = sum(length for _, length in lengths)
         done = sum(length for state, length in lengths if state.is_done)
-        held = sum(length for state, length in lengths if state.is_held)
-        return done / total, 1 - (done + held) / total
+        stuck = sum(length for state, length in lengths if state.needs_attention)
+        return done / total, 1 - (done + stuck) / total
 
     def _split(self, task: Task) -> bool:
-        """Replace a piece that is too large by its halves, where it can be split."""
+        """Replace a piece that is too large by its halves; return whether it could be split."""
         halves = splitting.bisect(task.piece)
         task.halves = tuple(self._lay_out(halves or ()))
         return bool(halves)
 
     def _run(self, fetch: Fetch, timeout: float | None = None) -> None:
-        """Bring every piece as far as it goes, `fetch` what the service has made of it."""
+        """Run the scheduler on the caller's thread; `fetch` downloads the files of a piece."""
         if not self.is_finished:
             self._display.show()
         turns = self._turns(fetch, timeout)
@@ -469,7 +470,7 @@ class Plan(Convertible):
                 turns.throw(error)
 
     async def _run_async(self, fetch: Fetch) -> Plan:
-        """`run`, while other tasks run; each turn is taken on a thread of asyncio's."""
+        """`run` for asyncio: other tasks run meanwhile, and each turn runs on a worker thread."""
         if not self.is_finished:
             self._display.show()
         turns = self._turns(fetch, None)
@@ -484,14 +485,14 @@ class Plan(Convertible):
         except asyncio.CancelledError:
             raise asyncio.CancelledError(self._unfinished("the plan was cancelled")) from None
         finally:
-            # a call that is under way can't be ended; what follows it is
+            # a request in progress can't be stopped, so close the turns after it
             if turn is not None and not turn.done():
                 turn.add_done_callback(lambda turn: _end(turns, turn))
             else:
                 turns.close()
 
     def _turns(self, fetch: Fetch, timeout: float | None) -> Generator[float, None, None]:
-        """The turns of one run, each with the seconds to rest after it."""
+        """The turns of one run; each yields the seconds to sleep after it."""
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         self._started = clock.monotonic(), self._shares()[0]
         try:
@@ -508,28 +509,36 @@ class Plan(Convertible):
     def _unfinished(self, what: str) -> str:
         running = len(self._scheduler.in_state(PieceState.RUNNING))
         keep = f"{running} exports keep" if running != 1 else "1 export keeps"
-        goes_on = f" {keep} running on the service." if running else ""
+        running_text = f" {keep} running on the service." if running else ""
         why = "".join(f" {event.text}." for event in self._scheduler.waits())
         return (
-            f"{what}: {self.card().state}.{goes_on}{why} Run the cell again, or plan.run(), "
+            f"{what}: {self.card().state}.{running_text}{why} Run the cell again, or plan.run(), "
             "to resume"
         )
 
 
+def _count_text(missing: Sequence[Task], tasks: Sequence[Task]) -> str:
+    """How many exports of a plan failed or are unconfirmed, and what became of the others."""
+    verb = "is" if len(missing) == 1 else "are"
+    text = f"{len(missing)} of {len(tasks)} exports failed or {verb} unconfirmed"
+    done = sum(task.state.is_done for task in tasks)
+    return f"{text}; the rest are complete" if done and done + len(missing) == len(tasks) else text
+
+
 def _reuse_note(tasks: Sequence[Task], reused: int) -> str:
-    """What the card says of earlier exports, and of what they may lack."""
-    lacks = any(task.is_adopted and not is_bounded(task.piece.request) for task in tasks)
-    late = "rows that arrived since are not in them" if lacks else "they have all their rows"
+    """The card's note on reused exports, and on rows that they may lack."""
+    lacks = any(task.is_reused and not is_bounded(task.piece.request) for task in tasks)
+    late = "rows that arrived since are not in them" if lacks else "no rows are missing"
     return f"{reused} of {len(tasks)} exports reused; {late} (fresh=True or --fresh: new ones)"
 
 
 def preview(request: ExportRequest, every: object, *, service: str, **account: Any) -> PlanCard:
-    """The card of a plan that is not run; it needs no account.
+    """The card of a plan for a dry run; it needs no account.
 
     Parameters
     ----------
     request : ExportRequest
-        What is asked for in all; it has no errors.
+        The whole request, without errors.
     every : None, str or datetime.timedelta
         As for `plan`.
     service : str
@@ -556,20 +565,20 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
 
 
 def _label(piece: Piece, export: Export | None) -> str:
-    """A piece and its export in a few words."""
+    """The label of a piece with the id of its export."""
     return f"{piece.label}, export {export.id_raw_export}" if export else piece.label
 
 
 def _end(turns: Generator[float, None, None], turn: asyncio.Future[Any]) -> None:
     """Close the turns of a plan after the last of them."""
     if not turn.cancelled():
-        turn.exception()  # nobody waits for it any more
+        turn.exception()  # mark it as seen: nobody awaits this turn
     with suppress(ValueError):  # the event loop ended before the turn did
         turns.close()
 
 
 def _fetch(task: Task) -> None:
-    """Fetch the files of a piece into the cache."""
+    """Download the files of a piece to the cache."""
     assert task.export is not None
     task.export.data().fetch()
 
@@ -592,8 +601,8 @@ def plan(
     fresh : bool
         Whether to create new exports even if earlier ones could be reused.
     settle : str or datetime.timedelta, optional
-        As for `export`: how long after its window had closed an earlier export must have been
-        created to be reused.
+        As for `export`: an earlier export is reused only if it was created at least this long
+        after the end of its interval.
     **parameters
         The parameters of the request, as for `ExportRequest`; filters can have more than 1000
         values.

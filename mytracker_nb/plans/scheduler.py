@@ -1,8 +1,18 @@
 """The scheduler: submits, polls and fetches the pieces of a plan side by side.
 
-It is one loop on the caller's own thread. Only that thread changes the state of a piece
-(`mytracker_nb.plans.pieces.TRANSITIONS`); files are fetched by a few threads of a pool, which read
-the export of a piece, and hand back what is then to be done on the loop's thread.
+It is one loop on the caller's thread. Only that thread changes the state of a piece
+(`mytracker_nb.plans.pieces.TRANSITIONS`). A small pool of threads downloads the files; a download
+returns a function that the loop then calls on its own thread.
+
+Each turn of the loop collects finished downloads, submits while the queue has a place, polls what
+is due, and starts downloads. Between turns the caller sleeps as long as the turn says, or until a
+download ends. A plan of the days 1 to 4, while the queue has 2 places::
+
+    turn  what happens                                            RUNNING  FETCHING  DONE
+    1     1 and 2 are accepted, 3 is rejected, 4 is not tried     1, 2
+    2     the poll of 1 says Success!: its download starts        2        1
+    3     3 is accepted; 2 is too large: 2a and 2b replace it     3        1
+    4     1 is downloaded; 2a is accepted, 2b is rejected         3, 2a              1
 """
 
 from __future__ import annotations
@@ -55,34 +65,34 @@ from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 
 __all__ = ["Fetch", "QueueEstimate", "Scheduler"]
 
-_AT_ONCE = 2  # pieces whose files are fetched at the same time
-_LONGEST_REST = 15.0  # seconds in which nothing new is shown
-_TICK = 0.1  # seconds between two looks at files that are fetched
+_DOWNLOADS = 2  # pieces whose files are downloaded at the same time
+_LONGEST_REST = 15.0  # seconds after which the card is updated in any case
+_TICK = 0.1  # seconds between two checks of running downloads
 
 Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
-"""Fetches the files of a piece, on a thread of the pool; gives what the loop is to do then."""
+"""Downloads the files of a piece on a thread of the pool; returns what the loop is to call then."""
 
 
 @dataclass
 class QueueEstimate:
-    """What is known of the service's export queue, whose length it does not say.
+    """An estimate of the free places in the service's export queue, whose length is unknown.
 
     Attributes
     ----------
     places : int or None
-        How many exports of the plan may be in progress; None while nothing is known against more.
+        How many exports of the plan fit; None until the service has rejected one.
     retry_at : float
-        When to try beyond `places` (of the monotonic clock), where exports of others are in the
-        queue: these end unseen.
+        When to try one more than `places`, by `clock.monotonic`; finite if exports of others are in
+        the queue, since nobody reports when these end.
     pauses : iterator of float
         Seconds between two such tries.
 
     Examples
     --------
-    A plan has 3 exports in progress and its 4th create is rejected with "7, 8, 9 fill the queue".
-    If these are its own three, a place comes free only when one of them ends: ``places`` is 3 and
-    ``retry_at`` infinite. If one of them is somebody else's, it may end at any moment: ``places``
-    is 3, but after a pause a 4th is tried all the same.
+    A plan has 3 exports in progress, and its 4th create is rejected because "7, 8, 9" fill the
+    queue. If these are its own three, a place becomes free only when one of them ends: ``places``
+    is 3 and ``retry_at`` is infinite. If one of them is somebody else's, it can end at any moment:
+    ``places`` is 3, but after a pause a 4th create is tried.
     """
 
     places: int | None = None
@@ -94,15 +104,15 @@ class QueueEstimate:
         return self.places is None or running < self.places or clock.monotonic() >= self.retry_at
 
     def on_accepted(self, running: int) -> None:
-        """One more was accepted, with which `running` are in progress."""
+        """Record an accepted create; `running` exports are now in progress, this one included."""
         if self.places is not None and running > self.places:
             self.places, self.retry_at = None, math.inf
         self.pauses = backoff()
 
     def on_rejected(self, running: Sequence[int], filling: Sequence[int]) -> None:
-        """There was no place beside `running`; the service says that `filling` fill the queue."""
+        """Record a rejected create beside `running`; the service says `filling` fill the queue."""
         self.places = len(running)
-        # where the service does not say who fills it, it may be anyone
+        # if the service does not say which exports fill it, assume others
         by_others = not running or not set(running).issuperset(filling) or not filling
         self.retry_at = clock.monotonic() + next(self.pauses) if by_others else math.inf
 
@@ -116,9 +126,9 @@ class _Turn:
     due : float
         The moment, by `clock.monotonic`.
     pauses : iterator of float
-        Seconds between two tries to submit what another kernel is submitting.
+        Seconds between two checks while another kernel is submitting the same piece.
     steps : iterator of WaitEvent or None
-        Follows the export, once there is one.
+        Polls the export, once there is one (`follow`).
     """
 
     due: float = 0.0
@@ -127,24 +137,24 @@ class _Turn:
 
 
 class Scheduler:
-    """Brings every piece of a plan as far as it goes.
+    """Runs the pieces of a plan until each is done, failed or unconfirmed.
 
     Parameters
     ----------
     client : Client
         The account.
     tasks : callable
-        Gives the pieces in their order; more of them once one is split.
+        Returns the pieces in order; after a split, the halves in place of the piece.
     split : callable
-        Replaces a piece that is too large by smaller ones; whether it could.
+        Replaces a piece that is too large by smaller ones; returns whether it could.
     fresh : bool
-        Whether to make new exports in any case.
+        Whether to create new exports even if earlier ones could be reused.
     settle : datetime.timedelta, optional
         As for `Client.export`.
     on_wait : callable, optional
-        Called with what is waited for, again and again while it is.
+        Called with each current wait, in every turn.
     on_change : callable
-        Called in each turn of the loop.
+        Called in every turn.
     """
 
     def __init__(
@@ -171,10 +181,10 @@ class Scheduler:
         self._begin()
 
     def _begin(self) -> None:
-        """Forget what held only for the last run."""
+        """Reset the state of the last run."""
         self.is_running = False
-        # One count for all calls, as a service that is down is down for all pieces. So is a pause:
-        # a plan that went on with the next piece would meet the same fault there.
+        # One count of errors and one pause for all pieces: if the service is down for one, it is
+        # down for all, and the next piece would fail as well.
         self._retries = Retries(LONG_RETRY)
         self._pause_until = 0.0
         self._trouble: WaitEvent | None = None
@@ -189,18 +199,18 @@ class Scheduler:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do but what failed or is unconfirmed."""
-        return all(task.state.is_done or task.state.is_held for task in self._tasks())
+        """Whether all pieces are done, failed or unconfirmed."""
+        return all(task.state.is_done or task.state.needs_attention for task in self._tasks())
 
     def turns(self, fetch: Fetch, deadline: float = math.inf) -> Iterator[float]:
-        """Take one turn of the loop at a time, until nothing is left to do or the deadline.
+        """Run one turn of the loop at a time, until the plan is finished or the deadline.
 
-        Afterwards `waits` still has what was waited for in the end, until `end`.
+        Afterwards `waits` still returns the last waits, until `end` is called.
 
         Parameters
         ----------
         fetch : callable
-            Fetches the files of a piece.
+            Downloads the files of a piece.
         deadline : float
             When to stop, by `clock.monotonic`.
 
@@ -212,7 +222,7 @@ class Scheduler:
         self._begin()
         self.is_running = True
         stop = Stop()
-        pool = ThreadPoolExecutor(_AT_ONCE, "mytracker-plan")
+        pool = ThreadPoolExecutor(_DOWNLOADS, "mytracker-plan")
 
         def fetch_until_stopped(task: Task) -> Callable[[], None] | None:
             with stop.governing():
@@ -234,8 +244,8 @@ class Scheduler:
                     return
                 yield self._pause_length(deadline)
         finally:
-            # What is being fetched ends now, and what is whole is kept: nothing goes on behind the
-            # back of whoever has stopped waiting, and no later run fetches the same beside it.
+            # Stop the downloads: none may continue in the background after an interrupt, and the
+            # next run must not download the same files beside them. Complete files are kept.
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             self._collect()
@@ -243,7 +253,7 @@ class Scheduler:
             self._downloads.clear()
 
     def _is_ending(self, task: Task) -> bool:
-        """Whether a thread of an earlier run is still at the files of a piece."""
+        """Whether a thread of an earlier run still downloads the files of a piece."""
         future = self._ending.get(task)
         if future is None or future.done():
             self._ending.pop(task, None)
@@ -251,14 +261,14 @@ class Scheduler:
         return True
 
     def rest(self, seconds: float) -> None:
-        """Wait until there may be something to do."""
+        """Sleep, or until a download ends."""
         if self._downloads:
             wait_for_futures(self._downloads, seconds, FIRST_COMPLETED)
         else:
             clock.sleep(seconds)
 
     async def rest_async(self, seconds: float) -> None:
-        """`rest`, while other tasks run."""
+        """`rest` for asyncio: other tasks run meanwhile."""
         end = clock.monotonic() + seconds
         while self._downloads and not any(future.done() for future in self._downloads):
             left = end - clock.monotonic()
@@ -269,11 +279,11 @@ class Scheduler:
             await clock.sleep_async(seconds)
 
     def end(self) -> None:
-        """Forget what was waited for."""
+        """Clear the waits of the run that has ended."""
         self._begin()
 
     def waits(self) -> list[WaitEvent]:
-        """What a running plan waits for."""
+        """The current waits of a running plan."""
         if not self.is_running:
             return []
         sent = next((task for task in self.in_state(PieceState.WAITING) if task.error), None)
@@ -286,9 +296,9 @@ class Scheduler:
         return [event for event in (self._queue_wait, other, service) if event is not None]
 
     def _rate_limit(self) -> WaitEvent | None:
-        """Our own rate limiter, where it holds files back: at a service that hands them out itself.
+        """The wait for our rate limiter, if it delays downloads (from the service's own host).
 
-        Calls that it holds back say so themselves.
+        API calls that it delays report the wait themselves.
         """
         if not self.in_state(PieceState.FETCHING):
             return None
@@ -298,12 +308,12 @@ class Scheduler:
         return WaitEvent(WaitKind.QUOTA, seconds, limit_text(seconds))
 
     def _files(self) -> WaitEvent | None:
-        """What the files that are fetched wait for."""
+        """The first wait of the downloads, if there is one."""
         exports = (task.export for task in self.in_state(PieceState.FETCHING) if task.export)
         return next(filter(None, (display_of(export).waiting for export in exports)), None)
 
     def _collect(self) -> None:
-        """Take in what was fetched."""
+        """Apply the results of finished downloads."""
         for future in [future for future in self._downloads if future.done()]:
             task = self._downloads.pop(future)
             if future.cancelled():
@@ -313,14 +323,14 @@ class Scheduler:
                 if finish:
                     finish()
             except Stopped:
-                continue  # by the end of this run: the next one fetches it
+                continue  # this run has ended; the next one downloads it
             except MyTrackerError as error:
                 task.apply(PieceEvent.FAILED, error)
             else:
                 task.apply(PieceEvent.FETCHED)
 
     def _pause_length(self, deadline: float) -> float:
-        """Seconds until there may be something to do, if no file is fetched before."""
+        """Seconds until the next submit or poll is due."""
         now = clock.monotonic()
         running = self.in_state(PieceState.RUNNING)
         dues = [max(self._turns[task].due, self._pause_until) for task in running]
@@ -334,8 +344,8 @@ class Scheduler:
         return max(0.0, min([*dues, deadline, now + _LONGEST_REST]) - now)
 
     def _submit(self) -> None:
-        """Reuse earlier exports, and create those that are missing while the queue has a place."""
-        # first what needs no place in the queue
+        """Reuse earlier exports, and create the others while the queue has a place."""
+        # first the reused ones, which need no place in the queue
         if not self.find_earlier():
             return
         for task in self.in_state(PieceState.WAITING):
@@ -346,8 +356,8 @@ class Scheduler:
                 return
 
     def find_earlier(self) -> bool:
-        """Look for earlier exports of the pieces, to be reused; whether all were looked for."""
-        # a loop, as one that is known to be too large is split, and its halves are looked for too
+        """Search for earlier exports of the pieces; return whether the search is complete."""
+        # a loop: an earlier export that was too large splits its piece, which adds halves to search
         while unchecked := [
             task for task in self.in_state(PieceState.WAITING) if not task.adoption_checked
         ]:
@@ -356,13 +366,13 @@ class Scheduler:
         return True
 
     def _obtain(self, task: Task, how: Callable[[Task], Export | None]) -> bool:
-        """Get the export of a piece, if there is one; whether to go on with the next piece."""
+        """Get the export of a piece by `how`; return whether to continue with the next piece."""
         if clock.monotonic() < self._pause_until:
             return False
         try:
             export = how(task)
         except CreateInProgress as error:
-            # it may be another kernel's for long; meanwhile the other pieces go on
+            # another kernel can take long for it; continue with the other pieces meanwhile
             task.error, task.adoption_checked = error, False
             turn = self._turns[task]
             turn.due = clock.monotonic() + next(turn.pauses)
@@ -380,7 +390,7 @@ class Scheduler:
         except (AccessDenied, NotFound):
             raise
         except BadRequest as error:
-            # what is refused from the start is the request; later it is this piece
+            # if the first piece is refused, the whole request is wrong; later, only this piece
             if not any(other.export for other in self._tasks()):
                 raise
             task.apply(PieceEvent.FAILED, error)
@@ -394,7 +404,7 @@ class Scheduler:
         if export is not None:
             self._recover()
             task.export = export
-            self.judge(task)
+            self.apply_status(task)
         return True
 
     def _reuse(self, task: Task) -> Export | None:
@@ -407,7 +417,7 @@ class Scheduler:
                 retry_policy=NO_RETRY,
                 settle=self._settle,
             )
-        task.is_adopted, task.adoption_checked = earlier is not None, True
+        task.is_reused, task.adoption_checked = earlier is not None, True
         return earlier
 
     def _create(self, task: Task) -> Export:
@@ -415,13 +425,13 @@ class Scheduler:
         request = task.piece.request
         export = export_for_plan(self._client, request, fresh=fresh, settle=self._settle)
         self._queue_wait = None
-        # with it this many are in progress
+        # including this one
         running = len(self.in_state(PieceState.RUNNING)) + (not export.is_finished)
         self._queue.on_accepted(running)
         return export
 
     def _poll(self, deadline: float) -> None:
-        """Look at the exports in progress whose time has come."""
+        """Poll the exports in progress that are due."""
         for task in self.in_state(PieceState.RUNNING):
             turn = self._turns[task]
             if task.export is None or clock.monotonic() < max(turn.due, self._pause_until):
@@ -440,22 +450,22 @@ class Scheduler:
                 return
             self._recover()
             if event is None:
-                self.judge(task)
+                self.apply_status(task)
             else:
                 turn.due = clock.monotonic() + event.seconds
 
     def _pause(self, event: WaitEvent) -> None:
-        """Let the whole plan wait."""
+        """Make the whole plan wait."""
         self._trouble = event
         self._pause_until = clock.monotonic() + event.seconds
 
     def _recover(self) -> None:
-        """Note that the service answers."""
+        """Reset the count of errors, as the service has answered."""
         self._retries.reset()
         self._trouble = None
 
-    def judge(self, task: Task) -> None:
-        """Apply what the service says of a piece's export."""
+    def apply_status(self, task: Task) -> None:
+        """Apply the status of a piece's export to the piece."""
         export = task.export
         assert export is not None
         reason = f"export {export.id_raw_export}: {export.status}"

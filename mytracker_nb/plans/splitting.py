@@ -1,8 +1,8 @@
-"""How one request is cut into pieces that share no row and miss none.
+"""How a request is split into pieces, so that each row is in exactly one of them.
 
-A request is cut along its interval, by days of its zone or by seconds of event time, and where a
-filter has more values than the service takes in one. Nothing here talks to the service; the limits
-are those of page ``export-api/raw/create`` of its documentation.
+A request is split along its interval, by days of its zone or by seconds of event time. A filter is
+split if it has more values than the service accepts. Nothing here sends a request; the limits are
+from page ``export-api/raw/create`` of the service's documentation.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ __all__ = [
 ]
 
 MAX_PIECES = 10_000
-"""More exports than this in one plan are taken for a slip: they would take days."""
-
-_DAY = 86_400  # seconds, but for the days on which clocks change
+"""The most exports in one plan. More would take days, so they are likely a mistake."""
 
 FilterParts: TypeAlias = "tuple[tuple[str, int, tuple[Any, ...]], ...]"
 
@@ -51,7 +49,7 @@ class Window(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many units it has."""
+        """The number of units."""
         return self.last - self.first + 1
 
     def overlaps(self, other: Window) -> bool:
@@ -61,20 +59,20 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
-    """What a request is cut along.
+    """What a request is split along.
 
     Attributes
     ----------
     interval : Interval
-        The two parameters that bound it.
+        The two parameters for its bounds.
     unit : datetime.timedelta
-        What one step along it is: a day or a second.
+        The length of one unit: a day or a second.
     smallest : int
-        The units of the smallest window that halving makes.
+        The smallest window that `bisect` makes, in units.
     read : callable
-        Gives the place of a parameter's value: the ordinal of a day, or Unix seconds.
+        Converts a parameter's value to a number: the ordinal of a day, or Unix seconds.
     write : callable
-        Gives the value of a place.
+        Converts that number back to a value.
     """
 
     interval: Interval
@@ -84,7 +82,7 @@ class Axis:
     write: Callable[[int], str | int]
 
     def moments(self, window: Window, request: ExportRequest) -> tuple[datetime, datetime]:
-        """When a window begins, and when the next one would, in the zone of `request`."""
+        """The start of a window, and its end (excluded), in the zone of `request`."""
         bounds = window.first, window.last + 1
         if self is _DAYS:
             return _midnight(bounds[0], request), _midnight(bounds[1], request)
@@ -109,10 +107,10 @@ def _midnight(day: int, request: ExportRequest) -> datetime:
 
 
 def split_axis(request: ExportRequest) -> Axis:
-    """What a valid request is cut along.
+    """What a valid request is split along.
 
-    By event time where it is given: it can be cut finer. Days beside it stay as they are, since
-    rows have to meet both.
+    Event time if the request has it, since that can be split finer. If the request has days too,
+    these stay in each piece, since rows have to satisfy both.
     """
     return _SECONDS if _SECONDS.interval.start in request.parameters else _DAYS
 
@@ -122,7 +120,7 @@ def full_window(request: ExportRequest) -> Window:
     axis = split_axis(request)
     window = Window(*(axis.read(request.parameters[name]) for name in axis.interval.names))
     if axis is _SECONDS and _DAYS.interval.start in request.parameters:
-        # what lies outside of the days has no rows to export
+        # times outside of the days have no rows to export
         days = [_DAYS.read(request.parameters[name]) for name in _DAYS.interval.names]
         start, end = _midnight(days[0], request), _midnight(days[1] + 1, request)
         return Window(
@@ -133,19 +131,18 @@ def full_window(request: ExportRequest) -> Window:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a request that is exported by itself.
+    """A part of a request, with an export of its own.
 
     Attributes
     ----------
     of : ExportRequest
-        The request.
+        The whole request.
     window : Window
         The part of its interval.
     filters : tuple of (str, int, tuple)
-        Of each filter that was cut: its name, the number of this part and its values.
+        For each split filter: its name, the number of this part and its values.
     availability : Availability
-        When its rows appeared in the system, beyond what the request itself says; no bound by
-        default.
+        When its rows appeared in the system; by default without a bound other than the request's.
     """
 
     of: ExportRequest
@@ -155,7 +152,7 @@ class Piece:
 
     @cached_property
     def request(self) -> ExportRequest:
-        """What is asked of the service; the request itself where it was not cut."""
+        """The request of this piece; `of` itself if it was not split."""
         changes: dict[str, Any] = {name: values for name, _, values in self.filters}
         changes |= self.availability.parameters()
         if self.window != full_window(self.of):
@@ -171,24 +168,24 @@ class Piece:
 
     @property
     def moments(self) -> tuple[datetime, datetime]:
-        """When the window begins, and when the next one would, in the zone of the request."""
+        """The start of the window, and its end (excluded), in the zone of the request."""
         return split_axis(self.of).moments(self.window, self.of)
 
     @property
     def filter_label(self) -> str:
-        """Which parts of cut filters it holds (``idApp 2``); ``""`` if none was cut."""
+        """The parts of split filters (``idApp 2``); ``""`` if none was split."""
         return ", ".join(f"{name} {number}" for name, number, _ in self.filters)
 
     @property
     def label(self) -> str:
-        """A few words for it: its window, and its part of the filters."""
+        """A short text: the window and the parts of split filters."""
         first, last = self.bounds
         window = str(first) if first == last else f"{first} to {last}"
         return ", ".join(filter(None, [window, self.filter_label, self.late_label]))
 
     @property
     def late_label(self) -> str:
-        """Since when its rows appeared, if they are late rows of a window fetched before."""
+        """Since when its rows appeared, if it has late rows of a window exported before."""
         if self.availability.after is None:
             return ""
         since = datetime.fromtimestamp(self.availability.after, timezone.utc)
@@ -201,27 +198,27 @@ def read_every(every: object, request: ExportRequest) -> int | None:
     Parameters
     ----------
     every : None, str or datetime.timedelta
-        ``"1d"``, ``"2w"``; for event time also ``"6h"`` and ``"90m"``. None and ``"auto"`` cut only
-        what proves too large.
+        ``"1d"``, ``"2w"``; for event time also ``"6h"`` and ``"90m"``. None and ``"auto"`` split
+        only what is too large.
     request : ExportRequest
-        The valid request that is cut.
+        The valid request to split.
 
     Returns
     -------
     int or None
-        Days or seconds; None for no cut in advance.
+        Days or seconds; None to split nothing in advance.
 
     Raises
     ------
     InvalidRequest
-        If it is no such length, or the request has only days and it is none of whole days.
+        If it is not a duration, or not a number of whole days while the request has only days.
     """
     axis = split_axis(request)
     if every is None or every == "auto":
         return None
     length = parse_duration(every.strip(), "mhdw") if isinstance(every, str) else every
     if not isinstance(length, timedelta) or length <= timedelta(0):
-        raise _refused("every", "bad_value", f"{every!r} is no length of time", _EVERY_HINT)
+        raise _refused("every", "bad_value", f"{every!r} is not a duration", _EVERY_HINT)
     units, rest = divmod(length, axis.unit)
     if rest:
         whole_units = "whole days, as the request has days" if axis is _DAYS else "whole seconds"
@@ -229,85 +226,87 @@ def read_every(every: object, request: ExportRequest) -> int | None:
             "every",
             "bad_value",
             f"{every!r} is not a number of {whole_units}",
-            "give tsFrom and tsTo for windows by the hour" if axis is _DAYS else _EVERY_HINT,
+            "set tsFrom and tsTo for windows of hours" if axis is _DAYS else _EVERY_HINT,
         )
     return units
 
 
-_EVERY_HINT = "1d, 7d or 2w; for tsFrom and tsTo also 6h or 90m; auto cuts what proves too large"
+_EVERY_HINT = (
+    "1d, 7d or 2w; with tsFrom and tsTo also 6h or 90m; auto splits only what is too large"
+)
 
 
 def problems(request: ExportRequest, now: datetime) -> tuple[Problem, ...]:
-    """All that is to be said of a request that may be cut.
+    """The problems of a request that can be split.
 
     Parameters
     ----------
     request : ExportRequest
-        What is cut.
+        The request to split.
     now : datetime.datetime
-        The moment, with its zone.
+        The current time, with its zone.
 
     Returns
     -------
     tuple of Problem
-        Those of the request; of filters with too many values only where a cut would change the
-        answer.
+        Those of the request; filters with too many values are a problem only if splitting them
+        would change the result.
     """
-    judged = (
-        problem if problem.code != "too_many" else _uncuttable(request, problem)
+    found = (
+        problem if problem.code != "too_many" else _unsplittable(request, problem)
         for problem in request.check(now)
     )
-    return tuple(problem for problem in judged if problem is not None)
+    return tuple(problem for problem in found if problem is not None)
 
 
-def _uncuttable(request: ExportRequest, problem: Problem) -> Problem | None:
-    """The problem of a filter with too many values as a plan has it; None if a cut solves it."""
+def _unsplittable(request: ExportRequest, problem: Problem) -> Problem | None:
+    """The problem of a filter that has too many values; None if splitting it solves it."""
     parameters = request.parameters
     if problem.parameter in _EITHER and all(name in parameters for name in _EITHER):
         return replace(
             problem,
-            message=f"{problem.message}, and cut into pieces beside "
-            f"{' and '.join(name for name in _EITHER if name != problem.parameter)} "
-            "rows that meet both would come more than once",
-            hint="name the apps either by idApp or by SDKKey",
+            message=f"{problem.message}, and it can't be split beside "
+            f"{' and '.join(name for name in _EITHER if name != problem.parameter)}: "
+            "rows that match both would be exported more than once",
+            hint="use either idApp or SDKKey",
         )
     if problem.parameter == "eventName" and parameters.get("eventNameInvert") == 1:
         return replace(
             problem,
-            message=f"{problem.message}, and with eventNameInvert=1 each piece would hold the "
-            "events that the others exclude",
+            message=f"{problem.message}, and it can't be split with eventNameInvert=1: each piece "
+            "would have the events that the others exclude",
             hint=f"exclude at most {MAX_VALUES} names, or name the events to include",
         )
     return None
 
 
-_EITHER = ("idApp", "SDKKey")  # rows that meet one of the two are exported
+_EITHER = ("idApp", "SDKKey")  # rows that match either are exported
 
 
 def cut(
     request: ExportRequest, every: int | None = None, covered: Iterable[Piece] = ()
 ) -> list[Piece]:
-    """Cut a request that has no `problems`.
+    """Split a request that has no `problems`.
 
     Parameters
     ----------
     request : ExportRequest
-        What is cut.
+        The request to split.
     every : int or None
-        The length of the windows, as `read_every` gives it.
+        The length of the windows, from `read_every`.
     covered : iterable of Piece
-        What is not wanted, as it is there already.
+        Pieces that already exist, to leave out.
 
     Returns
     -------
     list of Piece
-        In the order of their windows. Filters with too many values are cut in parts of 1000, each
-        with each.
+        In the order of their windows. Filters with too many values are split in parts of 1000, and
+        all parts of several filters are combined.
 
     Raises
     ------
     InvalidRequest
-        If it would be an absurd number of pieces.
+        If there would be more than `MAX_PIECES`.
     """
     there: dict[FilterParts, list[Window]] = {}
     for piece in covered:
@@ -319,8 +318,8 @@ def cut(
     ]
     count = sum(-(-window.length // (every or window.length or 1)) for window, _ in wanted)
     if count > MAX_PIECES:
-        message = f"{count} exports would be needed; a plan has at most {MAX_PIECES}"
-        raise _refused("every", "too_many", message, "longer windows, or a shorter interval")
+        message = f"needs {count} exports, more than the {MAX_PIECES} of a plan"
+        raise _refused("every", "too_many", message, "use longer windows or a shorter interval")
     pieces = [
         Piece(request, part, filters)
         for window, filters in wanted
@@ -330,11 +329,11 @@ def cut(
 
 
 def filter_groups(request: ExportRequest) -> list[FilterParts]:
-    """The parts that filters with too many values are cut in, each with each; one if none is."""
+    """All combinations of the parts of split filters; one empty combination if none is split."""
     cut_filters = []
     for name, values in request.parameters.items():
         if PARAMETERS[name].is_filter and isinstance(values, tuple) and len(values) > MAX_VALUES:
-            # in one order, so that the parts are the same however the values were given
+            # sorted, so that the parts do not depend on the order in which values are given
             values = sorted(values)
             starts = range(0, len(values), MAX_VALUES)
             cut_filters.append(
@@ -355,15 +354,15 @@ def _windows(window: Window, every: int | None) -> Iterator[Window]:
 
 
 def bisect(piece: Piece) -> tuple[Piece, Piece] | None:
-    """Cut a piece that proved too large in two; None if its window is the smallest already.
+    """Split a piece that is too large in two; None if its window is already the smallest.
 
-    The smallest window is a day, or a quarter of an hour of event time.
+    The smallest window is a day, or 15 minutes of event time.
     """
     window = piece.window
     smallest = split_axis(piece.of).smallest
     if window.length <= smallest:
         return None
-    # a whole number of the smallest windows, so that these come out in the end
+    # a multiple of the smallest window, so that repeated halving ends at these
     middle = window.first + -(-window.length // (2 * smallest)) * smallest
     return (
         replace(piece, window=Window(window.first, middle - 1)),
@@ -372,7 +371,7 @@ def bisect(piece: Piece) -> tuple[Piece, Piece] | None:
 
 
 def uncovered(window: Window, covered: Iterable[Window]) -> list[Window]:
-    """What of `window` no one of `covered` covers, in order."""
+    """The parts of `window` that none of `covered` covers, in order."""
     missing: list[Window] = []
     first = window.first
     for other in sorted(covered):
