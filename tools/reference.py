@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 from IPython.core.magic_arguments import argument
 
@@ -15,6 +16,7 @@ from mytracker_nb.errors import CODES
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES
 from mytracker_nb.magics.magics import CELL_MAGICS, MAGICS
+from mytracker_nb.request.availability import DEFAULT_SETTLE, DELAY
 from mytracker_nb.request.dictionaries import dictionary, selectors
 from mytracker_nb.request.known_columns import what_is_known
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
@@ -25,17 +27,19 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 _INTRODUCTION = """\
 # Reference
 
-Written by `make docs` from the tables that the package works with; not to be edited by hand.
-What is said here of the service is what its documentation and its public clients show.
+`make docs` writes this page from the tables that the package works with; do not edit it by hand.
+What it says about the service comes from the service's documentation and its public clients.
 
-- [Parameters](#parameters): what a request can hold
-- [Rules](#rules): what it must keep to
+- [Parameters](#parameters) of a request
+- [Rules](#rules) that a request has to meet
 - [How values are written](#how-values-are-written)
-- [Problems](#problems): what can be wrong with it, by code
-- [Errors](#errors): what can be raised
+- [Problems](#problems) of a request, by code
+- [Errors](#errors) that can be raised
 - [Waiting](#waiting): what is retried, and what ends it
-- [Magics](#magics): their options, and what can be set
-- [Settings](#settings): the environment
+- [Rows that arrive late](#rows-that-arrive-late): reuse, datasets, assumptions
+- [Values with a meaning](#values-with-a-meaning): -1, Organic and the like
+- [Magics](#magics): their options and settings
+- [Settings](#settings): environment variables
 - [Events](#events), [columns](#columns), [countries](#countries), [time zones](#time-zones),
   [closed lists](#closed-lists): the dictionaries
 
@@ -46,15 +50,66 @@ _SETTINGS = """\
 | --- | --- |
 | `MYTRACKER_API_USER_ID` | the *API User ID* |
 | `MYTRACKER_SECRET_KEY` | the *Secret key* |
-| `MYTRACKER_BASE_URL` | the address of the service, if it is another than its own |
-| `MYTRACKER_NB_DATA_DIR` | where the journal is kept |
-| `MYTRACKER_NB_CACHE_DIR` | where the files of exports are kept |"""
+| `MYTRACKER_BASE_URL` | the address of the service, if not the usual one |
+| `MYTRACKER_NB_DATA_DIR` | the directory of the journal |
+| `MYTRACKER_NB_CACHE_DIR` | the directory of downloaded files |"""
 
 
 _WAITING = """\
 `export.wait()`, `await export`, the card of an export, the form and a plan follow an export by one
 rule:
 """
+
+_DELAY = f"{DELAY.total_seconds() / 3600:g} hours"
+_SETTLE = f"{DEFAULT_SETTLE.total_seconds() / 3600:g} hours"
+
+_LATE_ROWS = f"""\
+Rows of a day keep arriving after it: events sent by servers within hours, events of a phone that
+was off when the app is next opened, imported purchases at any time. So an export has the rows that
+were there when it was created; others may follow.
+[Measure it on your account](recipes.md#late-rows).
+
+- **An earlier export is reused** for the same request if it is in progress, or if it succeeded and
+  was created {_SETTLE} or more after its window closed. `settle` requires more: `settle="2d"` of
+  `mt.export` and `mt.plan`, `--settle 2d`, `%config MyTrackerMagics.settle`. Rows that arrived
+  after it was created are not in it; its card says so. `fresh=True` or `--fresh` creates a new one.
+- **An export with `availabilityTsTo`** has the same rows whenever it is created, so it is always
+  reused.
+- **A dataset** of `mt.plan(...).to_parquet(directory)` is built from exports bounded by
+  `availabilityTsTo` and, from the second run on, by `availabilityTsFrom`: each run requests the
+  rows that appeared in the service after the end of the last run and until {_DELAY} ago. So each
+  row is fetched exactly once, however late it arrives. `mt.open_dataset(directory).complete_as_of`
+  says until when rows that appeared are in the dataset. If the request has `availabilityTsFrom` or
+  `availabilityTsTo` of its own, they are used instead.
+- `compact=True` rewrites a dataset of many small files to few. Only the files listed in
+  `_manifest.json` count; the list is replaced at once, so a reader always sees a whole state.
+
+Three things are assumed, as the service's documentation does not say them:
+
+- both `availabilityTsFrom` and `availabilityTsTo` are included in the interval;
+- the second at which a row appeared never changes;
+- all rows up to a second that the service accepts for `availabilityTsTo` (more than {_DELAY} ago)
+  have appeared by then.
+
+The first two are checked if `tsInsert` is among the selectors: a row outside its export's bounds is
+reported with `AvailabilityWarning` and on the plan's card. So a first dataset with `tsInsert` shows
+whether they hold for your account."""
+
+_MEANINGS = (
+    ("`duration`", "-1", "the session was interrupted; leave it out of sums and averages"),
+    ("`idPartnerTitle`", "`Organic`", "no partner brought the install"),
+    (
+        "`advertisingId`, `idfa`",
+        f"`{UUID(int=0)}`",
+        "tracking is off; many devices share this value, so a join on it merges strangers",
+    ),
+    (
+        "`customUserId`",
+        "empty",
+        "the app had set no id of a user; events of users (`userSessions` and the like) are "
+        "counted by this id, so select it there instead of columns of devices",
+    ),
+)
 
 # The section of each large dictionary.
 _SECTIONS = {
@@ -74,6 +129,8 @@ def page() -> str:
         "Problems": _problems(),
         "Errors": _errors(),
         "Waiting": [_WAITING, RULE],
+        "Rows that arrive late": [_LATE_ROWS],
+        "Values with a meaning": _meanings(),
         "Magics": _magics(),
         "Settings": [_SETTINGS],
         "Events": _events(),
@@ -128,12 +185,12 @@ def _holds(parameter: Parameter) -> str:
 def _rules() -> Iterator[str]:
     selecting = [interval for interval in INTERVALS if interval.satisfies_required_interval]
     pairs = " or ".join(f"`{start}` and `{end}`" for start, end in (i.names for i in selecting))
-    yield f"- {pairs} must be given, or both pairs: then a row meets both."
+    yield f"- {pairs} are required. If both pairs are given, a row has to meet both."
     for interval in INTERVALS:
         start, end = interval.names
         told = [f"`{start}` is not after `{end}`"]
         if interval.satisfies_required_interval:
-            told.append("one does not go without the other")
+            told.append("each requires the other")
         if interval.earliest:
             told.append(f"`{start}` is {interval.earliest} or later")
         hours = interval.availability_delay.total_seconds() / 3600
@@ -145,11 +202,11 @@ def _rules() -> Iterator[str]:
     filters = [parameter.name for parameter in PARAMETERS.values() if parameter.is_filter]
     many = [name for name in filters if PARAMETERS[name].is_list]
     yield f"- At most {MAX_VALUES} different values in one filter: {_names(many)}."
-    yield "- A row meets all filters; only `idApp` and `SDKKey` widen each other."
-    yield "- Days are those of `timezone`. Empty text and empty lists count as not given."
+    yield "- Filters are combined with AND; only `idApp` and `SDKKey` with OR."
+    yield "- Days are in `timezone`. Empty text and empty lists count as not given."
     yield (
-        "- A request with an error is not sent, and all that is wrong is said at once; "
-        "warnings and notes are shown, and do not hold it back."
+        "- A request with an error is not sent; all its problems are listed at once. "
+        "Warnings and notes are shown, and the request is sent."
     )
 
 
@@ -176,12 +233,21 @@ def _dedented(text: str) -> Iterator[str]:
     return (line.removeprefix("    ") for line in text.splitlines())
 
 
+def _meanings() -> Iterator[str]:
+    yield from _table(("column", "value", "what it means"), _MEANINGS)
+    yield ""
+    yield (
+        "These values were seen in public scripts and in the notebook of the official client. They "
+        "are exported as they are. [Recipes](recipes.md#count) has code for each."
+    )
+
+
 def _magics() -> Iterator[str]:
     for name, magic in MAGICS.items():
         yield f"### `%{name}`" + f" and `%%{name}`" * (name in CELL_MAGICS)
         yield ""
         if name == "mytracker_export":
-            yield "Makes an export; `%mytracker_export?` is its manual."
+            yield "Creates an export; `%mytracker_export?` shows the manual."
         else:
             yield from (line.strip() for line in magic.parser.description.strip().splitlines())
         options = [part for part in reversed(magic.decorators) if isinstance(part, argument)]
@@ -228,8 +294,8 @@ def _events() -> Iterator[str]:
 def _columns() -> Iterator[str]:
     yield (
         f"The values of `selectors`. {' '.join(what_is_known(None))} A name that is not in the "
-        "list is sent with a warning, and its values come as text. *Seen with* names the events "
-        "that public requests had the column with. `%mytracker_columns` and `mt.columns()` show "
+        "list is sent with a warning, and its values come as text. *Seen with* lists the events "
+        "for which public requests used the column. `%mytracker_columns` and `mt.columns()` show "
         "the list."
     )
     yield ""
@@ -262,7 +328,7 @@ def _countries() -> Iterator[str]:
 
 
 def _closed_lists() -> Iterator[str]:
-    yield "Of parameters, and of columns that hold an id."
+    yield "The values of parameters and of columns with ids from a closed list."
     yield ""
     for name in dict.fromkeys([*PARAMETERS, *selectors()]):
         with suppress(KeyError):
