@@ -13,8 +13,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mytracker_nb import sandbox as sandbox
     from mytracker_nb.client.client import Client as Client
+    from mytracker_nb.client.client import attach as attach
     from mytracker_nb.client.client import export as export
     from mytracker_nb.client.export import Export as Export
+    from mytracker_nb.client.export_list import Exports as Exports
+    from mytracker_nb.client.export_list import exports as exports
     from mytracker_nb.download.gzip_csv import Limits as Limits
     from mytracker_nb.errors import AccessDenied as AccessDenied
     from mytracker_nb.errors import ApiError as ApiError
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
 # The public names, by the module in which they live.
 _HOMES = {
     "form.builder": ("RequestBuilder",),
-    "client.client": ("Client", "export"),
+    "client.client": ("Client", "attach", "export"),
     "download.gzip_csv": ("Limits",),
     "request.dictionaries": ("dictionary",),
     "errors": (
@@ -84,6 +87,7 @@ _HOMES = {
         "WaitInterrupted",
     ),
     "client.export": ("Export",),
+    "client.export_list": ("Exports", "exports"),
     "storage.file_cache": ("cache",),
     "tables.column_list": ("columns",),
     "tables.dataset": ("AvailabilityWarning", "ParquetDataset", "open_dataset"),

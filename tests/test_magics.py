@@ -651,10 +651,7 @@ def test_quotas(in_sandbox: InteractiveShell) -> None:
 
 def test_the_journal(in_sandbox: InteractiveShell) -> None:
     export = run(in_sandbox, LINE)
-    assert (
-        export.id_raw_export
-        in run(in_sandbox, "%mytracker_exports")["idRawExport"].dropna().tolist()
-    )
+    assert export.id_raw_export in list(run(in_sandbox, "%mytracker_exports"))
 
 
 @pytest.mark.parametrize(

@@ -591,7 +591,12 @@ def test_the_magic_records_replays_and_shows(
     shell.run_cell(f"%mytracker_export {line} --frame after").raise_error()
     names = shell.user_ns
     pd.testing.assert_frame_equal(names["after"], names["before"])
-    assert len(shell.run_line_magic("mytracker_exports", "")) == 1
+    found = shell.run_line_magic("mytracker_exports", "")
+    assert len(found) == 1
+    assert "RECORDED" in str(found)
+    assert f"{len(names['after']):,} rows" in str(found)
+    (number,) = found
+    pd.testing.assert_frame_equal(found[number].to_pandas(), names["after"])
     shell.run_line_magic("mytracker_recording", "--stop")
     assert "no longer in use" in capsys.readouterr().out
     with pytest.raises(mt.MyTrackerError, match="no recording is in use"):

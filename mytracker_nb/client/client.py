@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from mytracker_nb import clock, wording
-from mytracker_nb.client.export import Export, has_files
+from mytracker_nb.client.export import Export, has_files, set_rows, start_clock
 from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.errors import (
     CreateUnconfirmed,
@@ -39,6 +39,7 @@ from mytracker_nb.service.retry import (
     WaitKind,
     backoff,
 )
+from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.storage.journal import (
     CreateState,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Client",
     "CreateInProgress",
+    "attach",
     "client_for",
     "default_client",
     "export",
@@ -74,6 +76,7 @@ _MAY_EXIST = f"interrupted while the request was sent, so the export may exist. 
 
 _QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 # seconds between two looks at a create that another kernel is sending
+_LISTED = 10.0  # seconds for the response about an export of a list
 _FIRST_POLL, _LAST_POLL = 0.2, 2.0
 
 
@@ -198,7 +201,7 @@ class Client:
         entry = self.journal.find(number)
         if entry is None:
             return self._export(number).refresh()
-        return self._export(number, entry.request, entry.asked_at).refresh()
+        return self._known_export(entry, entry.request).refresh()
 
     def export(
         self,
@@ -321,7 +324,7 @@ class Client:
             if not _is_reusable(entry, entry.status, too_large, settle):
                 continue
             # the request as given now: the journal does not store its warnings
-            export = self._export(entry.id_raw_export, request, entry.asked_at)
+            export = self._known_export(entry, request)
             try:
                 export.refresh(retry_policy)
             except KeyboardInterrupt:
@@ -357,6 +360,7 @@ class Client:
                 number = self.api.create(request.wire(), wait, retry_policy, create.send)
                 created_at = self.api.now()
                 export = self._export(number, request, created_at, *notes)
+                start_clock(export)
                 create.answer(number, created_at)
         except CreateUnconfirmed as error:
             error.request = request
@@ -382,13 +386,30 @@ class Client:
             notes=notes,
             make=self.create,
             on_change=self._update_journal,
+            on_rows=self._record_rows,
             limits=lambda: self.limits,
         )
 
+    def _known_export(self, entry: JournalEntry, request: ExportRequest) -> Export:
+        """An export that the journal has; it has an id."""
+        assert entry.id_raw_export is not None
+        export = self._export(entry.id_raw_export, request, entry.asked_at)
+        set_rows(export, entry.row_count)
+        return export
+
     def _update_journal(self, export: Export) -> None:
+        ends = [file.expires for file in export.files if file.expires is not None]
         self.journal.update_status(
-            export.id_raw_export, export.status, export.request, export.created_at
+            export.id_raw_export,
+            export.status,
+            export.request,
+            export.created_at,
+            file_count=len(export.files) if export.status == SUCCESS else None,
+            files_until=min(ends, default=None),
         )
+
+    def _record_rows(self, export: Export, count: int) -> None:
+        self.journal.record_rows(export.id_raw_export, count)
 
     def quotas(self) -> pd.DataFrame:
         """The service's quotas, and how much of each is used.
@@ -455,7 +476,7 @@ def _interrupted(export: Export) -> WaitInterrupted:
     number = export.id_raw_export
     return WaitInterrupted(
         f"interrupted; export {number} was created and continues on the service. "
-        f"Attach to it with mt.Client().attach({number})",
+        f"Attach to it with {attach_code(number)}",
         export=export,
     )
 
@@ -483,6 +504,29 @@ def _may_be_two(doubt: JournalEntry) -> str:
         f"the same request was sent {wording.ago(doubt.asked_at)} without a response: "
         "MyTracker's export list may show two"
     )
+
+
+def refresh_listed(client: Client, id_raw_export: int) -> Export:
+    """Ask the service once about an export that the journal has, without retries.
+
+    Raises
+    ------
+    NotFound
+        If the service does not know it; the journal has noted that.
+    ApiError, ConnectionFailed
+        If the service refused, or did not respond within a few seconds.
+    """
+    entry = client.journal.find(id_raw_export)
+    export = (
+        client._export(id_raw_export)
+        if entry is None
+        else client._known_export(entry, entry.request)
+    )
+    try:
+        return export.refresh(NO_RETRY.within(_LISTED))
+    except NotFound:
+        client.journal.mark_not_found(id_raw_export)
+        raise
 
 
 def client_for(credentials: Credentials) -> Client:
@@ -578,6 +622,32 @@ def _is_refreshed() -> bool:
     """Whether a recording is being made that must not reuse earlier exports."""
     recorder = recorder_in_use()
     return recorder is not None and recorder.refresh
+
+
+def attach(id_raw_export: int) -> Export:
+    """Find an export that was made earlier, with the account in use.
+
+    Parameters
+    ----------
+    id_raw_export : int
+        The service's id of it, as its card and ``%mytracker_exports`` show it.
+
+    Returns
+    -------
+    Export
+        In the state that the service reports now.
+
+    Raises
+    ------
+    NotFound
+        If the service knows no such export for this account.
+
+    Examples
+    --------
+    >>> export = mt.attach(4)
+    >>> frame = export.to_pandas()
+    """
+    return default_client().attach(id_raw_export)
 
 
 _default: Client | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import clock
 from mytracker_nb.client.export_display import ExportDisplay
-from mytracker_nb.client.follow import attach_code, follow, state_of
+from mytracker_nb.client.follow import follow, state_of
 from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.download.http_stream import Fetcher
@@ -33,6 +33,7 @@ from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.retry import OnWait, RetryPolicy, WaitEvent
+from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -42,7 +43,15 @@ if TYPE_CHECKING:
     from mytracker_nb.download.gzip_csv import Limits
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["Export", "account_of", "display_of", "has_files"]
+__all__ = [
+    "Export",
+    "account_of",
+    "display_of",
+    "has_files",
+    "loaded_size",
+    "set_rows",
+    "start_clock",
+]
 
 _ERRORS: Mapping[str, type[ExportFailed]] = {
     FAILED: ExportFailed,
@@ -69,6 +78,9 @@ class Export(Convertible, Mapping[str, Any]):
         When it was created, and when its status was last polled (UTC); None if not known.
     notes : tuple of str
         Notes shown on the card, for example that an earlier export was reused.
+    elapsed : float or None
+        Seconds from its creation here to its end, or to the last time the service was asked; None
+        for an export that was made earlier.
 
     Examples
     --------
@@ -91,17 +103,22 @@ class Export(Convertible, Mapping[str, Any]):
         notes: tuple[str, ...] = (),
         make: Callable[[ExportRequest], Export] | None = None,
         on_change: Callable[[Export], None] | None = None,
+        on_rows: Callable[[Export, int], None] | None = None,
         limits: Callable[[], Limits | None] | None = None,
     ) -> None:
         self._calls = api
         self._make = make
         self._on_change = on_change
+        self._on_rows = on_rows
         self._limits = limits or (lambda: None)
         self._service = api.credentials.base_url if api else ""
         self._account = api.credentials.api_user_id if api else 0
         self._state = State(IN_PROGRESS)
         self._reported_status: str | None = None
         self._display = ExportDisplay(self.card)
+        self._began: float | None = None  # by a clock of this process
+        self._loaded: tuple[int, int | None] | None = None  # rows, and bytes of the files
+        self.elapsed: float | None = None
         self.id_raw_export = id_raw_export
         self.request = request
         self.created_at = created_at
@@ -136,6 +153,11 @@ class Export(Convertible, Mapping[str, Any]):
     def files(self) -> tuple[Link, ...]:
         """Links to the files, once the service has written them."""
         return self._state.links
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has; None before all of them were loaded once."""
+        return None if self._loaded is None else self._loaded[0]
 
     @property
     def is_finished(self) -> bool:
@@ -229,7 +251,7 @@ class Export(Convertible, Mapping[str, Any]):
         """Show the export while it is waited for; an interrupt says how to attach to it again."""
         goes_on = (
             f"the wait was interrupted; export {self.id_raw_export} continues on the service. "
-            f"Attach to it with {attach_code(self)}.wait()"
+            f"Attach to it with {attach_code(self.id_raw_export)}.wait()"
         )
         try:
             with self._display.waited_for(self.is_finished):
@@ -244,8 +266,11 @@ class Export(Convertible, Mapping[str, Any]):
         limiter = self._api.rate_limiter
         # before the request, so that other pollers slow down for one that waits for the rate limit
         limiter.register_poller(self._identity)
+        was_finished = self.is_finished
         self._state = self._api.get(self.id_raw_export, self._show, retry_policy)
         self.updated_at = clock.now()
+        if self._began is not None and not was_finished:
+            self.elapsed = clock.monotonic() - self._began
         if self.is_finished:
             limiter.unregister_poller(self._identity)
             recorder = recorder_in_use()
@@ -358,7 +383,16 @@ class Export(Convertible, Mapping[str, Any]):
             limits=self._limits(),
             progress=progress,
             timezone=self.request.zone.key if self.request else None,
+            on_rows=lambda count: self._record_rows(count, progress.bytes_done),
         )
+
+    def _record_rows(self, count: int, size: int | None) -> None:
+        """Record how many rows were loaded, from how many bytes."""
+        is_new = self.rows != count
+        self._loaded = count, size
+        if is_new and self._on_rows:
+            self._on_rows(self, count)
+        self._display.update()
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Download the files as the service wrote them; waits until the export is finished.
@@ -416,7 +450,7 @@ class Export(Convertible, Mapping[str, Any]):
         if self._calls is None:
             raise MyTrackerError(
                 f"this copy of export {self.id_raw_export} has no keys (they are never pickled); "
-                f"{attach_code(self)} returns an export that can send requests"
+                f"{attach_code(self.id_raw_export)} returns an export that can send requests"
             )
         return self._calls
 
@@ -486,7 +520,7 @@ class Export(Convertible, Mapping[str, Any]):
     def __getstate__(self) -> dict[str, Any]:
         # keys are never pickled; nor are callbacks and the display
         return self.__dict__ | dict.fromkeys(
-            ("_calls", "_make", "_on_change", "_limits", "_display")
+            ("_calls", "_make", "_on_change", "_on_rows", "_limits", "_display", "_began")
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -520,6 +554,21 @@ def has_files(export: Export) -> bool:
 def account_of(export: Export) -> tuple[str, int]:
     """The service and the API User ID of an export."""
     return export._service, export._account
+
+
+def start_clock(export: Export) -> None:
+    """Take this moment for the one at which `export` was created."""
+    export._began = clock.monotonic()
+
+
+def set_rows(export: Export, count: int | None) -> None:
+    """Take over how many rows `export` has from an earlier time that they were loaded."""
+    export._loaded = None if count is None else (count, None)
+
+
+def loaded_size(export: Export) -> int | None:
+    """The bytes of the files from which the rows were loaded; None where it is not known."""
+    return None if export._loaded is None else export._loaded[1]
 
 
 def display_of(export: Export) -> ExportDisplay:

@@ -23,9 +23,10 @@ from mytracker_nb.service.retry import (
     WaitKind,
     backoff,
 )
+from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import IN_PROGRESS
 
-__all__ = ["RULE", "Followed", "attach_code", "follow", "state_of"]
+__all__ = ["RULE", "Followed", "follow", "state_of"]
 
 RULE = f"""\
 - A permanent error ends it at once: an export that the service does not know, a signature that it
@@ -37,7 +38,7 @@ RULE = f"""\
   {LONG_RETRY.quota_seconds / 60:.0f} minutes. So is the package's own rate limit.
 - A successful poll resets all counts.
 - A timeout ends it with `ExportTimeout`, which names the last error, if there was one.
-- In each case the export continues on the service: `mt.Client().attach(id)` attaches to it
+- In each case the export continues on the service: `mt.attach(id)` attaches to it
   again."""
 """When polling stops before the export is finished; the same for cells, cards, form and plans."""
 
@@ -148,7 +149,8 @@ def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
     more = f"; the last poll failed: {fault}" if fault else ""
     return (
         f"export {export.id_raw_export} is still {state_of(export)}{more}. "
-        f"It continues on the service: wait again, or attach to it with {attach_code(export)}"
+        f"It continues on the service: wait again, or attach to it with "
+        f"{attach_code(export.id_raw_export)}"
     )
 
 
@@ -156,8 +158,3 @@ def state_of(export: Followed) -> str:
     """The status and the progress as a short text."""
     share = "" if export.progress is None else f", {export.progress:.0%}"
     return f"{export.status!r}{share}"
-
-
-def attach_code(export: Followed) -> str:
-    """Code that attaches to the export in any notebook."""
-    return f"mt.Client().attach({export.id_raw_export})"

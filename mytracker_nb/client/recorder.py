@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mytracker_nb.display.export_table import ListedExport
     from mytracker_nb.request.request import ExportRequest
     from mytracker_nb.tables.raw_data import RawData
 
@@ -44,6 +45,9 @@ class Recorder(Protocol):
 
     def record_failure(self, export: Any) -> None:
         """Store the error of an `Export` that ended without rows."""
+
+    def exports(self) -> list[ListedExport] | None:
+        """The recorded exports, the newest first; None where the service is asked."""
 
     def journal(self) -> pd.DataFrame | None:
         """The recorded exports, as `mt.journal()` lists them; None while one is being made."""

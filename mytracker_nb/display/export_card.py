@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
     from mytracker_nb.request.request import ExportRequest
 
-__all__ = ["SHOWN", "Card", "Download", "Renderable", "Row", "bar"]
+__all__ = [
+    "SHOWN",
+    "Card",
+    "Download",
+    "Renderable",
+    "Row",
+    "bar",
+    "moment_text",
+    "one_line",
+    "parameter_rows",
+]
 
 SHOWN = 12
 """How many values of a list are shown before the rest is folded away."""
@@ -267,7 +277,7 @@ class Card(Renderable):
     @property
     def alerts(self) -> tuple[tuple[str, str], ...]:
         """What went wrong or is worth knowing, each with its severity (``""``: a plain line)."""
-        alerts = [("", _line(str(note))) for note in self.notes]
+        alerts = [("", one_line(str(note))) for note in self.notes]
         if self.error_message:
             alerts.insert(0, ("error", f"the service says: {_word(self.error_message)}"))
         problems = self.request.problems if self.request is not None else ()
@@ -275,7 +285,7 @@ class Card(Renderable):
             # what the service has taken is no error of ours any more
             if severity != "error" or self.is_dry:
                 alerts += [
-                    (severity, _line(str(problem)))
+                    (severity, one_line(str(problem)))
                     for problem in problems
                     if problem.severity == severity
                 ]
@@ -284,7 +294,7 @@ class Card(Renderable):
     @property
     def rows(self) -> tuple[Row, ...]:
         """The request's parameters in the order of the documentation, then the files."""
-        rows = [] if self.request is None else list(_parameter_rows(self.request))
+        rows = [] if self.request is None else list(parameter_rows(self.request))
         if self.files:
             titles = {name: self._about_file(expires, size) for name, expires, size in self.files}
             about = "gzip-compressed CSV"
@@ -330,7 +340,7 @@ def _text(value: object) -> str:
         return ""
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """`text` on one line."""
     if text.isprintable():
         return text
@@ -340,7 +350,7 @@ def _line(text: str) -> str:
 def _word(value: object) -> str:
     """A value as a short text on one line."""
     text = _text(value.text if isinstance(value, Unreadable) else value)
-    return _line(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+    return one_line(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
 
 
 def _fraction(done: float | None, total: float | None) -> float | None:
@@ -351,11 +361,16 @@ def _fraction(done: float | None, total: float | None) -> float | None:
         return None
 
 
-def _moment(moment: datetime, zone: tzinfo) -> str:
+def moment_text(moment: datetime, zone: tzinfo) -> str:
+    """A moment by the clock of a zone, which is named elsewhere."""
     try:
-        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone}"
+        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
     except (AttributeError, OverflowError, ValueError):  # at the ends of the calendar
         return _word(str(moment))
+
+
+def _moment(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment_text(moment, zone)} {zone}"
 
 
 def _unix_moment(seconds: Any, zone: tzinfo) -> str:
@@ -365,7 +380,8 @@ def _unix_moment(seconds: Any, zone: tzinfo) -> str:
         return ""
 
 
-def _parameter_rows(request: ExportRequest) -> Iterator[Row]:
+def parameter_rows(request: ExportRequest) -> Iterator[Row]:
+    """The parameters of a request, each with its values and what they stand for."""
     for name, value in request.parameters.items():
         parameter = PARAMETERS.get(name)
         values = value if isinstance(value, (list, tuple)) else (value,)

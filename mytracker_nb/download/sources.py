@@ -67,6 +67,11 @@ class Progress:
         if size is not None:
             self._sizes[file] = size
 
+    @property
+    def bytes_done(self) -> int:
+        """The bytes of all files that are there."""
+        return sum(dict(self._done).values())
+
     def tell(self) -> None:
         """Call `on_progress`, if anything is new."""
         if not self._on_progress:

@@ -15,13 +15,12 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from mytracker_nb.client.client import client_for, default_client
-from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.client.export_list import Exports, exports
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.magics.options import parse_options, read_options, words_of
 from mytracker_nb.service import credentials
 from mytracker_nb.service.signing import SecretKey
-from mytracker_nb.storage.journal import journal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,12 +39,29 @@ class AccountMagics(Magics):
 
     @line_magic
     @magic_arguments()
-    def mytracker_exports(self, line: str = "") -> pd.DataFrame:
-        """Show the exports that were created on this machine, newest first, as a DataFrame."""
-        read_options(self.mytracker_exports, line)
-        recorder = recorder_in_use()
-        recorded = None if recorder is None else recorder.journal()
-        return journal() if recorded is None else recorded
+    @argument("--event", metavar="EVENT", help="Only exports of this event.")
+    @argument("--last", metavar="N", type=int, help="Only so many, the newest.")
+    @argument("--account", metavar="ID", type=int, help="Only those of this API User ID.")
+    @argument(
+        "--offline",
+        action="store_true",
+        help="Show statuses as last known; otherwise each that is not final is asked for once.",
+    )
+    def mytracker_exports(self, line: str = "") -> Exports:
+        """Show the exports that were created on this machine, newest first.
+
+        In Python, mt.exports() gives the same: [4] attaches to export 4, .frame is a DataFrame.
+        """
+        options = read_options(self.mytracker_exports, line)
+        try:
+            return exports(
+                options.event,
+                last=options.last,
+                account=options.account,
+                offline=options.offline,
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
     @line_magic
     @magic_arguments()

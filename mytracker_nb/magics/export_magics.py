@@ -25,7 +25,6 @@ from traitlets import Bool, Enum, Float, Int, Unicode
 from mytracker_nb import errors
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.follow import attach_code
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
@@ -42,6 +41,7 @@ from mytracker_nb.plans.plan import Plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.retry import WaitEvent, WaitKind
+from mytracker_nb.snippets import runnable
 from mytracker_nb.tables.event_params import check_params
 from mytracker_nb.tables.to_pandas import DtypeBackend, check_zone
 
@@ -387,9 +387,10 @@ def _interrupted(name: str, export: Export | Plan) -> WaitInterrupted:
         return WaitInterrupted(
             "interrupted while loading the data; run the cell again to resume the plan"
         )
+    code = runnable(f"{name} = mt.attach({export.id_raw_export}).to_pandas()", "\n")
     return WaitInterrupted(
         f"interrupted while loading the data; export {export.id_raw_export} is complete. Load it "
-        f"with:\nimport mytracker_nb as mt\n{name} = {attach_code(export)}.to_pandas()",
+        f"with:\n{code}",
         export=export,
     )
 

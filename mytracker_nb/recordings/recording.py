@@ -40,6 +40,7 @@ from mytracker_nb.recordings.replay import (
     RecordedExport,
     ReplayClient,
     facts_of,
+    listed_export,
     rows_of,
     text_of,
 )
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from mytracker_nb.display.export_table import ListedExport
     from mytracker_nb.tables.raw_data import RawData
 
 __all__ = ["INDEX", "Recording", "RecordingWarning", "key_of", "read_index", "recording"]
@@ -285,6 +287,13 @@ class Recording:
         )
         self._replace(entry, export.request)
         self._used.add(_place(entry))
+
+    def exports(self) -> list[ListedExport] | None:
+        """The recorded exports, the newest first; None while it is recorded."""
+        if not self.is_replayed:
+            return None
+        entries = sorted(self._index.entries.values(), key=_recorded_at, reverse=True)
+        return [listed_export(entry) for entry in entries]
 
     def journal(self) -> pd.DataFrame | None:
         """The recorded exports as a DataFrame, the newest first; None while it is recorded."""

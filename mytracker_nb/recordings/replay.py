@@ -11,6 +11,7 @@ from mytracker_nb import clock
 from mytracker_nb.client.client import Client
 from mytracker_nb.client.export import Export
 from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.export_table import ListedExport
 from mytracker_nb.errors import InvalidRequest, NotRecorded
 from mytracker_nb.recordings.entry import Entry
 from mytracker_nb.recordings.privacy import PEOPLE
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["RecordedExport", "ReplayClient", "facts_of", "rows_of", "text_of"]
+__all__ = ["RecordedExport", "ReplayClient", "facts_of", "listed_export", "rows_of", "text_of"]
 
 _NOT_SENT = "a recording is replayed, so the service is not asked"
 
@@ -75,6 +76,21 @@ def text_of(entry: Entry) -> str:
     return "; ".join(map(str, facts_of(entry)))
 
 
+def listed_export(entry: Entry) -> ListedExport:
+    """An entry as a list of exports shows it."""
+    return ListedExport(
+        request=entry.request.request,
+        id_raw_export=entry.id_raw_export,
+        status=entry.status,
+        detail=entry.error_message or text_of(entry),
+        created_at=_moment(entry.created_at) or _moment(entry.recorded_at),
+        row_count=entry.rows if entry.has_rows else None,
+        file_count=1 if entry.file else None,
+        is_sandbox=entry.is_sandbox,
+        recorded_at=_moment(entry.recorded_at),
+    )
+
+
 class RecordedExport(Export):
     """An export of a recording: finished, with its rows in a file beside the notebook."""
 
@@ -91,6 +107,8 @@ class RecordedExport(Export):
         self._entry = entry
         self._service = f"recording {directory}"
         self._state = State(entry.status, error_message=entry.error_message)
+        if entry.has_rows:
+            self._loaded = entry.rows, entry.size
 
     def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
         """Itself: what was recorded does not change."""

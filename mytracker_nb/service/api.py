@@ -118,7 +118,7 @@ class State:
 
 
 LOOK_FIRST = (
-    "Check MyTracker's export list: attach if it is there (mt.Client().attach(its id)), otherwise "
+    "Check MyTracker's export list: attach if it is there (mt.attach(its id)), otherwise "
     "use --fresh (fresh=True in Python)"
 )
 """What to do after a create without a response."""

@@ -55,6 +55,7 @@ __all__ = [
     "Superseded",
     "cache_key",
     "journal",
+    "journal_entries",
 ]
 
 
@@ -76,7 +77,7 @@ class CreateState(Enum):
 
 
 _FILE = "journal.sqlite3"
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = (
     # numbers are never used again: what was seen of a request is known by the last one
     """CREATE TABLE creates (
@@ -107,7 +108,13 @@ _MIGRATIONS = {
         """UPDATE creates SET status = '',
             state = CASE status WHEN 'Asked' THEN 'Sent' ELSE status END
             WHERE id_raw_export IS NULL OR status = 'Not found'""",
-    )
+    ),
+    # What tells exports apart in a list, and can't be asked for once an export is finished.
+    2: (
+        "ALTER TABLE creates ADD COLUMN row_count INTEGER",
+        "ALTER TABLE creates ADD COLUMN file_count INTEGER",
+        "ALTER TABLE creates ADD COLUMN files_until REAL",
+    ),
 }
 _UNWRITTEN = 0  # the number of no create
 _LEASE = 90.0  # seconds in which a create that was sent is answered, or its answer is lost
@@ -116,6 +123,7 @@ _CLAIM = 2.0  # seconds from the row of a create to its call, in this process
 _CLOCKS_DIFFER = 30.0  # seconds that the clocks of two machines may differ by
 
 _Answer = TypeVar("_Answer")
+_Row = TypeVar("_Row")
 
 
 def cache_key(request: ExportRequest) -> str:
@@ -160,6 +168,16 @@ class JournalEntry:
         When it was asked for, and last heard of (UTC).
     age : datetime.timedelta
         How long ago it was asked for, by a clock that does not jump where there is one.
+    service : str
+        The address of the service.
+    account : int
+        The API User ID.
+    detail : str
+        Why it was refused, or is unconfirmed.
+    row_count, file_count : int or None
+        How many rows were loaded, and how many files there are; None where it is not known.
+    files_until : datetime.datetime or None
+        When the service deletes the first of the files (UTC).
     """
 
     number: int
@@ -170,6 +188,12 @@ class JournalEntry:
     asked_at: datetime
     updated_at: datetime
     age: timedelta = field(compare=False)
+    service: str = ""
+    account: int = 0
+    detail: str = ""
+    row_count: int | None = None
+    file_count: int | None = None
+    files_until: datetime | None = None
 
 
 class Superseded(MyTrackerError):
@@ -421,6 +445,9 @@ class Journal:
         status: str,
         request: ExportRequest | None = None,
         created_at: datetime | None = None,
+        *,
+        file_count: int | None = None,
+        files_until: datetime | None = None,
     ) -> None:
         """Take note of what the service says of an export.
 
@@ -435,22 +462,41 @@ class Journal:
             known, as the journal could not be used when it was made.
         created_at : datetime.datetime, optional
             When it was made.
+        file_count : int, optional
+            How many files it has, once the service has made them.
+        files_until : datetime.datetime, optional
+            When the service deletes the first of them.
         """
+        heard: dict[str, object] = {
+            "status": status,
+            "file_count": file_count,
+            "files_until": files_until.timestamp() if files_until else None,
+        }
 
         def write(connection: sqlite3.Connection) -> None:
             state = CreateState.CREATED.value
-            known = self._set(
-                connection, "id_raw_export", id_raw_export, status=status, state=state
-            )
+            known = self._set(connection, "id_raw_export", id_raw_export, state=state, **heard)
             if not known and request is not None and created_at is not None:
                 asked_at = created_at.timestamp()
                 self._add(
                     connection,
                     request,
                     id_raw_export=id_raw_export,
-                    status=status,
                     asked_at=asked_at,
+                    **heard,
                 )
+
+        _use(self._service, write, None, self._lock_timeout)
+
+    def record_rows(self, id_raw_export: int, count: int) -> None:
+        """Record how many rows of an export were loaded; the service was not asked for that."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE creates SET row_count = ?"
+                " WHERE service = ? AND account = ? AND id_raw_export = ?",
+                (count, *self._key, id_raw_export),
+            )
 
         _use(self._service, write, None, self._lock_timeout)
 
@@ -521,6 +567,24 @@ class Journal:
         return cursor.lastrowid
 
 
+def _service_in_use() -> str:
+    try:
+        return credentials.find().base_url
+    except CredentialsMissing:
+        return SERVICE_URL
+
+
+def journal_entries() -> list[JournalEntry]:
+    """The creates at the service in use, of all its accounts, the newest first."""
+
+    def read(connection: sqlite3.Connection) -> list[JournalEntry]:
+        rows = connection.execute("SELECT * FROM creates ORDER BY number DESC")
+        return list(_readable(rows, _entry))
+
+    nothing: list[JournalEntry] = []
+    return _use(_service_in_use(), read, nothing)
+
+
 def journal() -> pd.DataFrame:
     """The exports that were made on this machine, and what became of them.
 
@@ -539,20 +603,6 @@ def journal() -> pd.DataFrame:
     """
     import pandas as pd
 
-    try:
-        service = credentials.find().base_url
-    except CredentialsMissing:
-        service = SERVICE_URL
-
-    try:
-        cache = FileCache(directories.cache_directory(service))
-    except OSError:
-        cache = None
-
-    def read(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-        rows = connection.execute("SELECT * FROM creates ORDER BY number DESC")
-        return list(_readable(rows, lambda row: _facts(row, cache)))
-
     kinds = {
         "idRawExport": "Int64",
         "request": "str",
@@ -565,8 +615,12 @@ def journal() -> pd.DataFrame:
         "service": "str",
         "account": "Int64",
     }
-    nothing: list[dict[str, Any]] = []
-    facts = _use(service, read, nothing)
+    entries = journal_entries()
+    try:
+        cache = FileCache(directories.cache_directory(_service_in_use()))
+    except OSError:
+        cache = None
+    facts = list(_readable(entries, lambda entry: _facts(entry, cache)))
     # each with its type from the start: large ids would not survive as floats
     columns = {
         name: pd.Series([row[name] for row in facts], dtype=kind) for name, kind in kinds.items()
@@ -574,22 +628,21 @@ def journal() -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _facts(row: sqlite3.Row, cache: FileCache | None) -> dict[str, Any]:
-    entry = _entry(row)
+def _facts(entry: JournalEntry, cache: FileCache | None) -> dict[str, Any]:
     files: list[str] = []
     if cache is not None and entry.id_raw_export is not None:
-        files = cache.names(str(row["service"]), int(row["account"]), entry.id_raw_export)
+        files = cache.names(entry.service, entry.account, entry.id_raw_export)
     return {
         "idRawExport": entry.id_raw_export,
         "request": entry.request.to_magic(line=True),
         "status": entry.status or entry.state.value,
         "state": entry.state.value,
-        "detail": str(row["detail"]),
+        "detail": entry.detail,
         "created": entry.asked_at,
         "updated": entry.updated_at,
         "files": files,
-        "service": str(row["service"]),
-        "account": int(row["account"]),
+        "service": entry.service,
+        "account": entry.account,
     }
 
 
@@ -597,9 +650,7 @@ def _digest(request: ExportRequest) -> str:
     return hashlib.sha256(cache_key(request).encode()).hexdigest()
 
 
-def _readable(
-    rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], _Answer]
-) -> Iterator[_Answer]:
+def _readable(rows: Iterable[_Row], read: Callable[[_Row], _Answer]) -> Iterator[_Answer]:
     """What `read` makes of each row; one that is damaged is passed over."""
     for row in rows:
         try:
@@ -608,7 +659,7 @@ def _readable(
             _warn(
                 "entry",
                 f"an entry of the journal can't be read and is passed over ({printable(error)}). "
-                "Exports go on: mt.Client().attach(id) comes back to the one that it was for",
+                "Exports go on: mt.attach(id) finds the one that it was for",
             )
 
 
@@ -626,7 +677,17 @@ def _entry(row: sqlite3.Row) -> JournalEntry:
         asked_at=asked_at,
         updated_at=_utc(row["updated_at"]),
         age=_age(row),
+        service=str(row["service"]),
+        account=int(row["account"]),
+        detail=str(row["detail"]),
+        row_count=_count(row["row_count"]),
+        file_count=_count(row["file_count"]),
+        files_until=None if row["files_until"] is None else _utc(row["files_until"]),
     )
+
+
+def _count(value: int | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _state(row: sqlite3.Row) -> CreateState:
@@ -739,7 +800,7 @@ def _use(
             _warn(
                 "unusable",
                 f"the journal {path} can't be used ({error}). Exports go on without it: "
-                "note their idRawExport, and mt.Client().attach(id) comes back to them",
+                "note their idRawExport, and mt.attach(id) finds them",
             )
             break
     return default
@@ -802,7 +863,7 @@ def _set_aside(path: Path, identity: int | None) -> bool:
     _warn(
         "corrupt",
         f"the journal {path} was corrupt; it is kept as {aside.name}, and a new one is begun. "
-        "Exports made before are not in it: mt.Client().attach(id) comes back to them",
+        "Exports made before are not in it: mt.attach(id) finds them",
     )
     return True
 

@@ -131,6 +131,8 @@ class RawData:
         Hears of every byte of `files`; told on the thread that asks for the rows.
     timezone : str, optional
         The zone of the request, for ``tz="request"``.
+    on_rows : callable, optional
+        Called with the number of rows each time that all of them were read.
 
     Examples
     --------
@@ -150,6 +152,7 @@ class RawData:
         limits: Limits | None = None,
         progress: Progress | None = None,
         timezone: str | None = None,
+        on_rows: Callable[[int], object] | None = None,
     ) -> None:
         self.files = tuple(files)
         self._selectors = None if selectors is None else tuple(selectors)
@@ -159,6 +162,7 @@ class RawData:
         self._limits = limits or Limits()
         self._progress = progress or Progress(len(self.files))
         self._timezone = timezone
+        self._on_rows = on_rows
 
     def __repr__(self) -> str:
         files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
@@ -576,6 +580,7 @@ class RawData:
         encode_lists = encode_lists and params is None
         parser = Parser(self.selectors, self._as_text, encode_lists=encode_lists)
         stop = Stop()
+        counts = [0] * len(self.files)
         threads = _threads()
         # With a file for each, all are busy; else the steps of one file share them.
         eager = len(self.files) < threads
@@ -586,7 +591,8 @@ class RawData:
             def read() -> _T:
                 size = _LATE_PIECE if stay and self._is_late(number) else PIECE
                 tables = self._tables(source, parser, size=size, eager=eager, stop=stop)
-                ready = (with_params(table, params) for table in until(stop, tables))
+                counted = _counted(until(stop, tables), counts, number)
+                ready = (with_params(table, params) for table in counted)
                 with closing(ahead(ready) if eager else ready) as ready:
                     return consume(number, ready)
 
@@ -604,8 +610,18 @@ class RawData:
                 go_on=any(getattr(file, "kept", None) for file in self.files),
             )
             if len(parser.misfits) == known:
+                if self._on_rows:
+                    self._on_rows(sum(counts))
                 return parser, results
             del results
+
+
+def _counted(tables: Iterable[pa.Table], counts: list[int], number: int) -> Iterator[pa.Table]:
+    """The tables of a file; its rows are counted from the start, as it may be read again."""
+    counts[number] = 0
+    for table in tables:
+        counts[number] += len(table)
+        yield table
 
 
 @contextmanager
