@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CHUNK", "copy_to_pool", "pool", "rechunk"]
+__all__ = ["CHUNK", "copy_to_pool", "pool", "rechunk", "release_unused"]
 
 
 # Rows of a chunk: the arrays of common widths then fill what the allocator hands out.
@@ -31,6 +31,14 @@ def pool() -> Any:
     except NotImplementedError:
         return pa.default_memory_pool()
     return jemalloc
+
+
+def release_unused() -> None:
+    """Give back the memory that is free in Arrow's pools; each keeps some for every thread."""
+    import pyarrow as pa
+
+    pool().release_unused()
+    pa.default_memory_pool().release_unused()
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import zoneinfo
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from mytracker_nb.errors import MyTrackerError
-from mytracker_nb.tables.arrow_memory import copy_to_pool, pool
+from mytracker_nb.tables.arrow_memory import copy_to_pool, pool, release_unused
 from mytracker_nb.tables.event_params import EventParams
 from mytracker_nb.tables.schema import descriptions
 
@@ -30,13 +30,13 @@ __all__ = [
 
 DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 Columns = list[Any]
-"""The columns of some rows, each a pyarrow.Array or, of lists and maps, an array of objects."""
+"""The columns of some rows: a pyarrow.Array each, and of lists and maps Python objects."""
 
-_T = TypeVar("_T", bound=Hashable)
+_T = TypeVar("_T")
 # chunks of text that become one: what is copied at once stays small
 _PIECE = 8
 _MOST_CELLS = 1 << 16
-_MOST_TEXTS = 1 << 19
+_MOST_TEXTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,27 +102,33 @@ def check_zone(tz: str) -> None:
 class SharedCells:
     """Equal cells of a column of objects, and equal texts in them, as one object.
 
-    So an equal cell costs a pointer. A column whose cells do not repeat fills its dict, which then
-    grows no more.
+    So an equal cell costs a pointer.
     """
 
     def __init__(self) -> None:
-        self._cells: dict[Any, Any] = {}
-        self._texts: dict[str, str] = {}
-
-    def share(self, cells: Iterable[_T]) -> list[_T]:
-        """For each cell the first one seen that is equal to it."""
-        return _first(self._cells, cells, _MOST_CELLS)
-
-    def share_texts(self, texts: Iterable[str]) -> list[str]:
-        """For each text the first one seen that is equal to it."""
-        return _first(self._texts, texts, _MOST_TEXTS)
+        self.cells = _Shared(_MOST_CELLS)
+        self.texts = _Shared(_MOST_TEXTS)
 
 
-def _first(seen: dict[Any, Any], values: Iterable[Any], most: int) -> list[Any]:
-    # setdefault is one step for other threads
-    first = seen.setdefault if len(seen) < most else seen.get
-    return [first(value, value) for value in values]
+class _Shared:
+    """The first of each few equal values, for up to `most` different ones."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[Any, Any] = {}
+        self._count = 0
+
+    def share(self, values: list[_T]) -> list[_T]:
+        """For each value the first one seen that is equal to it."""
+        # setdefault is one step for other threads
+        first: Any = self._seen.setdefault
+        if len(self._seen) >= self._most:
+            # values that seldom repeat are not worth the search
+            if self._count < 2 * self._most:
+                return values
+            first = self._seen.get
+        self._count += len(values)
+        return list(map(first, values, values))
 
 
 def to_columns(
@@ -140,8 +146,12 @@ def to_columns(
     release_memory : bool
         See `copy_to_pool`.
     """
+    import pyarrow as pa
+
     objects = {
-        one.name: _objects(table.column(one.name), cells.setdefault(one.name, SharedCells()))
+        one.name: (_maps if pa.types.is_map(one.type) else _tuples)(
+            table.column(one.name), cells.setdefault(one.name, SharedCells())
+        )
         for one in table.schema
         if _is_object(one.type)
     }
@@ -165,51 +175,92 @@ def _is_object(arrow: pa.DataType) -> bool:
     return bool(is_coded_list or pa.types.is_map(arrow))
 
 
-def _objects(column: pa.ChunkedArray, cells: SharedCells) -> np.ndarray[Any, Any]:
-    """The cells of a column as Python objects, missing ones as None."""
+@dataclass(frozen=True)
+class _Objects:
+    """Cells that are Python objects: each different one once, and which of them each row has.
+
+    Attributes
+    ----------
+    codes : numpy.ndarray
+        For each row a place in `different`; in the memory of `pool`, which gives back at once what
+        is free, while numpy's own would stay with the process.
+    different : numpy.ndarray
+        The objects. The last one is None, so that -1 is a missing cell.
+    """
+
+    codes: np.ndarray[Any, Any]
+    different: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, codes: np.ndarray[Any, Any], different: list[Any]) -> _Objects:
+        kept = _allocate(len(codes), _code_type(len(different)))
+        kept[:] = codes
+        return cls(kept, _array_of([*different, None]))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def _tuples(column: pa.ChunkedArray, cells: SharedCells) -> _Objects:
+    """The cells of a column of dictionary-encoded lists."""
     import numpy as np
     import pyarrow as pa
 
-    to_objects = _params if pa.types.is_map(column.type) else _tuples
-    chunks = [to_objects(chunk, cells) for chunk in column.chunks]
-    return np.concatenate(chunks) if chunks else np.empty(0, object)
+    codes, lists = [np.empty(0, np.int32)], [pa.array([], column.type.value_type)]
+    count = 0
+    for chunk in column.chunks:
+        old = chunk.indices.fill_null(len(chunk.dictionary)).to_numpy()
+        # of a dictionary that more rows share only what these rows use
+        is_used = np.zeros(len(chunk.dictionary) + 1, bool)
+        is_used[old] = True
+        is_used[-1] = False
+        new = np.cumsum(is_used) + (count - 1)
+        new[-1] = -1
+        codes.append(new[old])
+        lists.append(chunk.dictionary.take(pa.array(np.flatnonzero(is_used))))
+        count += len(lists[-1])
+    whole = pa.concat_arrays(lists)
+    different = _grouped(whole, whole.flatten(), cells).tolist()
+    return _Objects.of(np.concatenate(codes), cells.cells.share(different))
 
 
-def _tuples(column: pa.DictionaryArray, cells: SharedCells) -> np.ndarray[Any, Any]:
+def _maps(column: pa.ChunkedArray, cells: SharedCells) -> _Objects:
+    """The cells of a column of maps."""
     import numpy as np
-    import pyarrow as pa
 
-    codes = column.indices.fill_null(len(column.dictionary)).to_numpy()
-    # of a dictionary that more rows share only what these rows use
-    is_used = np.zeros(len(column.dictionary) + 1, bool)
-    is_used[codes] = True
-    is_used[-1] = False
-    lists = column.dictionary.take(pa.array(np.flatnonzero(is_used)))
-    tuples = np.full(len(is_used), None, object)
-    tuples[is_used] = _array_of(cells.share(_slices(lists, lists.flatten(), cells)))
-    objects: np.ndarray[Any, Any] = tuples[codes]
-    return objects
-
-
-def _params(column: pa.MapArray, cells: SharedCells) -> np.ndarray[Any, Any]:
-    is_known = column.is_valid().to_numpy(zero_copy_only=False)
-    start, end = column.offsets[0].as_py(), column.offsets[-1].as_py()
-    sides = [part.slice(start, end - start) for part in (column.keys, column.items)]
-    rows = zip(*(_slices(column, part, cells) for part in sides), strict=True)
-    objects = _array_of(cells.share(EventParams(zip(*row, strict=True)) for row in rows))
-    objects[~is_known] = None
-    return objects
+    maps: list[EventParams] = []
+    is_known = [np.empty(0, bool)]
+    for chunk in column.chunks:
+        is_known.append(chunk.is_valid().to_numpy(zero_copy_only=False))
+        start, end = chunk.offsets[0].as_py(), chunk.offsets[-1].as_py()
+        sides = [part.slice(start, end - start) for part in (chunk.keys, chunk.items)]
+        rows = zip(*(_grouped(chunk, part, cells).tolist() for part in sides), strict=True)
+        maps += [EventParams(zip(*row, strict=True)) for row in rows]
+    codes = np.where(np.concatenate(is_known), np.arange(len(maps)), -1)
+    return _Objects.of(codes, cells.cells.share(maps))
 
 
-def _slices(lists: Any, elements: pa.Array, cells: SharedCells) -> Iterator[tuple[Any, ...]]:
-    """For each of some lists or maps, all of which are known, its part of `elements`."""
-    offsets = (lists.offsets.to_numpy() - lists.offsets[0].as_py()).tolist()
+def _grouped(lists: Any, elements: pa.Array, cells: SharedCells) -> np.ndarray[Any, Any]:
+    """For each of some lists or maps, all of which are known, its part of `elements` as a tuple.
+
+    All tuples of one length are made at once, by `zip` of their first elements, their second ones
+    and so on: one by one they took more time than all else in a load.
+    """
+    import numpy as np
+
     coded = elements.dictionary_encode()
-    texts = cells.share_texts(coded.dictionary.to_numpy(zero_copy_only=False).tolist())
-    codes = coded.indices.fill_null(len(texts)).to_numpy()
-    values = _array_of([*texts, None])[codes].tolist()
-    for start, end in itertools.pairwise(offsets):
-        yield tuple(values[start:end])
+    texts = cells.texts.share(coded.dictionary.to_numpy(zero_copy_only=False).tolist())
+    values = _array_of([*texts, None])[coded.indices.fill_null(len(texts)).to_numpy()]
+    starts = lists.offsets.to_numpy() - lists.offsets[0].as_py()
+    lengths = np.diff(starts)
+    tuples = np.empty(len(lengths), object)
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        # of no columns at all zip makes no rows
+        same = zip(*(values[starts[rows] + place].tolist() for place in range(length)), strict=True)
+        empty: Iterable[tuple[Any, ...]] = itertools.repeat((), len(rows))
+        tuples[rows] = np.fromiter(same if length else empty, object, len(rows))
+    return tuples
 
 
 def _array_of(cells: list[Any]) -> np.ndarray[Any, Any]:
@@ -264,7 +315,7 @@ def to_frame(schema: pa.Schema, parts: list[Columns], options: FrameOptions) -> 
         columns[one.name] = _pandas_column(chunks, one.type, options)
         del chunks
         # what is free in the arenas of the threads that read the files
-        pool().release_unused()
+        release_unused()
     frame = pd.DataFrame(columns, columns=schema.names, copy=False)
     frame.attrs.update(descriptions(schema.names))
     return frame
@@ -272,13 +323,12 @@ def to_frame(schema: pa.Schema, parts: list[Columns], options: FrameOptions) -> 
 
 def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions) -> Any:
     """One column of the frame; `chunks` is emptied where that frees memory early."""
-    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
     if _is_object(arrow):
         # as a Series: pandas would look for a better type of a bare array of objects
-        return pd.Series(np.concatenate([np.empty(0, object), *chunks]), dtype=object, copy=False)
+        return pd.Series(_joined(chunks), dtype=object, copy=False)
     if pa.types.is_dictionary(arrow):
         if options.has_categories:
             return _categorical(chunks)
@@ -299,6 +349,19 @@ def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions)
     if pa.types.is_date(arrow):
         return column.cast(pa.timestamp("us")).to_pandas()
     return _numbers(column.chunks or [pa.array([], arrow)])
+
+
+def _joined(chunks: list[_Objects]) -> np.ndarray[Any, Any]:
+    """The objects of all rows; `chunks` is emptied."""
+    import numpy as np
+
+    objects = np.empty(sum(map(len, chunks)), object)
+    start = 0
+    for place, chunk in enumerate(chunks):
+        objects[start : start + len(chunk)] = chunk.different[chunk.codes]
+        start += len(chunk)
+        chunks[place] = None  # type: ignore[call-overload]
+    return objects
 
 
 def _text(chunks: list[Any]) -> Any:
