@@ -58,7 +58,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_warnings_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_warned", set())
 
 
@@ -317,7 +317,7 @@ def test_a_lease_of_another_machine_in_the_future_is_no_lease(
     assert [entry.state for entry in journal.find_same(request())] == [becomes]
 
 
-def test_what_was_made_in_the_future_is_not_reused(directory: Path) -> None:
+def test_what_was_created_in_the_future_is_not_reused(directory: Path) -> None:
     old = request(dateFrom="2026-01-01", dateTo="2026-01-02")
     journal = Journal(ACCOUNT)
     with clock.use(Shifted(86_400)), journal.record_create(old) as create:
@@ -382,7 +382,7 @@ def test_each_kind_of_trouble_is_warned_of_once(directory: Path) -> None:
     for kind in ("entry", "unusable"):
         with pytest.warns(RuntimeWarning, match=f"trouble with {kind}"):
             journal_module._warn(kind, f"trouble with {kind}")
-        journal_module._warn(kind, "told already")
+        journal_module._warn(kind, "already warned")
 
 
 class Shifted(clock.Clock):
@@ -496,11 +496,11 @@ def test_the_table_is_that_of_the_service_in_use(
 
 
 def assert_exports_go_on(client: mt.Client, sandbox: Sandbox, message: str) -> None:
-    """An export can be made, and of the trouble is told once."""
-    with pytest.warns(RuntimeWarning, match=message) as told:
+    """An export can be made, and there is one warning of the problem."""
+    with pytest.warns(RuntimeWarning, match=message) as warned:
         export = client.export(request()).wait()
     assert export.status == "Success!"
-    assert len(told) == 1
+    assert len(warned) == 1
     with warnings.catch_warnings(record=True) as more:
         assert client.attach(export.id_raw_export).is_finished
     assert more == []
@@ -546,7 +546,7 @@ def test_pages_that_are_damaged_later_are_noticed(start_sandbox: Callable[..., S
         "state = 'Asked', owner = 7",
     ],
 )
-def test_a_damaged_entry_is_passed_over(
+def test_a_damaged_entry_is_skipped(
     start_sandbox: Callable[..., Sandbox], no_account: object, damage: str
 ) -> None:
     sandbox = start_sandbox()
@@ -556,9 +556,9 @@ def test_a_damaged_entry_is_passed_over(
     with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute(f"UPDATE creates SET {damage} WHERE number = 2")
 
-    with pytest.warns(RuntimeWarning, match="passed over") as told:
+    with pytest.warns(RuntimeWarning, match="was skipped") as warned:
         made = client.export(request()).wait()
-    assert len(told) == 1
+    assert len(warned) == 1
     assert client.export(request()) == made
     assert client.export(request(idApp=5)) == kept
     assert len(creates(sandbox)) == 3
@@ -575,7 +575,7 @@ def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
         assert_exports_go_on(client, sandbox, "locked")
 
 
-def test_what_was_made_without_a_journal_is_written_once_it_is_heard_of(
+def test_an_export_created_without_a_journal_is_recorded_at_its_next_poll(
     start_sandbox: Callable[..., Sandbox],
 ) -> None:
     sandbox = start_sandbox()
@@ -736,7 +736,7 @@ def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
     in_doubt = [date for date, entry in entries.items() if entry.state is CreateState.UNCONFIRMED]
     assert held == [f"held {date}" for date in in_doubt]
     assert sorted([*known, *in_doubt]) == dates
-    # what the service has made is either known by its id or told to be in doubt
+    # what the service has made is either known by its id or unconfirmed
     assert set(known.values()) <= set(sandbox.exports)
     assert len(sandbox.exports) - len(known) <= len(in_doubt)
 

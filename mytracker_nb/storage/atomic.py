@@ -1,4 +1,4 @@
-"""Files that are complete or not there: written under another name, then renamed."""
+"""Atomic writes: a file is written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import IO, Any
 __all__ = ["PART", "AtomicFile", "write_at_once"]
 
 PART = ".part"
-"""The suffix of a file that is being written; its name begins with a dot."""
+"""The suffix of a file that is being written; its name also begins with a dot."""
 
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change line ends
-_LONGEST_NAME = 40  # characters of the final name in the other one
+_BINARY = getattr(os, "O_BINARY", 0)  # without it Windows changes line ends
+_LONGEST_NAME = 40  # characters of the final name in the temporary one
 
 
 class AtomicFile:
-    """A file that appears under its name once it is complete.
+    """A file that gets its name only when it is complete.
 
-    Until `commit` it has another name beside the final one, ``.name.<random>.part``: whoever reads
-    passes it over, and what a killed process leaves can be told by it.
+    Until `commit` it has a temporary name in the same directory, ``.name.<random>.part``. Readers
+    ignore such names, and the leftovers of a killed process can be recognised by them.
 
     Parameters
     ----------
     path : Path
-        The name that it will have; a file of that name is replaced.
+        The final name; a file of that name is replaced.
     mode : int
-        Its permissions, before the umask takes some away.
+        Its permissions, before the umask is applied.
 
     Raises
     ------
@@ -43,17 +43,17 @@ class AtomicFile:
         self._file: IO[Any] | None = os.fdopen(os.open(self._path, flags, mode), "wb")
 
     def write(self, block: bytes) -> None:
-        """Write on."""
+        """Append a block."""
         assert self._file is not None
         self._file.write(block)
 
     def commit(self, *, durable: bool = False) -> None:
-        """Give it its name.
+        """Rename it to its final name.
 
         Parameters
         ----------
         durable : bool
-            Whether it has to survive a loss of power from now on, which takes some milliseconds.
+            Whether it must survive a power failure (fsync), which takes some milliseconds.
         """
         assert self._file is not None
         self._file.flush()
@@ -64,23 +64,23 @@ class AtomicFile:
         self._file = None
 
     def discard(self) -> None:
-        """Delete it, unless it has its name."""
+        """Delete it, unless it was committed."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        with suppress(OSError):  # a full disk is noticed once more
+        with suppress(OSError):  # a full disk raises again
             file.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
 
 def write_at_once(path: Path, text: str) -> None:
-    """Replace a file, so that whoever reads it finds the old or the new text, also after a crash.
+    """Replace a file atomically: readers get the old or the new text, also after a crash.
 
     Raises
     ------
     OSError
-        If it can't be written; what was there before stays.
+        If it can't be written; the old file stays.
     """
     file = AtomicFile(path)
     try:

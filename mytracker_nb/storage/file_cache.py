@@ -1,7 +1,7 @@
-"""The files of exports that are kept, so that none is fetched twice.
+"""The cache of downloaded files.
 
-They are in the directory of their service (`mytracker_nb.storage.directories`), kept apart by
-service, account and idRawExport; those of a sandbox are removed with it.
+It is in the directory of the service (`mytracker_nb.storage.directories`), with a folder for each
+service, account and idRawExport. The cache of a sandbox is deleted with it.
 """
 
 from __future__ import annotations
@@ -33,29 +33,28 @@ __all__ = ["DIGEST", "FileCache", "KeptExport", "cache"]
 _LIMIT = 10 << 30
 _FOLDER = "files"
 DIGEST = 12
-"""Characters that the name of a kept file begins with: they tell its link from others."""
-# A half file that nobody has written to for so long was left by a process that ended.
-_STALE = 86_400.0
+"""The length of the prefix of a cached file's name, which identifies its link."""
+_STALE = 86_400.0  # seconds after which an unfinished file is a leftover of a process
 
 
 @dataclass(frozen=True)
 class KeptExport:
-    """The kept files of one export.
+    """The cached files of one export.
 
     Attributes
     ----------
     service : str
-        The service's host, with its port where it has one.
+        The service's host, with its port if it has one.
     account : int
         The API User ID.
     id_raw_export : int
-        The service's id of the export.
+        The id of the export.
     files : int
-        How many files are kept; not always all of the export's.
+        The number of cached files; it can be less than the export has.
     size : int
         Bytes on disk.
     last_used : datetime.datetime
-        When one of them was last read (UTC).
+        When a file of it was last read (UTC).
     """
 
     service: str
@@ -67,14 +66,14 @@ class KeptExport:
 
 
 class FileCache:
-    """Files kept below a directory, the longest unused ones dropped beyond a size.
+    """A cache of files with a size limit; the least recently used files are deleted first.
 
     Parameters
     ----------
     root : Path
-        The directory; what is below ``root/files`` belongs to the cache.
+        The directory; everything below ``root/files`` belongs to the cache.
     limit : int
-        The most bytes to keep; 10 GiB by default.
+        The largest size in bytes; 10 GiB by default.
     """
 
     def __init__(self, root: Path, limit: int = _LIMIT) -> None:
@@ -82,19 +81,19 @@ class FileCache:
         self.limit = limit
 
     def folder(self, base_url: str, api_user_id: int, id_raw_export: int) -> Path:
-        """Where the files of an export are kept; it need not exist."""
+        """The folder for the files of an export; it may not exist yet."""
         service = re.sub(r"[^a-z0-9.-]|^\.+", "_", urlsplit(base_url).netloc.lower())
         return self.root / service / str(int(api_user_id)) / str(int(id_raw_export))
 
     def names(self, base_url: str, api_user_id: int, id_raw_export: int) -> list[str]:
-        """What the service called the files of an export that are kept."""
+        """The names of the cached files of an export, as the service named them."""
         folder = self.folder(base_url, api_user_id, id_raw_export)
-        # the name of one that is being written begins with a dot
+        # names of unfinished files begin with a dot
         return sorted(path.name[DIGEST + 1 :] for path in folder.glob("[!.]*"))
 
     @property
     def exports(self) -> list[KeptExport]:
-        """What is kept, export by export."""
+        """The exports that have cached files."""
         groups: dict[Path, list[tuple[float, int]]] = {}
         for path, used, size in self._files():
             groups.setdefault(path.parent, []).append((used, size))
@@ -112,38 +111,38 @@ class FileCache:
 
     @property
     def size(self) -> int:
-        """Bytes kept."""
+        """The total size in bytes."""
         return sum(size for _, _, size in self._files())
 
     def clear(self) -> None:
-        """Delete all that is kept; it can be fetched again while the service has it."""
+        """Delete all cached files; they can be downloaded again while the service has them."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def trim(self) -> None:
-        """Delete what was longest unused, until the rest is within the limit."""
+        """Delete the least recently used files until the rest is within the limit."""
         files = sorted(self._files(), key=lambda file: file[1])
         excess = sum(size for _, _, size in files) - self.limit
         for path, _, size in files:
             if excess <= 0:
                 break
-            # On Windows a file that is being read stays.
+            # Windows does not delete a file that is being read
             with suppress(OSError):
                 path.unlink()
                 excess -= size
-        for half in self.root.glob(f"*/*/*/*{PART}"):
+        for unfinished in self.root.glob(f"*/*/*/*{PART}"):
             with suppress(OSError):
-                if time.time() - half.stat().st_mtime > _STALE:
-                    half.unlink()
+                if time.time() - unfinished.stat().st_mtime > _STALE:
+                    unfinished.unlink()
 
     def to_pandas(self) -> pd.DataFrame:
-        """What is kept, a row an export."""
+        """The cached exports as a table, one row per export."""
         import pandas as pd
 
         names = ["service", "account", "idRawExport", "files", "bytes", "last used"]
         return pd.DataFrame([astuple(kept) for kept in self.exports], columns=names)
 
     def _files(self) -> Iterator[tuple[Path, float, int]]:
-        """Every kept file with when it was last used and its size."""
+        """Each cached file, with the time of its last use and its size."""
         for path in self.root.glob("*/[0-9]*/[0-9]*/*"):
             with suppress(OSError):
                 if path.suffix != PART:
@@ -183,12 +182,12 @@ class FileCache:
 
 
 def cache() -> FileCache:
-    """The files that are kept of the service in use; a sandbox has a cache of its own.
+    """The cache of downloaded files of the service in use; a sandbox has its own.
 
     Returns
     -------
     FileCache
-        Shows what is kept; ``.clear()`` deletes it.
+        Its repr lists the cached exports; ``.clear()`` deletes the files.
 
     Raises
     ------
@@ -201,7 +200,7 @@ def cache() -> FileCache:
         service = SERVICE_URL
     try:
         return FileCache(directories.cache_directory(service))
-    except (OSError, RuntimeError) as error:  # RuntimeError: a home directory that is not known
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
         raise FileError(
             f"the cache directory can't be used ({error}); set MYTRACKER_NB_CACHE_DIR to a "
             "directory that can be written to",

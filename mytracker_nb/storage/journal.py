@@ -1,9 +1,25 @@
-"""What was asked before: the journal of all creates, kept beyond the life of a kernel.
+"""The journal: a record of all creates, which survives the kernel.
 
-It is a SQLite database in the directory of its service
-(`mytracker_nb.storage.directories`), shared by all
-kernels and threads of a user. It keeps no key, and no link to a file. An export never fails because
-of its journal: where it can't be used that is told once, and the work goes on without it.
+It is a SQLite database in the directory of the service (`mytracker_nb.storage.directories`), shared
+by all kernels and threads of a user. It stores no key and no links to files. An export never fails
+because of the journal: if it can't be used, there is one warning, and exports work without it.
+
+Two kernels that submit the same request at the same moment must not create two exports. A create is
+therefore claimed before it is sent (`Journal.claim_create`), here by kernels A and B:
+
+1. Both call `find_same`, and get nothing newer than row 7.
+2. A calls ``claim_create(request, after=7)``. In one transaction this finds no newer row of the
+   request and adds row 8, *Asked*.
+3. B calls ``claim_create(request, after=7)``, finds row 8, and gets None. It searches again and
+   sees A's row: it waits.
+4. A calls `PendingCreate.send`: row 8 becomes *Sent*, if it is still *Asked*. Then A sends the
+   request.
+5. The service answers, row 8 becomes *Created* with the id, and B reuses that export.
+
+If A is killed after step 2, nothing was sent: B sees that A's process has ended (or its lease is
+over), removes row 8 and claims the create itself. If A was only slow and calls `send` after that,
+it finds no row, and raises `Superseded` instead of sending. If A is killed after step 4, the row
+becomes *Unconfirmed*: the export may exist, so nobody retries it.
 """
 
 from __future__ import annotations
@@ -60,26 +76,26 @@ __all__ = [
 
 
 class CreateState(Enum):
-    """What is known of a create here. The service's word on the export is another matter."""
+    """The state of a create, as this machine knows it; the export has a status of the service."""
 
     ASKED = "Asked"
-    """It is about to be sent; nothing has left yet."""
+    """It will be sent; no byte has been sent yet."""
     SENT = "Sent"
-    """It was sent, and its answer is awaited."""
+    """It was sent, and the response has not arrived yet."""
     CREATED = "Created"
-    """The service has answered an id."""
+    """The service has answered with an id."""
     UNCONFIRMED = "Unconfirmed"
-    """It was sent, and no answer will come."""
+    """It was sent, and no response arrived."""
     REFUSED = "Refused"
     NOT_SENT = "Not sent"
     NOT_FOUND = "Not found"
-    """The service knows the id no longer."""
+    """The service no longer knows the id."""
 
 
 _FILE = "journal.sqlite3"
 _VERSION = 3
 _SCHEMA = (
-    # numbers are never used again: what was seen of a request is known by the last one
+    # AUTOINCREMENT: numbers are never reused, so a higher one is always newer
     """CREATE TABLE creates (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         service TEXT NOT NULL,
@@ -97,10 +113,10 @@ _SCHEMA = (
     "CREATE INDEX of_request ON creates (service, account, digest)",
     "CREATE UNIQUE INDEX of_export ON creates (service, account, id_raw_export)",
 )
-# From each version to the next; a new file takes all of them.
+# From each version to the next; a new file runs all of them.
 _MIGRATIONS = {
-    # Our state had been written where the service's word is, and words of the service that were
-    # the same as ours were taken for it. Times of day jump, so leases get a steady clock too.
+    # Version 1 had our state and the service's status in one column, where equal words were mixed
+    # up. The time of day can jump, so leases get a monotonic clock too.
     1: (
         "ALTER TABLE creates ADD COLUMN state TEXT NOT NULL DEFAULT 'Created'",
         "ALTER TABLE creates ADD COLUMN asked_clock REAL NOT NULL DEFAULT 0",
@@ -116,21 +132,21 @@ _MIGRATIONS = {
         "ALTER TABLE creates ADD COLUMN files_until REAL",
     ),
 }
-_UNWRITTEN = 0  # the number of no create
-_LEASE = 90.0  # seconds in which a create that was sent is answered, or its answer is lost
-_LONGEST_LEASE = 2 * 3700.0  # seconds: it also covers a wait for a quota
-_CLAIM = 2.0  # seconds from the row of a create to its call, in this process
-_CLOCKS_DIFFER = 30.0  # seconds that the clocks of two machines may differ by
+_UNWRITTEN = 0  # the number if there is no row
+_LEASE = 90.0  # seconds after which a create without a response is unconfirmed
+_LONGEST_LEASE = 2 * 3700.0  # seconds; a wait for a quota extends the lease
+_CLAIM = 2.0  # seconds between the row of a create and its call, in this process
+_CLOCKS_DIFFER = 30.0  # seconds by which the clocks of two machines may differ
 
 _Answer = TypeVar("_Answer")
 _Row = TypeVar("_Row")
 
 
 def cache_key(request: ExportRequest) -> str:
-    """A text that requests for the same rows and columns share.
+    """A text that is equal for requests of the same rows and columns.
 
-    The order of the columns counts, that of the values in a filter does not; the zone that the
-    service takes where none is given is as good as written.
+    The order of columns matters, the order of values in a filter does not. A missing timezone is
+    the same as the service's default.
     """
     parameters = {"timezone": DEFAULT_TIMEZONE, **request.parameters}
     return json.dumps(
@@ -150,24 +166,24 @@ def _utc(seconds: float) -> datetime:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What the journal knows of a create.
+    """An entry of the journal: a create.
 
     Attributes
     ----------
     number : int
-        The later it was asked for, the higher.
+        Its row; a later create has a higher number.
     id_raw_export : int or None
-        The service's id of the export; None where it did not answer one.
+        The id of the export; None if the service has not answered with one.
     state : CreateState
-        What is known of the create here.
+        The state of the create, as this machine knows it.
     status : str
-        The service's own word as last heard; ``""`` where there is none.
+        The last status that the service reported; ``""`` if none.
     request : ExportRequest
-        What was asked for.
+        The request.
     asked_at, updated_at : datetime.datetime
-        When it was asked for, and last heard of (UTC).
+        When it was submitted, and last changed (UTC).
     age : datetime.timedelta
-        How long ago it was asked for, by a clock that does not jump where there is one.
+        The time since it was submitted, by the monotonic clock if possible.
     service : str
         The address of the service.
     account : int
@@ -197,31 +213,31 @@ class JournalEntry:
 
 
 class Superseded(MyTrackerError):
-    """Another kernel or thread has taken over a create before it was sent."""
+    """Another kernel or thread has claimed a create that was not sent yet."""
 
 
-# The creates of this process that are between the beginning and the end of their ``with`` block,
-# by service and number. A row of this process that is not among them was left by an interrupt.
-_under_way: set[tuple[str, int]] = set()
+# The creates of this process that are inside their ``with`` block, by service and number. A row of
+# this process that is not here was interrupted.
+_in_progress: set[tuple[str, int]] = set()
 
 
 class PendingCreate:
-    """One create on its way, in a ``with`` block around the call: what becomes of it is written.
+    """A create in progress, as a ``with`` block around the call; it writes the outcome.
 
-    It goes in two steps, so that it is known at each moment, and after each kind of end, whether
-    anything was sent. Its row is *asked* from the claim on: nobody else sends the same request
-    while its owner lives. Right before the first byte `send` turns it into *sent*, if it is still
-    there: a claim that seemed to be abandoned may have been taken over. What the block leaves
-    without an id is refused, not sent or unconfirmed, as its exception says.
+    There are two steps, so that the journal knows at each moment, however the process ends, whether
+    the request was sent. From the claim on the row is *Asked*: nobody else sends the same request
+    while the owner is alive. Right before the first byte `send` changes it to *Sent*, if the row
+    still exists: another kernel may have claimed it if the owner seemed to be dead. If the block
+    ends without an id, its exception decides between *Refused*, *Not sent* and *Unconfirmed*.
 
     Parameters
     ----------
     journal : Journal
-        Where it is written.
+        The journal.
     number : int
-        Of its row.
+        The number of its row.
     rewrite : callable, optional
-        Writes the row again, where it was taken over and is to be sent all the same.
+        Writes the row again, if it was removed but the request is to be sent in any case.
     """
 
     def __init__(
@@ -232,21 +248,21 @@ class PendingCreate:
         self._rewrite = rewrite
         self._answer: dict[str, object] = {}
         self.was_sent = False
-        """Whether it may have reached the service, and was not refused since."""
+        """Whether it may have reached the service, and was not refused."""
 
     def wait(self, seconds: float) -> None:
-        """Take note that it is held back, or was refused for now; it is sent after `seconds`."""
+        """Record that it will be sent after `seconds`: a rate limit, or a refusal for now."""
         self.was_sent = False
         state = CreateState.ASKED
         self._journal._change(self._number, state=state.value, **_lease(seconds + _LEASE))
 
     def send(self) -> None:
-        """Take note that it is sent now.
+        """Record that it is sent now.
 
         Raises
         ------
         Superseded
-            If another kernel or thread has taken it over.
+            If another kernel or thread has claimed it.
         """
         if not self._journal._mark_sent(self._number):
             if self._rewrite is None:
@@ -258,7 +274,7 @@ class PendingCreate:
         self.was_sent = True
 
     def answer(self, id_raw_export: int, service_time: datetime | None = None) -> None:
-        """Take note of the id that the service has answered, and of when it did, by its clock."""
+        """Record the id of the answer, and the time of it by the service's clock."""
         self._answer = {
             "id_raw_export": id_raw_export,
             "state": CreateState.CREATED.value,
@@ -269,7 +285,7 @@ class PendingCreate:
             self._journal._correct(self._number, service_time.timestamp())
 
     def __enter__(self) -> PendingCreate:
-        _under_way.add((self._journal._service, self._number))
+        _in_progress.add((self._journal._service, self._number))
         return self
 
     def __exit__(
@@ -282,10 +298,10 @@ class PendingCreate:
             if error is not None:
                 self._end(error)
         finally:
-            _under_way.discard((self._journal._service, self._number))
+            _in_progress.discard((self._journal._service, self._number))
 
     def _end(self, error: BaseException) -> None:
-        if self._answer:  # interrupted while that was written
+        if self._answer:  # an interrupt came while it was written
             self._journal._change(self._number, **self._answer)
             return
         if isinstance(error, Superseded):
@@ -303,12 +319,12 @@ class PendingCreate:
 
 
 class Journal:
-    """The creates of one account at one service; to be shared by threads as one likes.
+    """The creates of one account at one service; threads can share it.
 
     Parameters
     ----------
     credentials : Credentials
-        The account and the service; the key is not kept.
+        The account and the service; the key is not stored.
     lock_timeout : float
         Seconds to wait for another kernel that writes.
     """
@@ -321,19 +337,19 @@ class Journal:
     def record_create(
         self, request: ExportRequest, asked_at: datetime | None = None
     ) -> PendingCreate:
-        """Write down a create that is about to be sent.
+        """Record a create that will be sent.
 
         Parameters
         ----------
         request : ExportRequest
-            One without errors.
+            A valid request.
         asked_at : datetime.datetime, optional
-            When that is, by the service's clock; by default, by this machine's.
+            The time now by the service's clock; by default, by this machine's.
 
         Returns
         -------
         PendingCreate
-            Notes what becomes of it.
+            Records the outcome.
         """
 
         def write() -> int | None:
@@ -344,21 +360,21 @@ class Journal:
     def claim_create(
         self, request: ExportRequest, after: int, asked_at: datetime | None = None
     ) -> PendingCreate | None:
-        """Write down a create, unless another kernel or thread was faster.
+        """Record a create, unless another kernel or thread has done so meanwhile.
 
         Parameters
         ----------
         request : ExportRequest
-            One without errors.
+            A valid request.
         after : int
-            The highest number of the `find_same` creates of the same request, 0 without any.
+            The highest number that `find_same` returned for the request; 0 if it returned none.
         asked_at : datetime.datetime, optional
             As for `record_create`.
 
         Returns
         -------
         PendingCreate or None
-            As `record_create`; None if the same request was written down since.
+            As `record_create`; None if there is a newer row of the same request.
         """
         number = self._insert(request, after, asked_at)
         return None if number is None else PendingCreate(self, number)
@@ -369,10 +385,10 @@ class Journal:
         after: int = sys.maxsize,
         asked_at: datetime | None = None,
     ) -> int | None:
-        """Write the row of a create, unless a newer one of the same request is there; its number.
+        """Add the row of a create, unless there is a newer one of the same request; its number.
 
-        One transaction that looks and writes: of two kernels that find nothing to reuse at the same
-        moment one adds its row, and the other sees that row in place of adding its own.
+        It reads and writes in one transaction: if two kernels find nothing to reuse at the same
+        moment, one adds its row, and the other finds that row.
         """
 
         def write(connection: sqlite3.Connection) -> int | None:
@@ -384,10 +400,10 @@ class Journal:
             if (last or 0) > after:
                 connection.execute("ROLLBACK")
                 return None
-            # what was never made is only of interest until it is tried again
+            # remove creates that were not sent or were refused: this one replaces them
             rows = connection.execute(f"SELECT * FROM creates WHERE {where}", same)  # noqa: S608
-            over = [row["number"] for row in rows if _is_void(row)]
-            connection.executemany("DELETE FROM creates WHERE number = ?", [(one,) for one in over])
+            void = [row["number"] for row in rows if _is_void(row)]
+            connection.executemany("DELETE FROM creates WHERE number = ?", [(one,) for one in void])
             number = self._add(
                 connection,
                 request,
@@ -403,7 +419,7 @@ class Journal:
         return _use(self._service, write, unwritten, self._lock_timeout)
 
     def _mark_sent(self, number: int) -> bool:
-        """Turn a create that is asked for into one that is sent; whether it was still there."""
+        """Change a row from *Asked* to *Sent*; return whether it was still *Asked*."""
 
         def write(connection: sqlite3.Connection) -> bool:
             lease = _lease(_LEASE)
@@ -424,7 +440,7 @@ class Journal:
         return number == _UNWRITTEN or _use(self._service, write, True, self._lock_timeout)
 
     def _correct(self, number: int, service_time: float) -> None:
-        """Take the service's time for that of a create, where this machine was ahead of it."""
+        """Use the service's time for a create if the clock of this machine is ahead of it."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -436,7 +452,7 @@ class Journal:
             _use(self._service, write, None, self._lock_timeout)
 
     def mark_not_found(self, id_raw_export: int) -> None:
-        """Take note that the service knows an export no longer."""
+        """Record that the service no longer knows an export."""
         self._update("id_raw_export", id_raw_export, state=CreateState.NOT_FOUND.value)
 
     def update_status(
@@ -449,19 +465,19 @@ class Journal:
         file_count: int | None = None,
         files_until: datetime | None = None,
     ) -> None:
-        """Take note of what the service says of an export.
+        """Record the status of an export.
 
         Parameters
         ----------
         id_raw_export : int
-            The service's id of it.
+            The id of the export.
         status : str
-            The service's own word.
+            Its status at the service.
         request : ExportRequest, optional
-            What it asks for. With this and `created_at` an export is written down that is not
-            known, as the journal could not be used when it was made.
+            Its request. With this and `created_at` an unknown export is added: the journal could
+            not be used when it was created.
         created_at : datetime.datetime, optional
-            When it was made.
+            When it was created.
         file_count : int, optional
             How many files it has, once the service has made them.
         files_until : datetime.datetime, optional
@@ -501,14 +517,14 @@ class Journal:
         _use(self._service, write, None, self._lock_timeout)
 
     def find(self, id_raw_export: int) -> JournalEntry | None:
-        """What is known of an export; None if it was not made here."""
+        """The entry of an export; None if it was not created on this machine."""
         entries = self._read("id_raw_export = ?", id_raw_export)
         return entries[0] if entries else None
 
     def find_same(self, request: ExportRequest) -> list[JournalEntry]:
         """The creates of the same request, the newest first.
 
-        One that is `ASKED` or `SENT` is on its way in another kernel or thread at this moment.
+        If one is `ASKED` or `SENT`, another kernel or thread is sending it at this moment.
         """
         return self._read("digest = ?", _digest(request))
 
@@ -534,7 +550,7 @@ class Journal:
         _use(self._service, write, None, self._lock_timeout)
 
     def _set(self, connection: sqlite3.Connection, key: str, value: int, **columns: object) -> bool:
-        """Change a row; whether there is one. Whoever had its id before loses the row."""
+        """Change a row; return whether there is one. An older row of the same id is replaced."""
         columns["updated_at"] = clock.now().timestamp()
         changes = ", ".join(f"{name} = ?" for name in columns)
         cursor = connection.execute(
@@ -547,7 +563,7 @@ class Journal:
     def _add(
         self, connection: sqlite3.Connection, request: ExportRequest, **columns: object
     ) -> int | None:
-        """Add a row, unless another kernel has added one of the same id; its number."""
+        """Add a row, unless there is one of the same id; return its number."""
         row = {
             "service": self._key[0],
             "account": self._key[1],
@@ -586,20 +602,19 @@ def journal_entries() -> list[JournalEntry]:
 
 
 def journal() -> pd.DataFrame:
-    """The exports that were made on this machine, and what became of them.
+    """The exports that were created on this machine, with their status.
 
-    Those of the service in use: a sandbox has a journal of its own, which ends with it.
+    It lists those of the service in use. A sandbox has a journal of its own, deleted with it.
 
     Returns
     -------
     pandas.DataFrame
-        A row a create, the newest first: ``idRawExport`` (missing where the service answered
-        none), ``request`` (as a line of a notebook), ``status`` (the service's own word as last
-        heard, or `state` where it has said none), ``state`` (what is known here: ``Created``,
-        ``Asked``, ``Sent``, ``Unconfirmed``, ``Refused``, ``Not sent``, or ``Not found`` where the
-        service knows it no longer), ``detail`` (why), ``created`` and
-        ``updated`` (UTC), ``files`` (names of those that were fetched and are kept), ``service``,
-        ``account``.
+        One row per create, the newest first: ``idRawExport`` (missing if the service did not answer
+        with one), ``request`` (as a line magic), ``status`` (the last status that the service
+        reported, otherwise `state`), ``state`` (``Created``, ``Asked``, ``Sent``, ``Unconfirmed``,
+        ``Refused``, ``Not sent``, or ``Not found`` if the service no longer knows it), ``detail``
+        (the reason), ``created`` and ``updated`` (UTC), ``files`` (names of the cached files),
+        ``service``, ``account``.
     """
     import pandas as pd
 
@@ -621,7 +636,7 @@ def journal() -> pd.DataFrame:
     except OSError:
         cache = None
     facts = list(_readable(entries, lambda entry: _facts(entry, cache)))
-    # each with its type from the start: large ids would not survive as floats
+    # set each type from the start: large ids would lose digits as floats
     columns = {
         name: pd.Series([row[name] for row in facts], dtype=kind) for name, kind in kinds.items()
     }
@@ -651,22 +666,22 @@ def _digest(request: ExportRequest) -> str:
 
 
 def _readable(rows: Iterable[_Row], read: Callable[[_Row], _Answer]) -> Iterator[_Answer]:
-    """What `read` makes of each row; one that is damaged is passed over."""
+    """The result of `read` for each row; damaged rows are skipped."""
     for row in rows:
         try:
             yield read(row)
-        except Exception as error:  # anything may stand there
+        except Exception as error:  # a damaged row can have any content
             _warn(
                 "entry",
-                f"an entry of the journal can't be read and is passed over ({printable(error)}). "
-                "Exports go on: mt.attach(id) finds the one that it was for",
+                f"an entry of the journal can't be read and was skipped ({printable(error)}). "
+                "Its export is not lost: attach to it with mt.attach(id)",
             )
 
 
 def _entry(row: sqlite3.Row) -> JournalEntry:
     number = row["id_raw_export"]
     request = ExportRequest(**json.loads(row["request"]))
-    closes_at(request)  # fails where it can't have been sent
+    closes_at(request)  # raises if the request is not a valid one
     asked_at = _utc(row["asked_at"])
     return JournalEntry(
         number=row["number"],
@@ -691,18 +706,18 @@ def _count(value: int | None) -> int | None:
 
 
 def _state(row: sqlite3.Row) -> CreateState:
-    """What is known of a create; of one that is not on its way any more, how it ended."""
+    """The state of a create; if it is no longer in progress, how it ended."""
     state = CreateState(row["state"])
-    if state in (CreateState.ASKED, CreateState.SENT) and not _is_under_way(row):
+    if state in (CreateState.ASKED, CreateState.SENT) and not _is_in_progress(row):
         return CreateState.NOT_SENT if state is CreateState.ASKED else CreateState.UNCONFIRMED
     return state
 
 
 def _is_void(row: sqlite3.Row) -> bool:
-    """Whether a row is of a create that never reached the service, or was refused."""
+    """Whether a create was not sent, or was refused."""
     try:
         return _state(row) in (CreateState.NOT_SENT, CreateState.REFUSED)
-    except (ValueError, TypeError):  # nothing as it was written
+    except (ValueError, TypeError):  # a damaged row
         return False
 
 
@@ -711,7 +726,7 @@ _RUN = uuid.uuid4().hex
 
 @cache
 def _host() -> str:
-    """The machine, from one start of it to the next: processes and clocks begin again with it."""
+    """The machine and its boot: process ids and the monotonic clock start again at each boot."""
     boot = ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -719,33 +734,33 @@ def _host() -> str:
 
 
 def _owner() -> str:
-    """Who writes: this process, known from a later one that is given the same number."""
+    """The process; the random part distinguishes it from a later one with the same id."""
     return f"{_host()} {os.getpid()} {_RUN}"
 
 
 def _lease(seconds: float) -> dict[str, float]:
-    """Until when a create may be on its way, by the time of day and by this machine's clock."""
+    """When the lease of a create ends, by the time of day and by the monotonic clock."""
     return {
         "lease_until": clock.now().timestamp() + seconds,
         "lease_clock": clock.monotonic() + seconds,
     }
 
 
-def _is_under_way(row: sqlite3.Row) -> bool:
-    """Whether a create that was asked for may still be sent, or answered.
+def _is_in_progress(row: sqlite3.Row) -> bool:
+    """Whether a create may still be sent or answered by its owner.
 
-    Whoever is thought to be gone and is not loses its claim (`PendingCreate.send`), so that a wrong
-    answer here never sends a request twice.
+    A wrong answer never sends a request twice: an owner that is alive after all has lost its claim,
+    which `PendingCreate.send` notices.
     """
     host, process, _ = row["owner"].rsplit(" ", 2)
     if row["owner"] == _owner():
-        if (row["service"], row["number"]) in _under_way:
+        if (row["service"], row["number"]) in _in_progress:
             return True
-        # not in its block: about to enter it, or interrupted before
+        # outside of its block: about to enter it, or interrupted before
         since = clock.monotonic() - float(row["asked_clock"])
         return 0 <= since < _CLAIM and row["state"] == CreateState.ASKED.value
     if host != _host():
-        # by the time of day, which may have been wrong there; none of it is in the future
+        # another machine: by the time of day, unless its clock is far ahead of ours
         now = clock.now().timestamp()
         return bool(row["updated_at"] < now + _CLOCKS_DIFFER and now < row["lease_until"])
     left = float(row["lease_clock"]) - clock.monotonic()
@@ -756,9 +771,9 @@ def _is_under_way(row: sqlite3.Row) -> bool:
 
 def _is_alive(process: int) -> bool:
     if process == os.getpid():
-        return False  # an earlier process of the same number
+        return False  # an earlier process with the same id
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # only checks whether it exists
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -778,38 +793,38 @@ def _use(
     default: _Answer,
     lock_timeout: float = 5.0,
 ) -> _Answer:
-    """What `work` gives, done to the journal of a service; `default` where that can't be.
+    """Run `work` on the journal of a service; return `default` if the journal can't be used.
 
-    A journal that is no database any more is set aside, and a new one begun.
+    A corrupt journal is renamed, and a new one is created.
     """
     path = Path(_FILE)
     for _ in range(2):
         identity = None
         try:
             path = directories.data_directory(service) / _FILE
-            identity = _made(path)
+            identity = _create(path)
             with closing(_open(path, lock_timeout)) as connection:
                 return work(connection)
         except (
             *(sqlite3.Error, OSError),
-            *(ValueError, TypeError, LookupError, ArithmeticError),  # nothing as it was written
+            *(ValueError, TypeError, LookupError, ArithmeticError),  # damaged rows
         ) as error:
-            # its subclasses tell of a file that is locked, full or can't be written
+            # subclasses of DatabaseError mean a file that is locked, full or read-only
             if type(error) is sqlite3.DatabaseError and _set_aside(path, identity):
                 continue
             _warn(
                 "unusable",
-                f"the journal {path} can't be used ({error}). Exports go on without it: "
-                "note their idRawExport, and mt.attach(id) finds them",
+                f"the journal {path} can't be used ({error}). Exports work without it: "
+                "note their idRawExport, to attach to them with mt.attach(id)",
             )
             break
     return default
 
 
-def _made(path: Path) -> int:
-    """Make sure of the file, which only its user may read; tells one file from another."""
+def _create(path: Path) -> int:
+    """Create the file if missing, readable only for its user; return its inode."""
     if not path.exists():
-        # not opened where it exists: to close it would end SQLite's own locks in this process
+        # never open an existing one: closing it would release SQLite's locks of this process
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return path.stat().st_ino
@@ -819,7 +834,7 @@ def _open(path: Path, lock_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=lock_timeout, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
-        # text that is none shall cost no more than its row
+        # invalid UTF-8 must damage only its own row
         connection.text_factory = lambda text: text.decode("utf-8", "replace")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < _VERSION:
@@ -833,8 +848,8 @@ def _open(path: Path, lock_timeout: float) -> sqlite3.Connection:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables, or change those of an earlier version, unless another kernel has."""
-    # the mode stays with the file; of two that set it at once one finds the file locked
+    """Create the tables, or migrate those of an earlier version, unless another kernel has."""
+    # the mode is stored in the file; if two set it at once, one finds the file locked
     with suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
@@ -849,12 +864,12 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 
 def _set_aside(path: Path, identity: int | None) -> bool:
-    """Rename a corrupt journal, unless another kernel has; whether a new one can be begun."""
+    """Rename a corrupt journal, unless another kernel has; return whether to create a new one."""
     aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%f}")
     try:
         if path.stat().st_ino != identity:
             return True
-        # the file itself last: nothing of the old one must be taken for a part of the new one
+        # the database last: a new one must not find the -wal file of the old one
         for suffix in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
@@ -862,8 +877,8 @@ def _set_aside(path: Path, identity: int | None) -> bool:
         return False
     _warn(
         "corrupt",
-        f"the journal {path} was corrupt; it is kept as {aside.name}, and a new one is begun. "
-        "Exports made before are not in it: mt.attach(id) finds them",
+        f"the journal {path} was corrupt; it was renamed to {aside.name}, and a new one was "
+        "created. Attach to earlier exports with mt.attach(id)",
     )
     return True
 
@@ -872,9 +887,9 @@ _warned: set[str] = set()
 
 
 def _warn(kind: str, text: str) -> None:
-    """Warn once in the life of the process for each kind of trouble."""
+    """Warn once per process for each kind of problem."""
     if kind not in _warned:
         _warned.add(kind)
-        # one who makes errors of warnings must not lose an export by it
+        # where warnings are errors, an export must not be lost by one
         with suppress(RuntimeWarning):
             warnings.warn(text, RuntimeWarning, stacklevel=2)

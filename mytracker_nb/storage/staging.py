@@ -1,7 +1,7 @@
-"""Directories that appear whole, renamed when they are complete; and locks.
+"""Atomic directories: written under a temporary name, then renamed; and locks.
 
-What a process that was killed has left is recognised by its lock, which the system released, and
-removed by the next one that writes to the same place.
+The staging directory of a killed process is recognised by its lock, which the system has released;
+the next process that writes there removes it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _TRY = 0.3  # seconds between two reports of a wait
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
-    """Hold the lock of a file; the system releases it where the process is killed.
+    """Hold a file lock; the system releases it if the process is killed.
 
     Parameters
     ----------
     path : Path
-        The file of the lock, made where there is none.
+        The lock file; it is created if missing.
     on_wait : callable
-        Called while another process or thread holds it, with the seconds until the next look.
+        Called while another process or thread holds it, with the seconds until the next try.
     """
     from filelock import FileLock, Timeout  # costs a tenth of the import of the package
 
@@ -39,7 +39,7 @@ def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
         except Timeout:
             on_wait(_TRY)
         except NotImplementedError:
-            # some network drives have no locks
+            # some network drives do not support locks
             yield
             return
     try:
@@ -50,13 +50,12 @@ def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
 
 @contextmanager
 def staged_directory(target: Path) -> Iterator[Path]:
-    """A directory beside `target` that takes its place when the block ends well.
+    """A staging directory that replaces `target` when the block ends without an error.
 
     Parameters
     ----------
     target : Path
-        What does not exist, or is a directory with nothing but names that start with ``.`` or
-        ``_``: these stay.
+        It does not exist, or has only names that start with ``.`` or ``_``; these stay.
 
     Yields
     ------
@@ -66,8 +65,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If something can't be written, or `target` got other content meanwhile; nothing is left
-        then.
+        If something can't be written, or another process wrote to `target` meanwhile; the
+        staging directory is removed then.
     """
     from filelock import FileLock
 
@@ -83,9 +82,9 @@ def staged_directory(target: Path) -> Iterator[Path]:
         yield staging
         lock.release()
         (staging / _LOCK).unlink(missing_ok=True)
-        # tempfile's are for their user alone; a directory is made as the user's others are
+        # tempfile makes it private; give it the permissions of a usual directory
         staging.chmod(0o777 & ~_umask())
-        _take_place(staging, target)
+        _replace(staging, target)
         made = []
     finally:
         lock.release()
@@ -99,12 +98,12 @@ _LOCK = "_lock"
 
 
 def sweep(directory: Path, prefix: str) -> None:
-    """Remove the staging directories that processes left which have ended."""
+    """Remove the staging directories of processes that have ended."""
     from filelock import FileLock, Timeout
 
     for path in directory.glob(f"{prefix}*"):
         lock = FileLock(path / _LOCK)
-        # one that has no lock yet is being made at this moment
+        # without a lock file it is being created at this moment
         if not (path / _LOCK).exists():
             continue
         try:
@@ -115,14 +114,14 @@ def sweep(directory: Path, prefix: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _take_place(staging: Path, target: Path) -> None:
-    """Rename `staging` to `target`, with what is no data in this."""
+def _replace(staging: Path, target: Path) -> None:
+    """Rename `staging` to `target`, which keeps its files that start with ``.`` or ``_``."""
     aside = [path for path in target.iterdir() if path.name[0] in "._"] if target.exists() else []
     for path in aside:
         path.rename(staging / path.name)
     try:
         if target.exists():
-            target.rmdir()  # fails where it is not empty
+            target.rmdir()  # raises if it is not empty
         staging.rename(target)
     except OSError:
         target.mkdir(exist_ok=True)
