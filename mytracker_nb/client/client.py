@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from mytracker_nb.request.availability import (
     is_reusable,
     read_settle,
 )
+from mytracker_nb.request.parameters import INTERVALS
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials as sources
@@ -38,6 +40,7 @@ from mytracker_nb.service.retry import (
     WaitEvent,
     WaitKind,
     backoff,
+    log_wait,
 )
 from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
@@ -65,6 +68,8 @@ __all__ = [
     "export_for_plan",
     "find_reusable",
 ]
+
+_log = logging.getLogger(__name__)
 
 _UNCONFIRMED_FOR = timedelta(hours=1)
 """How long an unconfirmed create prevents the same request from being sent again. After an hour an
@@ -251,6 +256,7 @@ class Client:
         _validate(request)
         length = read_settle(settle)
         fresh = fresh or _is_refreshed()
+        logged = ""
         try:
             for pause in backoff():
                 try:
@@ -260,7 +266,12 @@ class Client:
                 except QueueFull as error:
                     if on_wait is None:
                         raise
-                    on_wait(WaitEvent.after(error, pause))
+                    event = WaitEvent.after(error, pause)
+                    # for hours, with a line for each change only
+                    if event.text != logged:
+                        log_wait(event)
+                    logged = event.text
+                    on_wait(event)
                 clock.sleep(pause)
         except WaitInterrupted:
             raise
@@ -286,9 +297,11 @@ class Client:
                 if is_piece:
                     raise error
                 pause = next(pauses)
+                text = f"waiting for its response: {error}"
+                event = WaitEvent(WaitKind.CREATE, pause, text, error)
+                log_wait(event)
                 if on_wait:
-                    text = f"waiting for its response: {error}"
-                    on_wait(WaitEvent(WaitKind.CREATE, pause, text, error))
+                    on_wait(event)
                 clock.sleep(pause)
                 continue
             export = self._reuse(request, earlier, is_piece, retry_policy, settle)
@@ -334,6 +347,10 @@ class Client:
                 continue
             if _is_reusable(entry, export.status, too_large, settle) and has_files(export):
                 export.notes = (_reuse_note(entry, export.status),)
+                _log.info(
+                    "export %d reused: %s, created %s",
+                    *(export.id_raw_export, _in_brief(request), wording.ago(entry.asked_at)),
+                )
                 return export
         return None
 
@@ -362,6 +379,7 @@ class Client:
                 export = self._export(number, request, created_at, *notes)
                 start_clock(export)
                 create.answer(number, created_at)
+            _log.info("export %d created: %s", number, _in_brief(request))
         except CreateUnconfirmed as error:
             error.request = request
             raise
@@ -442,6 +460,13 @@ def _checked_id(given: int | str) -> int:
             "%mytracker_exports show it)"
         )
     return number
+
+
+def _in_brief(request: ExportRequest) -> str:
+    """The event and the window, for the log; filters can hold ids of people."""
+    names = [name for interval in INTERVALS for name in interval.names]
+    window = [f"{name}={request.parameters[name]}" for name in names if name in request.parameters]
+    return " ".join([str(request.parameters["event"]), *window])
 
 
 def _validate(request: ExportRequest) -> None:

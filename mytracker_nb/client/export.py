@@ -6,6 +6,7 @@ Source: pages ``export-api/raw/get``, ``cancel`` and ``download`` of the service
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -52,6 +53,8 @@ __all__ = [
     "set_rows",
     "start_clock",
 ]
+
+_log = logging.getLogger(__name__)
 
 _ERRORS: Mapping[str, type[ExportFailed]] = {
     FAILED: ExportFailed,
@@ -276,8 +279,12 @@ class Export(Convertible, Mapping[str, Any]):
             recorder = recorder_in_use()
             if recorder is not None and self.status != SUCCESS:
                 recorder.record_failure(self)
-        if self._on_change and self.status != self._reported_status:
-            self._on_change(self)
+        if self.status != self._reported_status:
+            if self.is_finished:
+                facts = self.id_raw_export, self.status, len(self.files)
+                _log.info("export %d finished: %s, files: %d", *facts)
+            if self._on_change:
+                self._on_change(self)
             self._reported_status = self.status
 
     def _poll_interval(self, wanted: float) -> float:

@@ -6,6 +6,7 @@ Source: page ``download`` of the service's documentation.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -30,11 +31,14 @@ from mytracker_nb.service.retry import (
     WaitEvent,
     WaitKind,
     is_retryable_status,
+    log_wait,
 )
 from mytracker_nb.service.stopping import rest
 from mytracker_nb.service.transport import NoResponse, Sign, Transport
 
 __all__ = ["Fetcher", "as_sent", "pause"]
+
+_log = logging.getLogger(__name__)
 
 _BLOCK = 256 << 10
 _SILENCE = 60.0  # seconds: for the headers of an answer, and between two pieces of a file
@@ -192,6 +196,7 @@ class Fetcher:
                         if on_bytes:
                             on_bytes(place.done, place.size)
                         yield block
+                _log.info("downloaded %s: %s bytes", name, f"{place.done:,}")
                 return
             except ValueError:
                 raise _no_address(link, name) from None
@@ -215,6 +220,7 @@ class Fetcher:
             self._wait(WaitEvent(kind, delay, text))
 
     def _wait(self, event: WaitEvent) -> None:
+        log_wait(event)
         if self.on_wait:
             self.on_wait(event)
         rest(event.seconds)

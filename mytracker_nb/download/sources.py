@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections import Counter
@@ -34,6 +35,8 @@ __all__ = [
     "remote_files",
     "source_of",
 ]
+
+_log = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, "int | None", int, int], None]
 
@@ -280,6 +283,7 @@ class RemoteFile:
             done += len(block)
             self._tell(done, size)
             yield block
+        _log.info("read %s from the cache: %s bytes", self.name, f"{done:,}")
 
     def retry(self) -> bool:
         """Forget what is kept, as it is damaged; whether to fetch it once more."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import shutil
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from mytracker_nb.tables.raw_data import RawData
 
 __all__ = ["Plan", "plan", "preview"]
+
+_log = logging.getLogger(__name__)
 
 _SHOWN = 5  # failures listed in a message
 _RETRY = "plan.retry() submits the failed and unconfirmed exports again"
@@ -358,6 +361,7 @@ class Plan(Convertible):
             if compact:
                 compaction.compact(manifest, partition_by)
             self._reports.append(manifest.complete_as_of)
+            _log.info("dataset %s: %s", manifest.directory, manifest.complete_as_of)
             self._display.update()
         return manifest.directory
 

@@ -5,6 +5,7 @@ Source of what the service asks for: page ``quotas`` of its documentation.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -33,7 +34,10 @@ __all__ = [
     "backoff",
     "is_retryable_status",
     "is_transient",
+    "log_wait",
 ]
+
+_log = logging.getLogger(__name__)
 
 # of our own: what we draw in the background must not change the numbers of a seeded notebook
 _random = random.Random()  # noqa: S311
@@ -221,7 +225,12 @@ class Retries:
         seconds = self.pause(
             getattr(error, "retry_after", None), is_quota=is_quota, is_ours=is_ours
         )
-        return None if seconds is None else WaitEvent.after(error, seconds)
+        if seconds is None:
+            return None
+        event = WaitEvent.after(error, seconds)
+        # the own rate limiter holds every few requests back for a moment: no news
+        log_wait(event, logging.DEBUG if is_ours and seconds < 1 else logging.INFO)
+        return event
 
     def pause(
         self, asked: float | None = None, *, is_quota: bool = False, is_ours: bool = False
@@ -236,6 +245,11 @@ class Retries:
         if self.faults > self._policy.faults or now + seconds > self._since + longest:
             return None
         return seconds
+
+
+def log_wait(event: WaitEvent, level: int = logging.INFO) -> None:
+    """Log a wait that begins, for a job that nobody watches."""
+    _log.log(level, "%s", event.text)
 
 
 def is_transient(error: MyTrackerError) -> bool:

@@ -7,6 +7,7 @@ it gives.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import threading
 import warnings
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_files"]
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _HEAD_PIECE = 64 << 10
@@ -610,6 +613,7 @@ class RawData:
                 go_on=any(getattr(file, "kept", None) for file in self.files),
             )
             if len(parser.misfits) == known:
+                _log.info("read %d rows, files: %d", sum(counts), len(self.files))
                 if self._on_rows:
                     self._on_rows(sum(counts))
                 return parser, results
