@@ -21,6 +21,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/recipes.md",
     "docs/reference.md",
+    "docs/schedules.md",
     "docs/share.md",
 )
 

@@ -1,0 +1,140 @@
+"""The page on schedules: its script and its notebook are run as cron and papermill would."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+import mytracker_nb as mt
+
+if TYPE_CHECKING:
+    from mytracker_nb.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
+
+
+def pieces(title: str) -> list[str]:
+    """The Python of a section of the page."""
+    section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    return start_sandbox(seconds=0, without_quotas=True)
+
+
+@pytest.fixture
+def run(sandbox: Sandbox, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    account = {
+        "MYTRACKER_BASE_URL": sandbox.base_url,
+        "MYTRACKER_API_USER_ID": str(sandbox.api_user_id),
+        "MYTRACKER_SECRET_KEY": sandbox.secret_key,
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "PYTHONPATH": str(ROOT),
+    }
+
+    def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **account, **changed},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> str:
+    (source,) = pieces("A script by cron")
+    (tmp_path / "daily.py").write_text(source, encoding="utf-8")
+    return "daily.py"
+
+
+def test_the_script_brings_its_dataset_up_to_date_and_logs_it(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    script: str,
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> None:
+    first = run(script)
+    assert first.returncode == 0, first.stderr
+    dataset = mt.open_dataset(tmp_path / "sessions")
+    assert dataset.rows > 0
+    assert first.stdout == f"{dataset.rows} rows, complete as of {dataset.complete_as_of}\n"
+    for told in ("export 1 created: sessions", "finished: Success!", "downloaded", "dataset "):
+        assert told in first.stderr
+    assert sandbox.secret_key not in first.stdout + first.stderr
+
+    again = run(script)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout  # within an hour nothing is requested
+    assert "created" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault", "code", "told"),
+    [
+        ({"MYTRACKER_SECRET_KEY": "another key"}, {}, 2, "Access denied"),
+        ({"MYTRACKER_SECRET_KEY": ""}, {}, 2, "MYTRACKER_SECRET_KEY"),
+        ({}, {"path": "/create.json", "status": 429, "headers": {"Retry-After": "90000"}}, 75, ""),
+        ({}, {"path": ".csv.gz", "status": 403, "times": 50}, 1, ""),
+    ],
+    ids=["key is wrong", "no key", "quota", "file is refused"],
+)
+def test_the_exit_code_says_what_to_do(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    script: str,
+    sandbox: Sandbox,
+    changed: dict[str, str],
+    fault: dict[str, object],
+    code: int,
+    told: str,
+) -> None:
+    if fault:
+        sandbox.faults.add(**fault)  # type: ignore[arg-type]
+    done = run(script, **changed)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_papermill_runs_a_notebook_with_parameters(
+    run: Callable[..., subprocess.CompletedProcess[str]], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    pytest.importorskip("papermill")
+    cells = [
+        nbformat.v4.new_code_cell(piece.strip()) for piece in pieces("A notebook by papermill")
+    ]
+    cells[0].metadata["tags"] = ["parameters"]
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
+    nbformat.write(notebook, tmp_path / "report.ipynb")
+
+    def papermill(day: str, output: str) -> tuple[int, str]:
+        done = run("-m", "papermill", "report.ipynb", output, "-p", "day", day)
+        return done.returncode, (tmp_path / output).read_text(encoding="utf-8")
+
+    code, saved = papermill("2026-09-07", "good.ipynb")
+    assert code == 0
+    assert "dateFrom   2026-09-07 (UTC)" in saved
+    assert "Success!" in saved
+    assert "Organic" in saved
+    code, failed = papermill("2026-09-31", "bad.ipynb")
+    assert code == 1
+    assert "InvalidRequest" in failed
+    assert sandbox.secret_key not in saved + failed
