@@ -20,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
+from mytracker_nb import clock
 from mytracker_nb.client.recorder import use_recorder
+from mytracker_nb.clock import Clock
 from mytracker_nb.recordings.privacy import Pseudonyms, key_columns, sample, scan
 from mytracker_nb.recordings.recording import Recording
 from mytracker_nb.request.dictionaries import selectors
@@ -154,13 +156,10 @@ def test_a_card_says_recorded_and_from_when(author: Author) -> None:
         assert "attach(" not in text
 
 
-def test_relative_dates_are_read_as_of_the_recording(
-    author: Author, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_dates_are_read_as_of_the_recording(author: Author) -> None:
     relative = {**INSTALLS, "dateFrom": "today-7d", "dateTo": "today-5d"}
     author.record()
-    with monkeypatch.context() as past:
-        move_now(past, timedelta(days=-100))
+    with clock.use(Moved(timedelta(days=-100))):
         export = mt.export(**relative)
     frame = export.to_pandas()
     author.replay()
@@ -172,13 +171,14 @@ def test_relative_dates_are_read_as_of_the_recording(
     assert mt.export(**{**INSTALLS, **dates_of(export)}).request == export.request
 
 
-def move_now(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.now(tz) + by
+class Moved(Clock):
+    """The machine's clock, ahead by so much."""
 
-    monkeypatch.setattr("mytracker_nb.request.request.datetime", Later)
+    def __init__(self, by: timedelta) -> None:
+        self.by = by
+
+    def now(self) -> datetime:
+        return super().now() + self.by
 
 
 def dates_of(export: mt.Export) -> dict[str, str]:
@@ -186,15 +186,13 @@ def dates_of(export: mt.Export) -> dict[str, str]:
     return {name: export.request.parameters[name] for name in ("dateFrom", "dateTo")}
 
 
-def test_the_same_cell_replaces_its_entry_and_its_file(
-    author: Author, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_cell_replaces_its_entry_and_its_file(author: Author) -> None:
     relative = {**INSTALLS, "dateFrom": "today-7d", "dateTo": "today-5d"}
     author.record()
     mt.export(**relative).wait()
     (first,) = author.index["exports"]
-    move_now(monkeypatch, timedelta(days=-1))
-    mt.export(**relative).wait()
+    with clock.use(Moved(timedelta(days=-1))):
+        mt.export(**relative).wait()
     (second,) = author.index["exports"]
     assert first["file"] != second["file"]
     assert [path.name for path in author.directory.glob("*.parquet")] == [second["file"]]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,7 +21,7 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode
 
-from mytracker_nb import errors
+from mytracker_nb import clock, errors
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
 from mytracker_nb.display.export_card import Card
@@ -204,7 +203,7 @@ class MyTrackerMagics(Magics):
         problems += self._frame_problems(options, request)
         if options.every:
             problems += _every_problems(options.every, request)
-            problems += splitting.problems(request, datetime.now(timezone.utc))
+            problems += splitting.problems(request, clock.now())
         else:
             problems += request.problems
         if any(problem.severity == "error" for problem in problems):

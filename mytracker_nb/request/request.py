@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from mytracker_nb import clock
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import InvalidRequest, Problem
 from mytracker_nb.request import syntax
@@ -75,7 +76,7 @@ class ExportRequest:
     """
 
     def __init__(self, /, **parameters: Unpack[ExportParameters]) -> None:
-        self._read(parameters, datetime.now(timezone.utc))
+        self._read(parameters, clock.now())
 
     def _read(self, parameters: Mapping[str, Any], now: datetime) -> None:
         """Take in the parameters; relative dates are read as of `now`."""
@@ -154,7 +155,7 @@ class ExportRequest:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Everything to know about the request now, in the order of the documentation."""
-        return self.check(datetime.now(timezone.utc))
+        return self.check(clock.now())
 
     @property
     def is_valid(self) -> bool:
