@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
+from mytracker_nb.client.client import default_client
 from mytracker_nb.form import builder, draft, schema, snapshot
 from mytracker_nb.form.pasted import join_column, split_column
 from mytracker_nb.form.presets import PRESETS, in_words, preset_of, starting_sets
@@ -935,6 +936,22 @@ def test_days_that_still_grow_are_exported_anew(account: Callable[..., Sandbox])
     sandbox.clock.advance(601)
     first.refresh()
     assert form._progress["canSubmit"]
+    assert form.submit().id_raw_export != first.id_raw_export
+    assert creates(sandbox) == 2
+
+
+def test_the_form_reuses_an_export_by_the_settle_of_its_client(
+    account: Callable[..., Sandbox],
+) -> None:
+    sandbox = account(seconds=0)
+    form = mt.RequestBuilder(**GOOD)
+    first = form.submit()
+    until(lambda: form._progress["preview"])
+    assert not form._progress["canSubmit"]
+    default_client().settle = timedelta(days=100_000)
+    form.field("idApp").value = "7"
+    form.field("idApp").value = ""
+    assert "may lack late rows; Submit creates a new one" in texts(form)
     assert form.submit().id_raw_export != first.id_raw_export
     assert creates(sandbox) == 2
 

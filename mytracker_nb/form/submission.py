@@ -14,7 +14,7 @@ from mytracker_nb.client.export import Export, display_of, has_files
 from mytracker_nb.client.follow import follow
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import MyTrackerError, printable
-from mytracker_nb.request.availability import DEFAULT_SETTLE, is_reusable
+from mytracker_nb.request.availability import is_reusable
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
 from mytracker_nb.statuses import SUCCESS
@@ -65,6 +65,7 @@ class Submission:
         self._create: Phase | None = None  # of the create that is under way
         self._is_cancelled = False
         self._made_for: ExportRequest | None = None
+        self._made_by: client.Client | None = None
         self._followed: Export | None = None
         self.export: Export | None = None
         self.card: Card | None = None
@@ -154,9 +155,17 @@ class Submission:
             return f"Submitted as export {export.id_raw_export}", "running", True
         if export.status != SUCCESS:
             return f"{name}: {export.status}; Submit creates a new one", "warning", False
-        if _is_complete(export, request):
+        if self._is_reusable(export, request):
             return f"{name}: {export.status}", "good", True
         return f"{name} may lack late rows; Submit creates a new one", "good", False
+
+    def _is_reusable(self, export: Export, request: ExportRequest) -> bool:
+        """Whether Submit would reuse an export that succeeded."""
+        made, account = export.created_at, self._made_by
+        if made is None or account is None:
+            return False
+        # by the rule that its client applies, which the user may change at any time
+        return is_reusable(request, made, clock.now(), account.settle) and has_files(export)
 
     # What it does.
 
@@ -188,12 +197,14 @@ class Submission:
             self._is_cancelled = False
             self._create_is(Phase.SENDING)
             try:
-                export = client.default_client().export(request, on_wait=self._wait)
+                account = client.default_client()
+                export = account.export(request, on_wait=self._wait)
             except BaseException as error:
                 self._create_is(None, _words(error))
                 raise
             display_of(export).on_update = partial(self._show, export)
-            self._made_for, self.preview, self.rows_shown = request, "", ""
+            self._made_for, self._made_by = request, account
+            self.preview, self.rows_shown = "", ""
             self.card, self.export, self._create = export.card(), export, None
             self._follow_again(export)
             return export
@@ -279,10 +290,3 @@ def _count_in_words(rows: int) -> str:
 
 def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _is_complete(export: Export, request: ExportRequest) -> bool:
-    """Whether a finished export would be reused, and its files still exist."""
-    made = export.created_at
-    would_be = made is not None and is_reusable(request, made, clock.now(), DEFAULT_SETTLE)
-    return export.status == SUCCESS and would_be and has_files(export)
