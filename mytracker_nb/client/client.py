@@ -403,6 +403,7 @@ class Client:
             created_at=created_at,
             notes=notes,
             make=self.create,
+            find_or_make=self.export,
             on_change=self._update_journal,
             on_rows=self._record_rows,
             limits=lambda: self.limits,

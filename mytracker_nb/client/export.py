@@ -30,6 +30,7 @@ from mytracker_nb.errors import (
     MyTrackerError,
     WaitInterrupted,
 )
+from mytracker_nb.request.availability import is_bounded, since
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
@@ -105,12 +106,14 @@ class Export(Convertible, Mapping[str, Any]):
         created_at: datetime | None = None,
         notes: tuple[str, ...] = (),
         make: Callable[[ExportRequest], Export] | None = None,
+        find_or_make: Callable[..., Export] | None = None,
         on_change: Callable[[Export], None] | None = None,
         on_rows: Callable[[Export, int], None] | None = None,
         limits: Callable[[], Limits | None] | None = None,
     ) -> None:
         self._calls = api
         self._make = make
+        self._find_or_make = find_or_make
         self._on_change = on_change
         self._on_rows = on_rows
         self._limits = limits or (lambda: None)
@@ -345,14 +348,85 @@ class Export(Convertible, Mapping[str, Any]):
             If the request is not known.
         """
         if self.request is None or self._make is None:
-            raise MyTrackerError(
-                f"the request of export {self.id_raw_export} is not known here; "
-                "submit it again with mt.export(...)"
-            )
+            raise self._without_request()
         return self._make(self.request)
 
-    def data(self) -> RawData:
+    def _without_request(self) -> MyTrackerError:
+        return MyTrackerError(
+            f"the request of export {self.id_raw_export} is not known here; "
+            "submit it again with mt.export(...)"
+        )
+
+    def top_up(self) -> Export:
+        """Export the rows of the same window that have appeared in the system since.
+
+        Rows can appear at any time after their event. An export that was requested with
+        `availabilityTsTo` has exactly the rows that appeared until that second. The new export has
+        those from the next second to the last full hour that ended 3 hours ago: no row is in both,
+        and none is missing between them. It can be topped up in turn. Within the hour the same
+        export is returned.
+
+        Returns
+        -------
+        Export
+            Running or finished; like any other.
+
+        Raises
+        ------
+        MyTrackerError
+            If the request is not known or has no `availabilityTsTo`, or if no later row can be
+            exported yet; else as `Client.export`.
+
+        Examples
+        --------
+        >>> export = mt.export(event="installs", selectors="idDevice, tsEvent",
+        ...                    dateFrom="today-7d", dateTo="yesterday",
+        ...                    availabilityTsTo="now-2d")
+        >>> late = export.top_up().to_pandas()          # the rows of the last two days
+        >>> frame = export.data(top_up=True).to_pandas()  # all rows
+        >>> len(frame) == len(export.to_pandas()) + len(late)
+        True
+        """
+        late = self._late_request()
+        if late is None:
+            raise MyTrackerError(
+                f"export {self.id_raw_export} has all rows that can be exported by now: the "
+                "service releases rows 3 hours after they appeared. Try again in an hour"
+            )
+        return self._top_up(late)
+
+    def _late_request(self) -> ExportRequest | None:
+        """The request of a top-up; None while there can be no row in it."""
+        if self.request is None:
+            raise self._without_request()
+        if not is_bounded(self.request):
+            raise MyTrackerError(
+                f"export {self.id_raw_export} has no availabilityTsTo, so it is not known which "
+                "rows appeared too late for it: some could be missing or doubled. Request it with "
+                'availabilityTsTo="now-4h", or use mt.plan(...).to_parquet(directory), which '
+                "keeps a dataset complete"
+            )
+        return since(self.request, self._now().timestamp())
+
+    def _now(self) -> datetime:
+        """The moment until which later rows are looked for."""
+        return self._api.now()
+
+    def _top_up(self, request: ExportRequest, on_wait: OnWait | None = None) -> Export:
+        if self._find_or_make is None:
+            raise self._without_keys()
+        late = self._find_or_make(request, on_wait=on_wait)
+        late.notes = (*late.notes, f"late rows of export {self.id_raw_export}")
+        return late
+
+    def data(self, *, top_up: bool = False) -> RawData:
         """The rows of the export, ready to convert; waits until the export is finished.
+
+        Parameters
+        ----------
+        top_up : bool
+            Whether to add the rows that have appeared since the export, from an export of their
+            own (`top_up`).
 
         Returns
         -------
@@ -364,9 +438,23 @@ class Export(Convertible, Mapping[str, Any]):
         ------
         ExportFailed, WaitInterrupted, ApiError, ConnectionFailed
             As `wait`.
+        MyTrackerError
+            With `top_up`, if the request has no `availabilityTsTo`.
         """
+        request = self._late_request() if top_up else None
         self.wait()
-        return self._record() or self._fetched_data()
+        rows = self._record() or self._fetched_data()
+        if request is None:
+            return rows
+        # a full queue is waited for, as the export itself is
+        late = self._top_up(request, self._show).data()
+        return type(rows)(
+            [*rows.files, *late.files],
+            # a recording may leave columns out
+            rows.selectors,
+            limits=self._limits(),
+            timezone=request.zone.key,
+        )
 
     def _record(self) -> RawData | None:
         """Store the rows in the recording in use and return them; None if there is no recording."""
@@ -455,11 +543,14 @@ class Export(Convertible, Mapping[str, Any]):
     def _api(self) -> Api:
         """The API; a pickled copy of an export has none, since keys are never pickled."""
         if self._calls is None:
-            raise MyTrackerError(
-                f"this copy of export {self.id_raw_export} has no keys (they are never pickled); "
-                f"{attach_code(self.id_raw_export)} returns an export that can send requests"
-            )
+            raise self._without_keys()
         return self._calls
+
+    def _without_keys(self) -> MyTrackerError:
+        return MyTrackerError(
+            f"this copy of export {self.id_raw_export} came without the keys; "
+            f"{attach_code(self)} gives one that can talk to the service"
+        )
 
     def card(self) -> Card:
         """The export as a card."""
@@ -527,7 +618,7 @@ class Export(Convertible, Mapping[str, Any]):
     def __getstate__(self) -> dict[str, Any]:
         # keys are never pickled; nor are callbacks and the display
         return self.__dict__ | dict.fromkeys(
-            ("_calls", "_make", "_on_change", "_on_rows", "_limits", "_display", "_began")
+            ("_calls", "_make", "_find_or_make", "_on_change", "_limits", "_display")
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:

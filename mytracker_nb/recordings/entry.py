@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Any
 
 from mytracker_nb.errors import NotRecorded
+from mytracker_nb.request.availability import is_bounded, of_request
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, ValueType
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.statuses import SUCCESS
 
-__all__ = ["Entry", "RecordedRequest", "file_name", "find_entry", "not_recorded"]
+__all__ = ["Entry", "RecordedRequest", "file_name", "find_entry", "find_top_up", "not_recorded"]
 
 _NEAR = 3  # entries that an error lists
 
@@ -169,6 +170,21 @@ def find_entry(
         if (then := entry.request.match(request)) is not None:
             return entry, then
     return None
+
+
+def find_top_up(entries: Mapping[str, Entry], request: ExportRequest) -> Entry | None:
+    """The entry of the late rows that `request` is for, up to whatever moment; the newest one."""
+    found = [
+        entry
+        for entry in entries.values()
+        if is_bounded(entry.request.request) and _is_same_but_end(entry.request.request, request)
+    ]
+    return max(found, key=lambda entry: of_request(entry.request.request).until or 0, default=None)
+
+
+def _is_same_but_end(one: ExportRequest, other: ExportRequest) -> bool:
+    end = of_request(other)._replace(after=None).parameters()
+    return ExportRequest(**{**one.parameters, **end}) == other
 
 
 def not_recorded(entries: Mapping[str, Entry], request: ExportRequest, where: str) -> NotRecorded:

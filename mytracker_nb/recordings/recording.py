@@ -27,6 +27,7 @@ from mytracker_nb.recordings.entry import (
     RecordedRequest,
     file_name,
     find_entry,
+    find_top_up,
     not_recorded,
 )
 from mytracker_nb.recordings.privacy import (
@@ -386,6 +387,13 @@ class Recording:
             raise not_recorded(self._index.entries, request, f"the recording {self.directory}")
         return self._replayed(*found)
 
+    def _find_late(self, request: ExportRequest, *, on_wait: object = None) -> Export:
+        """The top-up with the same bounds but its end, which was an hour of the recording."""
+        found = find_top_up(self._index.entries, request)
+        if found is None:
+            raise not_recorded(self._index.entries, request, f"the recording {self.directory}")
+        return self._replayed(found, found.request.request)
+
     def _attach(self, number: int) -> Export:
         for entry in self._index.entries.values():
             if entry.id_raw_export == number:
@@ -397,7 +405,8 @@ class Recording:
 
     def _replayed(self, entry: Entry, request: ExportRequest) -> Export:
         self._used.add(_place(entry))
-        return RecordedExport(self.directory, entry, request)
+        now = max(map(_recorded_at, self._index.entries.values()))
+        return RecordedExport(self.directory, entry, request, self._find_late, now)
 
     def _refuse_replay(self, what: str) -> None:
         if self.is_replayed:

@@ -94,7 +94,14 @@ def listed_export(entry: Entry) -> ListedExport:
 class RecordedExport(Export):
     """An export of a recording: finished, with its rows in a file beside the notebook."""
 
-    def __init__(self, directory: Path, entry: Entry, request: ExportRequest) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        entry: Entry,
+        request: ExportRequest,
+        find_late: Callable[..., Export],
+        now: datetime,
+    ) -> None:
         facts = text_of(entry)
         super().__init__(
             None,
@@ -102,7 +109,9 @@ class RecordedExport(Export):
             request,
             created_at=_moment(entry.created_at),
             notes=(facts,) if facts else (),
+            find_or_make=find_late,
         )
+        self._recorded_until = now
         self._directory = directory
         self._entry = entry
         self._service = f"recording {directory}"
@@ -133,6 +142,10 @@ class RecordedExport(Export):
     def retry(self) -> Export:
         """Raise `NotRecorded`: nothing new is created."""
         raise NotRecorded(f"export {self.id_raw_export}: {_NOT_SENT}")
+
+    def _now(self) -> datetime:
+        # what can have appeared by the time of the recording, and not by the reader's
+        return self._recorded_until
 
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Raise `NotRecorded`: a recording has the rows, and not the files of the service."""

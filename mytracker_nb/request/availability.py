@@ -38,7 +38,10 @@ __all__ = [
     "known_until",
     "of_request",
     "read_settle",
+    "since",
 ]
+
+_STEP = 3600
 
 _BOUNDS = next(interval for interval in INTERVALS if interval.availability_delay)
 
@@ -110,6 +113,32 @@ def of_request(request: ExportRequest) -> Availability:
 def is_bounded(request: ExportRequest) -> bool:
     """Whether the same rows come whenever the request is sent."""
     return _BOUNDS.end in request.parameters
+
+
+def since(request: ExportRequest, now: float) -> ExportRequest | None:
+    """The request for the rows of the same window that have appeared since.
+
+    It ends with the last full hour whose rows are all known, so that it is the same request, and
+    its export can be reused, within an hour.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        A valid one with ``availabilityTsTo``: what appeared until then is known.
+    now : float
+        The present moment, in Unix seconds.
+
+    Returns
+    -------
+    ExportRequest or None
+        It shares no row with `request`, and misses none; None while no such hour has passed.
+    """
+    after = of_request(request).until
+    assert after is not None
+    until = (known_until(now) + 1) // _STEP * _STEP - 1
+    if until <= after:
+        return None
+    return ExportRequest(**{**request.parameters, **Availability(after, until).parameters()})
 
 
 def closes_at(request: ExportRequest) -> datetime:
