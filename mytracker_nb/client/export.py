@@ -548,8 +548,8 @@ class Export(Convertible, Mapping[str, Any]):
 
     def _without_keys(self) -> MyTrackerError:
         return MyTrackerError(
-            f"this copy of export {self.id_raw_export} came without the keys; "
-            f"{attach_code(self)} gives one that can talk to the service"
+            f"this copy of export {self.id_raw_export} has no keys (they are never pickled); "
+            f"{attach_code(self.id_raw_export)} returns an export that can send requests"
         )
 
     def card(self) -> Card:
@@ -616,9 +616,18 @@ class Export(Convertible, Mapping[str, Any]):
         return self.__copy__()
 
     def __getstate__(self) -> dict[str, Any]:
-        # keys are never pickled; nor are callbacks and the display
+        # keys are never pickled; nor are callbacks and the display, nor times of this process
         return self.__dict__ | dict.fromkeys(
-            ("_calls", "_make", "_find_or_make", "_on_change", "_limits", "_display")
+            (
+                "_calls",
+                "_make",
+                "_find_or_make",
+                "_on_change",
+                "_on_rows",
+                "_limits",
+                "_display",
+                "_began",
+            )
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
