@@ -1,5 +1,5 @@
 # make demo    the main job against the sandbox, in the terminal
-# make lab     the same in JupyterLab
+# make lab     the same in JupyterLab; make lab PORT=9000 on another port
 # make test    all tests
 # make test-fast   those without a browser, the image for Binder and the notebooks, in two minutes
 # make check   what else has to hold: style, types, imports, the package that is built
@@ -24,8 +24,11 @@ RUN := env HOME="$(CURDIR)/.home" XDG_CACHE_HOME= XDG_CONFIG_HOME= XDG_DATA_HOME
 demo: $(INSTALLED)
 	@$(RUN) python tools/demo.py
 
+# JupyterLab refuses to run as root, as one does in a container, unless it is allowed to
+LAB_OPTIONS := $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(PORT),--port=$(PORT))
+
 lab: $(INSTALLED)
-	$(RUN) jupyter lab --notebook-dir=notebooks notebooks/01_quickstart.ipynb
+	$(RUN) jupyter lab $(LAB_OPTIONS) --notebook-dir=notebooks notebooks/01_quickstart.ipynb
 
 # tests are independent of each other: more of them at once than there are cores, as many wait
 PYTEST := python -m pytest --numprocesses 3 --dist loadgroup
@@ -86,8 +89,9 @@ pictures: $(INSTALLED)
 	$(RUN) python tools/screenshots.py
 
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv .venv
-	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" RUSTUP_HOME="$(CURDIR)/.home/rustup" $(BIN)/python -m pip install --quiet \
+	@echo "Installing the package and what its notebooks and tests need into .venv: a minute or two, once"
+	@$(PYTHON) -m venv .venv
+	@PIP_CACHE_DIR="$(CURDIR)/.cache/pip" RUSTUP_HOME="$(CURDIR)/.home/rustup" $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --editable '.[test]'
 	@mkdir -p .home
 	@touch $@

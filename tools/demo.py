@@ -14,12 +14,12 @@ CELLS = (
     """
     %%mytracker_export --wait --frame installs
     event     = installs
-    selectors = idDevice, tsEvent, idCountryISOAlpha2, idPartnerTitle, idAppVersionTitle
+    selectors = idDevice, tsEvent, idCountryISOAlpha2, idAppVersionTitle
     dateFrom  = today-7d
     dateTo    = yesterday
     idCountry = RU, Kazakhstan, BY
     """,
-    "installs.head(8)",
+    'installs["idCountryISOAlpha2"].value_counts()',
     "%mytracker_sandbox --stop",
 )
 
