@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from mytracker_nb import clock
 
-__all__ = ["ago", "duration", "rough_duration", "size"]
+__all__ = ["ago", "count", "duration", "result", "rough_duration", "size"]
 
 _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -50,6 +50,40 @@ def rough_duration(seconds: float) -> str:
     from humanize import naturaldelta
 
     return naturaldelta(max(1.0, seconds))
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 file``, ``1,200 rows``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def result(
+    *,
+    rows: int | None = None,
+    columns: int | None = None,
+    exports: int | None = None,
+    files: int | None = None,
+    size_of_files: int | None = None,
+    seconds: float | None = None,
+) -> str:
+    """What an export gave, as far as it is known.
+
+    Examples
+    --------
+    >>> result(rows=822, columns=4, files=2, size_of_files=1_200_000, seconds=5)
+    '822 rows x 4 columns, 2 files, 1.2 MB, 5 s'
+    """
+    table = "" if rows is None else count(rows, "row")
+    if table and columns is not None:
+        table += f" x {count(columns, 'column')}"
+    facts = [
+        table,
+        "" if exports is None else count(exports, "export"),
+        "" if files is None else count(files, "file"),
+        size(size_of_files) if size_of_files else "",
+        "" if seconds is None else duration(seconds),
+    ]
+    return ", ".join(filter(None, facts))
 
 
 def size(count: float) -> str:

@@ -792,7 +792,7 @@ def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
     assert export.request == form.request
     until(lambda: form._progress["preview"])
     assert f"idRawExport {export.id_raw_export}" in texts(form).replace("</strong>", "")
-    assert f"mt.Client().attach({export.id_raw_export}).to_pandas()" in texts(form)
+    assert f"mt.attach({export.id_raw_export}).to_pandas()" in texts(form)
     assert "<th>eventName</th>" in texts(form)
     assert not form._progress["canSubmit"]
     assert creates(sandbox) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import mytracker_nb
 from mytracker_nb.display.export_card import Card, Download
 from mytracker_nb.request.request import ExportRequest
 
@@ -82,7 +84,7 @@ def seen(card: Card, *texts: str) -> bool:
 
 def test_the_id_and_the_way_back_to_it_are_shown() -> None:
     card = Card(request(), 4, "In progress", service="https://tracker.my.com", api_user_id=77658)
-    assert seen(card, "idRawExport 4", "mt.Client().attach(4)")
+    assert seen(card, "idRawExport 4", "import mytracker_nb as mt; mt.attach(4)")
     assert seen(card, "https://tracker.my.com, API user 77658")
 
 
@@ -99,7 +101,7 @@ def test_what_can_be_cancelled_says_how(
     status: str, is_cancellable: bool | None, shown: bool
 ) -> None:
     card = Card(request(), 4, status, is_cancellable=is_cancellable)
-    assert seen(card, "mt.Client().attach(4).cancel()") is shown
+    assert seen(card, "mt.attach(4).cancel()") is shown
 
 
 def test_parameters_stand_in_the_order_of_the_documentation() -> None:
@@ -117,12 +119,12 @@ def test_parameters_stand_in_the_order_of_the_documentation() -> None:
         ({"event": "appUpdates"}, "appUpdates App updates", "appUpdates (App updates)"),
         ({"event": "installs"}, "event installs selectors", "event installs selectors"),
         ({"idApp": [7]}, "idApp 7 ", "idApp 7 "),
-        ({"dateTo": "2026-11-01"}, "2026-11-01 Europe/Moscow, 1 day", "(Europe/Moscow, 1 day)"),
-        ({"timezone": "Asia/Tokyo"}, "2026-11-07 Asia/Tokyo, 7 days", "(Asia/Tokyo, 7 days)"),
+        ({"dateTo": "2026-11-01"}, "2026-11-01 1 day", "(1 day)"),
+        ({"timezone": "Asia/Tokyo"}, "2026-11-07 7 days", "(7 days)"),
         (
             {"tsFrom": 1793480400, "tsTo": 1793480401, "timezone": "Asia/Tokyo"},
-            "1793480400 2026-11-01 06:00:00 Asia/Tokyo",
-            "1793480400 (2026-11-01 06:00:00 Asia/Tokyo)",
+            "1793480400 2026-11-01 06:00:00",
+            "1793480400 (2026-11-01 06:00:00)",
         ),
     ],
 )
@@ -186,22 +188,75 @@ def test_notes_and_the_services_explanation_are_shown() -> None:
     assert seen(card, "error the service says: Too many lines in export", *card.notes)
 
 
-def test_times_stand_in_the_zone_of_the_request() -> None:
-    card = Card(request(timezone="Asia/Tokyo"), 4, created_at=MOMENT, updated_at=MOMENT)
-    assert seen(card, "created 2026-11-24 00:03:10 Asia/Tokyo", "as of 2026-11-24 00:03:10")
-    assert seen(Card(None, 4, created_at=MOMENT), "created 2026-11-23 15:03:10 UTC")
+def test_times_stand_in_the_zone_of_the_request_which_is_named_once() -> None:
+    tokyo = Card(request(timezone="Asia/Tokyo"), 4, "Success!", created_at=MOMENT)
+    assert seen(tokyo, "created 2026-11-24 00:03:10")
+    assert seen(Card(None, 4, created_at=MOMENT), "created 2026-11-23 15:03:10", "times in UTC")
+    files = (("4.installs.0.csv.gz", MOMENT, None),)
+    usual = Card(request(), 4, "Success!", created_at=MOMENT, updated_at=MOMENT, files=files)
+    assert seen(usual, "created 2026-11-23 18:03:10")
+    for card, zone in ((tokyo, "Asia/Tokyo"), (usual, "Europe/Moscow")):
+        # the last line of the text is the request as code
+        text = card.text().partition("edit in form")[0]
+        assert text.count(zone) == 1
+        assert " ".join(Page(card.html()).words).count(zone) == 1
 
 
-def test_files_have_their_size_and_their_end() -> None:
+def test_the_names_of_files_are_folded_away() -> None:
     files = (
         ("4.installs.0.csv.gz", MOMENT, 1_234_567),
-        ("4.installs.1.csv.gz", None, 0),
+        ("4.installs.1.csv.gz", MOMENT + timedelta(hours=1), 0),
         ("4.installs.2.csv.gz", None, None),
     )
-    html, text = both(Card(request(), 4, "Success!", files=files))
-    assert "4.installs.0.csv.gz 1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow" in html
-    assert "4.installs.0.csv.gz (1.2 MB, until 2026-11-23 18:03:10 Europe/Moscow)" in text
-    assert "4.installs.1.csv.gz 0 Bytes 4.installs.2.csv.gz later" in html
+    card = Card(request(), 4, "Success!", files=files)
+    html, text = both(card)
+    assert "3 files, until 2026-11-23 18:03:10" in html
+    assert "3 files, until 2026-11-23 18:03:10" in text
+    assert "4.installs" not in text
+    folded = " ".join(" ".join(Page(card.html()).folded).split())
+    assert "4.installs.0.csv.gz 1.2 MB, until 2026-11-23 18:03:10" in folded
+    assert "4.installs.1.csv.gz 0 Bytes" in folded
+    assert not any("4.installs" in word for word in Page(card.html()).words)
+
+
+@pytest.mark.parametrize(
+    ("facts", "result"),
+    [
+        ({}, ""),
+        ({"elapsed": 5.2}, "5 s"),
+        ({"elapsed": 65.0, "row_count": 822}, "822 rows x 2 columns, 1 min 5 s"),
+        ({"row_count": 1, "size": 1_200_000}, "1 row x 2 columns, 1.2 MB"),
+        (
+            {"row_count": 1234, "files": (("a", None, 100), ("b", None, 200)), "elapsed": 0.26},
+            "1,234 rows x 2 columns, 2 files, 300 Bytes, 0.3 s",
+        ),
+    ],
+)
+def test_the_result_says_what_is_known(facts: dict[str, Any], result: str) -> None:
+    card = Card(request(), 4, "Success!", **facts)
+    assert card.result == result
+    assert seen(card, result)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_open"), [("In progress", True), ("Paused", True), ("Success!", False)]
+)
+def test_a_state_that_may_change_is_called_the_last_known_one(status: str, is_open: bool) -> None:
+    card = Card(request(), 4, status, updated_at=MOMENT)
+    assert seen(card, "last known state, as of 2026-11-23 18:03:10") is is_open
+    assert seen(card, "current state import mytracker_nb as mt; mt.attach(4)") is is_open
+
+
+def test_the_code_has_the_name_that_the_notebook_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(request(), 4, "Success!")
+    assert seen(card, "load the data import mytracker_nb as mt; df = mt.attach(4).to_pandas()")
+    monkeypatch.setattr(sys.modules["__main__"], "tracker", mytracker_nb, raising=False)
+    assert seen(card, "load the data df = tracker.attach(4).to_pandas()")
+    # the name may be taken
+    monkeypatch.setattr(sys.modules["__main__"], "mt", "something else", raising=False)
+    assert seen(card, "load the data df = tracker.attach(4).to_pandas()")
+    monkeypatch.setattr(sys.modules["__main__"], "mt", mytracker_nb, raising=False)
+    assert seen(card, "load the data df = mt.attach(4).to_pandas()")
 
 
 @pytest.mark.parametrize(

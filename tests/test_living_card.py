@@ -188,7 +188,7 @@ def test_stop_detaches_and_says_how_to_come_back(kernel, notebook):
     assert cell.error["ename"] == "WaitInterrupted"
     (line,) = cell.error["traceback"]
     assert "the wait was interrupted; export 1 continues on the service" in line
-    come_back = re.search(r"mt\.Client\(\)\.attach\(1\)\.wait\(\)", line)[0]
+    come_back = re.search(r"mt\.attach\(1\)\.wait\(\)", line)[0]
     assert not any("cancel" in call.path for call in sandbox.requests)
     sandbox.clock.advance(101)
     assert "Success!" in run(kernel, f"print({come_back}.status)").text

@@ -797,8 +797,10 @@ def test_each_cell_of_a_notebook_shows_one_card(account: Sandbox) -> None:
     ]
     assert cards == [0, 1, 1, 1, 1, 1, 1, 0]
     assert all("Success!" in outputs[at][0].data["text/html"] for at in (2, 3, 4))
-    # the card, then the first rows
-    assert "idDevice" in outputs[3][1].data["text/plain"]
+    # the card, the result in one line, then the first rows
+    pattern = r"df: [\d,]+ rows x 2 columns, \d files?, [\d.]+ (kB|MB), [\d.]+ s\n"
+    assert re.fullmatch(pattern, outputs[3][1].text)
+    assert "idDevice" in outputs[3][2].data["text/plain"]
     assert outputs[-1][0].text == "['idDevice', 'tsEvent'] Success!\n"
     assert account.secret_key not in nbformat.writes(notebook)
 

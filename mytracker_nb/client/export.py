@@ -571,6 +571,9 @@ class Export(Convertible, Mapping[str, Any]):
             error_message=self.error_message,
             notes=(*self.notes, *waiting),
             download=self._display.download,
+            row_count=self.rows,
+            size=loaded_size(self),
+            elapsed=self.elapsed,
         )
 
     def _facts(self) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from mytracker_nb import wording
 from mytracker_nb.errors import printable
 from mytracker_nb.request.coercion import Unreadable
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
-from mytracker_nb.statuses import tone_of
+from mytracker_nb.snippets import runnable
+from mytracker_nb.statuses import is_final, tone_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -78,7 +79,6 @@ class Row:
     help: str
     values: Sequence[Any]
     title: Callable[[Any], str] | None = None
-    is_lines: bool = False  # a line for each value
 
     def first(self, count: int) -> list[tuple[str, str]]:
         """The first values, each with what it stands for (``""``: it says so itself)."""
@@ -187,6 +187,10 @@ class Card(Renderable):
         Code to show, such as the curl command of a dry run.
     recorded_at : datetime.datetime or None
         When the rows were recorded, where they come from a recording and not from the service.
+    row_count, size : int or None
+        How many rows were loaded, and from how many bytes.
+    elapsed : float or None
+        Seconds from its creation to its end, or to `updated_at`.
     """
 
     request: ExportRequest | None = None
@@ -205,6 +209,9 @@ class Card(Renderable):
     download: Download | None = None
     code: str = ""
     recorded_at: datetime | None = None
+    row_count: int | None = None
+    size: int | None = None
+    elapsed: float | None = None
 
     template = "card.html"
 
@@ -263,16 +270,52 @@ class Card(Renderable):
         return words, _fraction(bytes_done, bytes_total) or _fraction(files_done, files_total)
 
     @property
+    def result(self) -> str:
+        """Rows, files and elapsed time, as soon as each is known."""
+        parameters = self.request.parameters if self.request is not None else {}
+        selectors = parameters.get("selectors")
+        return wording.result(
+            rows=self.row_count,
+            columns=len(selectors) if isinstance(selectors, tuple) else None,
+            files=len(self.files) if self.files else None,
+            size_of_files=self._size,
+            seconds=self.elapsed,
+        )
+
+    @property
+    def _size(self) -> int | None:
+        sizes = [size for _, _, size in self.files]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if self.size is None and known and len(known) == len(sizes) else self.size
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its state may still change, and a card that is saved may be out of date."""
+        return not self.is_dry and self.recorded_at is None and not is_final(str(self.status))
+
+    @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """Where the export lives and when it was seen, each with its name."""
         account = f"API user {_word(self.api_user_id)}" if self.api_user_id is not None else ""
         facts = [
             ("service", ", ".join(filter(None, [_word(self.service), account]))),
-            ("created", _moment(self.created_at, self._zone) if self.created_at else ""),
-            ("as of", _moment(self.updated_at, self._zone) if self.updated_at else ""),
-            ("recorded", _moment(self.recorded_at, self._zone) if self.recorded_at else ""),
+            ("created", self._at(self.created_at)),
+            ("last known state, as of" if self.is_open else "as of", self._at(self.updated_at)),
+            ("recorded", self._at(self.recorded_at)),
         ]
+        if any(fact for _, fact in facts[1:]) or self._has_moments:
+            # named once; where the request names it, there
+            given = self.request is not None and "timezone" in self.request.parameters
+            facts.append(("times in", "" if given else str(self._zone)))
         return tuple((name, fact) for name, fact in facts if fact)
+
+    @property
+    def _has_moments(self) -> bool:
+        parameters = self.request.parameters if self.request is not None else {}
+        return any(name in parameters for interval in INTERVALS for name in interval.names)
+
+    def _at(self, moment: datetime | None) -> str:
+        return "" if moment is None else moment_text(moment, self._zone)
 
     @property
     def alerts(self) -> tuple[tuple[str, str], ...]:
@@ -295,20 +338,37 @@ class Card(Renderable):
     def rows(self) -> tuple[Row, ...]:
         """The request's parameters in the order of the documentation, then the files."""
         rows = [] if self.request is None else list(parameter_rows(self.request))
-        if self.files:
-            titles = {name: self._about_file(expires, size) for name, expires, size in self.files}
-            about = "gzip-compressed CSV"
-            rows.append(Row("files", about, tuple(titles), titles.__getitem__, is_lines=True))
         return tuple(rows)
 
     @property
+    def file_summary(self) -> str:
+        """How many files there are, and when the first is deleted; their names are hashes."""
+        if not self.files:
+            return ""
+        # as texts of one zone they sort by time, whatever a file says
+        ends = [self._at(expires) for _, expires, _ in self.files if expires is not None]
+        end = f", until {min(ends)}" if ends else ""
+        return f"{wording.count(len(self.files), 'file')}{end}"
+
+    @property
+    def file_lines(self) -> tuple[tuple[str, str], ...]:
+        """The name of each file, and its size and end."""
+        return tuple(
+            (_word(name), self._about_file(expires, size)) for name, expires, size in self.files
+        )
+
+    @property
     def codes(self) -> tuple[tuple[str, str], ...]:
-        """The code that comes back to the export later and that cancels it, each with its name."""
+        """The code that loads the rows, finds the export again or cancels it, with its name."""
         if self.is_dry or self.recorded_at is not None:  # no client can attach to it
             return ()
-        attach = f"mt.Client().attach({self.id_raw_export})"
-        can_cancel = self.is_cancellable and self.tone == "running"
-        return (("later", attach), *([("cancel", f"{attach}.cancel()")] if can_cancel else []))
+        attach = f"mt.attach({self.id_raw_export})"
+        codes = [("reattach" if not self.is_open else "current state", attach)]
+        if self.tone in ("running", "good"):
+            codes.insert(0, ("load the data", f"df = {attach}.to_pandas()"))
+        if self.is_cancellable and self.tone == "running":
+            codes.append(("cancel", f"{attach}.cancel()"))
+        return tuple((name, runnable(code)) for name, code in codes)
 
     @property
     def builder(self) -> str:
@@ -327,7 +387,7 @@ class Card(Renderable):
     def _about_file(self, expires: datetime | None, size: int | None) -> str:
         about = [
             wording.size(size) if size is not None else "",
-            f"until {_moment(expires, self._zone)}" if expires is not None else "",
+            f"until {self._at(expires)}" if expires is not None else "",
         ]
         return ", ".join(filter(None, about))
 
@@ -369,13 +429,9 @@ def moment_text(moment: datetime, zone: tzinfo) -> str:
         return _word(str(moment))
 
 
-def _moment(moment: datetime, zone: tzinfo) -> str:
-    return f"{moment_text(moment, zone)} {zone}"
-
-
 def _unix_moment(seconds: Any, zone: tzinfo) -> str:
     try:
-        return _moment(datetime.fromtimestamp(seconds, zone), zone)
+        return moment_text(datetime.fromtimestamp(seconds, zone), zone)
     except (TypeError, ValueError, OverflowError, OSError):  # what the request refuses
         return ""
 
@@ -394,7 +450,7 @@ def parameter_rows(request: ExportRequest) -> Iterator[Row]:
 def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str] | None:
     """What tells what a value of `parameter` stands for; None where the values say so."""
     if parameter.value_type is ValueType.DATE:
-        return lambda value: ", ".join([str(request.zone), *_days(parameter, request)])
+        return lambda value: ", ".join(_days(parameter, request))
     if parameter.value_type is ValueType.TIME:
         return lambda value: _unix_moment(value, request.zone)
     names = parameter.dictionary
@@ -427,16 +483,17 @@ def _lines(card: Card) -> Iterator[str]:
     if card.fetched is not None:
         words, fraction = card.fetched
         pairs.append(("download", f"{words}  {bar(fraction)}"))
+    pairs += [("result", card.result)] if card.result else []
     pairs += card.facts
     pairs += card.alerts
     for row in card.rows:
         texts = row.shortened()
-        lines = texts if row.is_lines else [", ".join(texts)]
-        pairs += zip([row.label] + [""] * len(lines), lines, strict=False)
+        pairs.append((row.label, ", ".join(texts)))
+    pairs += [("files", card.file_summary)] if card.files else []
     pairs += card.codes
     builder = card.builder
     if builder and len(builder) <= _LONGEST:
-        pairs.append(("as a form", builder))
+        pairs.append(("edit in form", builder))
 
     badges = ["SANDBOX"] * card.is_sandbox + ["RECORDED"] * (card.recorded_at is not None)
     yield "  ".join(filter(None, ["MyTracker export", card.title, *badges]))

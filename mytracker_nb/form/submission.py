@@ -17,6 +17,7 @@ from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.request.availability import is_reusable
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
+from mytracker_nb.snippets import runnable
 from mytracker_nb.statuses import SUCCESS
 
 __all__ = ["Phase", "Submission"]
@@ -115,9 +116,7 @@ class Submission:
         if self.export is None:
             return ""
         number = self.export.id_raw_export
-        return (
-            f"import mytracker_nb as mt\n{frame or 'df'} = mt.Client().attach({number}).to_pandas()"
-        )
+        return runnable(f"{frame or 'df'} = mt.attach({number}).to_pandas()", "\n")
 
     def _verdict(self, request: ExportRequest, pending: Mapping[str, str]) -> tuple[str, str, bool]:
         """One line on where the request is, its tone, and whether its export is made already."""

@@ -21,9 +21,9 @@ from IPython.core.magic_arguments import argument, kwds, magic_arguments
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode
 
-from mytracker_nb import clock, errors
+from mytracker_nb import clock, errors, wording
 from mytracker_nb.client.client import default_client
-from mytracker_nb.client.export import display_of
+from mytracker_nb.client.export import display_of, loaded_size
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
@@ -161,18 +161,19 @@ class MyTrackerMagics(Magics):
         self, line: str = "", cell: str | None = None
     ) -> Export | Plan | Card | PlanCard:
         """Create an export; the help page is written from the table of parameters."""
+        began = clock.monotonic()
         options, request = self._read_export(line, cell)
         if options.dry_run:
             return _dry_run(request, options.every)
         if options.every:
-            return self._follow_plan(request, options)
+            return self._follow_plan(request, options, began)
         export = _obtain(request, options.fresh, options.settle or self.settle)
         if options.out:
             self._assign(options.out, export)
         if options.wait or options.frame:
             self._wait(export)
         if options.frame:
-            self._load(options, export)
+            self._load(options, export, began)
         return export
 
     @no_var_expand
@@ -251,7 +252,7 @@ class MyTrackerMagics(Magics):
         except errors.MyTrackerError as error:
             yield Problem("--params", "bad_value", "error", str(error))
 
-    def _follow_plan(self, request: ExportRequest, options: Namespace) -> Plan:
+    def _follow_plan(self, request: ExportRequest, options: Namespace, began: float) -> Plan:
         # in a notebook the card shows it
         on_wait = None if self._is_notebook else _print_once()
         plan = Plan(
@@ -266,7 +267,7 @@ class MyTrackerMagics(Magics):
             self._assign(options.out, plan)
         plan.run(self.timeout).raise_for_failures()
         if options.frame:
-            self._load(options, plan)
+            self._load(options, plan, began)
         return plan
 
     def _wait(self, export: Export) -> None:
@@ -280,7 +281,7 @@ class MyTrackerMagics(Magics):
         finally:
             lines.end()
 
-    def _load(self, options: Namespace, export: Export | Plan) -> None:
+    def _load(self, options: Namespace, export: Export | Plan, began: float) -> None:
         """Assign the rows to a name and show the first ones."""
         name = options.frame
         try:
@@ -288,16 +289,12 @@ class MyTrackerMagics(Magics):
         except KeyboardInterrupt:
             raise _interrupted(name, export) from None
         self._assign(name, frame)
-        if not options.hides_result:
-            self._show_rows(export, frame)
-
-    def _show_rows(self, export: Export | Plan, frame: pd.DataFrame) -> None:
-        """Show the first rows; in a notebook, below the card."""
-        if self.rows == 0:
-            return
-        if self._is_notebook:
+        shows_rows = self.rows > 0 and not options.hides_result
+        if self._is_notebook and shows_rows:
             display(export)  # the result of the cell is then not shown again
-        display(frame.head(self.rows))
+        print(f"{name}: {_result(export, frame, clock.monotonic() - began)}")
+        if shows_rows:
+            display(frame.head(self.rows))
 
     @property
     def _is_notebook(self) -> bool:
@@ -378,6 +375,21 @@ def _print_once() -> Callable[[WaitEvent], None]:
             print(f"MyTracker: {event.text}")
 
     return print_once
+
+
+def _result(export: Export | Plan, frame: pd.DataFrame, seconds: float) -> str:
+    """What has become a frame, in one line."""
+    exports = export.exports if isinstance(export, Plan) else (export,)
+    size = export.loaded_size if isinstance(export, Plan) else loaded_size(export)
+    rows, columns = frame.shape
+    return wording.result(
+        rows=rows,
+        columns=columns,
+        exports=len(exports) if isinstance(export, Plan) else None,
+        files=sum(len(each.files) for each in exports) or None,
+        size_of_files=size,
+        seconds=seconds,
+    )
 
 
 def _interrupted(name: str, export: Export | Plan) -> WaitInterrupted:

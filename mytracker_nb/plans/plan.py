@@ -95,6 +95,7 @@ class Plan(Convertible):
         self.request = request
         self._client = client
         self._every = splitting.read_every(every, request)
+        self._parts: list[RawData] = []
         self._known: dict[Piece, Task] = {}
         self._tasks = self._lay_out(splitting.cut(request, self._every))
         self._fresh = fresh
@@ -194,6 +195,11 @@ class Plan(Convertible):
         return tuple(task.export for task in self._leaves() if task.export is not None)
 
     @property
+    def loaded_size(self) -> int:
+        """The bytes of the files from which the rows were loaded last; 0 before."""
+        return sum(part.bytes_read for part in self._parts)
+
+    @property
     def status(self) -> pd.DataFrame:
         """The pieces as a table, one row per piece.
 
@@ -269,7 +275,7 @@ class Plan(Convertible):
         if not self.is_finished:
             self.run()
         self.raise_for_failures()
-        parts = [export.data() for export in self.exports]
+        self._parts = parts = [export.data() for export in self.exports]
         return RawData(
             [file for part in parts for file in part.files],
             # a recording can lack columns

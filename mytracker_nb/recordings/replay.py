@@ -166,6 +166,7 @@ class RecordedExport(Export):
             error_message=self.error_message,
             notes=self.notes,
             recorded_at=_moment(self._entry.recorded_at),
+            row_count=self.rows,
         )
 
 

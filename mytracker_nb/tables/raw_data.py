@@ -173,6 +173,11 @@ class RawData:
         return f"<RawData: {files}{columns}>"
 
     @property
+    def bytes_read(self) -> int:
+        """How many bytes of the files were read so far, as they are compressed."""
+        return self._progress.bytes_done
+
+    @property
     def selectors(self) -> tuple[str, ...]:
         """The columns, in order."""
         if self._selectors is None:
