@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import gzip
+import http.client
+import threading
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import requests
-from raw_client import RAW, create, created, data, get, links, send
+from raw_client import RAW, Signed, create, created, data, get, links, send
 
 from mytracker_nb.sandbox.faults import HTML_PAGE
 
@@ -142,3 +146,85 @@ def test_all_requests_are_told(hostile):
     assert calls[0].body.startswith(b"event=installs&")
     assert calls[1].url.endswith(b"/get.json?idRawExport=1")
     assert calls[1].headers["Authorization"].startswith("AuthHMAC 77658:")
+
+
+@pytest.fixture
+def session(hostile) -> Iterator[requests.Session]:
+    """A session whose requests are signed, and share connections."""
+    with requests.Session() as session:
+        session.auth = Signed(hostile.api_user_id, hostile.secret_key)
+        yield session
+
+
+@pytest.fixture
+def ports(hostile) -> list[int]:
+    """The client's port of each request: the same one where the connection is."""
+    seen: list[int] = []
+    app = hostile._server.app
+
+    def counted(environ, start):
+        seen.append(environ["REMOTE_PORT"])
+        return app(environ, start)
+
+    hostile._server.app = counted
+    return seen
+
+
+def test_a_connection_is_kept_for_the_next_request(hostile, session, ports):
+    number = created(hostile)
+    status = f"{hostile.base_url}{RAW}/get.json?idRawExport={number}"
+    ports.clear()
+    answers = [session.get(status, timeout=20) for _ in range(3)]
+    answers.append(session.head(links_of(answers[0])[0], timeout=20))
+    answers.append(session.get(links_of(answers[0])[0], timeout=20))
+    etag = {"If-None-Match": answers[-1].headers["ETag"]}
+    answers.append(session.get(links_of(answers[0])[0], headers=etag, timeout=20))
+    answers.append(session.get(f"{hostile.base_url}/nothing", timeout=20))
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 200, 304, 404]
+    assert len(ports) == len(answers)
+    assert len(set(ports)) == 1
+
+
+def links_of(answer: requests.Response) -> list[str]:
+    return [file["link"] for file in answer.json()["data"]["files"]]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"truncate": 20}, {"truncate": 0}, {"reset": "before"}, {"headers": {"Content-Length": None}}],
+)
+def test_a_connection_that_an_answer_broke_is_not_kept(hostile, session, ports, fault):
+    status = f"{hostile.base_url}{RAW}/get.json?idRawExport={created(hostile)}"
+    ports.clear()
+    assert session.get(status, timeout=20).ok
+    hostile.faults.add(**fault)
+    try:
+        session.get(status, timeout=20)
+    except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+        assert "headers" not in fault
+    else:
+        # some releases of requests hand a short body on
+        assert "reset" not in fault
+    assert session.get(status, timeout=20).json()["code"] == 200
+    assert ports[0] == ports[1] != ports[2]
+
+
+def test_stopping_ends_open_connections(start_sandbox):
+    sandbox = start_sandbox()
+    with closing(http.client.HTTPConnection("127.0.0.1", sandbox._server.port, 60)) as idle:
+        idle.request("GET", "/nothing")
+        assert idle.getresponse().read()
+        sandbox.faults.add(delay=300)
+        ended = threading.Event()
+
+        def ask() -> None:
+            with pytest.raises(requests.ConnectionError):
+                requests.get(sandbox.base_url, timeout=200)
+            ended.set()
+
+        threading.Thread(target=ask, daemon=True).start()
+        while len(sandbox.requests) < 2:
+            time.sleep(0.01)
+        sandbox.stop()
+        assert ended.wait(60)
+        assert idle.sock.recv(1) == b""

@@ -187,6 +187,8 @@ def _changed(answer: Response, fault: Fault) -> Response:
     # the headers still promise all of it
     answer.headers.setdefault("Content-Length", str(len(body)))
     answer.response = [body[: fault.truncate]]
+    # a length that a fault takes away is not to be added again
+    answer.automatically_set_content_length = False
     for name, value in fault.headers.items():
         answer.headers.remove(name)
         if value is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import socket
 import weakref
-from collections.abc import Iterable, Iterator
-from threading import Thread
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
 
+from werkzeug.datastructures import Headers
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.test import run_wsgi_app
+from werkzeug.wsgi import ClosingIterator
 
 from mytracker_nb.sandbox.calls import Call
 from mytracker_nb.sandbox.clock import Clock
@@ -25,27 +29,46 @@ __all__ = ["Sandbox"]
 _HOST = "127.0.0.1"
 
 
-class _Body:
-    """The body of an answer, closed at the latest when it is let go of.
+class _Handler(WSGIRequestHandler):
+    """Answers the requests of a connection, one after the other, as the service does (HTTP/1.1)."""
 
-    Werkzeug leaves it open where the client has gone away in the middle of it.
-    """
+    # the answer goes out in two parts, headers and body: the second must not wait for the
+    # client's delayed acknowledgement of the first
+    disable_nagle_algorithm = True
+    protocol_version = "HTTP/1.1"
 
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks: Iterable[bytes] | None = blocks
+    def run_wsgi(self) -> None:
+        """Answer one request.
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._blocks or ())
+        Werkzeug's own way closes the connection after each answer, since it does not know whether
+        the request was read to its end. Here it was: `Call.of` reads it before anything else.
+        """
+        self.environ = self.make_environ()
+        try:
+            blocks, status, headers = run_wsgi_app(self.server.app, self.environ)
+            with closing(ClosingIterator(blocks)) as body:
+                self._answer(status, headers, body)
+        except (ConnectionError, TimeoutError) as error:
+            self.connection_dropped(error)
 
-    def close(self) -> None:
-        blocks, self._blocks = self._blocks, None
-        if blocks is not None and hasattr(blocks, "close"):
-            blocks.close()
+    def _answer(self, status: str, headers: Headers, body: Iterable[bytes]) -> None:
+        code, _, reason = status.partition(" ")
+        length = headers.get("Content-Length")
+        has_body = self.command != "HEAD" and code not in ("204", "304")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        if has_body and length is None:  # it ends where the connection does
+            self.send_header("Connection", "close")
+        self.end_headers()
+        sent = 0
+        for block in body:
+            self.wfile.write(block)
+            sent += len(block)
+        if has_body and str(sent) != length:
+            # a client that waits for the rest is to see that none comes
+            self.close_connection = True
 
-    __del__ = close
-
-
-class _QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its parent's name
         """Say nothing: a notebook is no place for a server's log."""
 
@@ -59,12 +82,32 @@ class _QuietHandler(WSGIRequestHandler):
 class _Server(ThreadedWSGIServer):
     daemon_threads = True
 
+    def __init__(self, port: int, app: Callable[..., Iterable[bytes]]) -> None:
+        super().__init__(_HOST, port, app, _Handler)
+        self._lock = Lock()
+        self._open: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
     def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
         # a connection that is to be reset must not be ended politely before
         if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
             self.close_request(request)
         else:
             super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        """End all open connections, those too whose client may send a further request."""
+        # the lock keeps each of them open, so that its number is no other's
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 class Sandbox:
@@ -103,13 +146,8 @@ class Sandbox:
         self._clean_up = weakref.finalize(self, directory.remove)
         self.exports = Exports(config, self.clock, self.directory)
         app = application(config, self.clock, self.exports, self.secret_key, self._storage)
-        self.faults = faults = Faults(app)
-        self._server = _Server(
-            _HOST,
-            config.port,
-            lambda environ, start: _Body(faults(environ, start)),
-            _QuietHandler,
-        )
+        self.faults = Faults(app)
+        self._server = _Server(config.port, self.faults)
         directory.announce(self._server.port)
         self.base_url = f"http://{_HOST}:{self._server.port}"
         # looks twenty times a second whether it is to end
@@ -131,11 +169,12 @@ class Sandbox:
         return self.exports[int(id_raw_export)].served()
 
     def stop(self) -> None:
-        """End it and delete its files; once it has ended this does nothing."""
+        """End it, its open connections too, and delete its files; a second call does nothing."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
+            self._server.end_connections()
         self._clean_up()
 
     def __enter__(self) -> Sandbox:
