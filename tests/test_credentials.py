@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import pickle
@@ -12,9 +13,11 @@ from typing import Any
 
 import keyring
 import pytest
+from conftest import MemoryKeyring
 from hypothesis import given
 from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
 
 import mytracker_nb as mt
 from mytracker_nb.service import credentials
@@ -290,10 +293,86 @@ def test_what_others_left_in_the_keyring_is_no_account(kept: str) -> None:
 @pytest.mark.parametrize("backend", [Failing, Forgetful])
 def test_what_is_not_kept_is_told_without_the_key(backend: type[KeyringBackend]) -> None:
     keyring.set_keyring(backend())
-    with pytest.raises(mt.CredentialsMissing, match="nothing was saved") as caught:
+    with pytest.raises(mt.CredentialsMissing, match="not saved") as caught:
         credentials.save(Credentials(1, KEY))
     assert KEY not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+class Encoding(MemoryKeyring):
+    """A keyring that writes a file of its own, encoded."""
+
+    priority = 0.5
+    file_path = "/somewhere/keyring_pass.cfg"
+
+    def __init__(self, encode: Callable[[bytes], bytes | str]) -> None:
+        super().__init__()
+        self.encode = encode
+
+    def encrypt(self, password: bytes, assoc: bytes | None = None) -> bytes | str:
+        return self.encode(password)
+
+
+class PlaintextKeyring(MemoryKeyring):
+    """One that says by its name what it does."""
+
+
+class Chain(KeyringBackend):
+    """Several keyrings, as keyring's own chainer has them."""
+
+    priority = 10
+
+    def __init__(self, *backends: KeyringBackend) -> None:
+        super().__init__()
+        self.backends = backends
+
+    def get_password(self, service: str, username: str) -> str | None:
+        found = (backend.get_password(service, username) for backend in self.backends)
+        return next((text for text in found if text), None)
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.backends[0].set_password(service, username, password)
+
+
+def _scrambled(text: bytes) -> bytes:
+    return bytes(byte ^ 0x5A for byte in text)
+
+
+OPEN = [
+    Encoding(lambda text: text),
+    Encoding(lambda text: text.decode()),
+    Encoding(base64.b64encode),
+    Encoding(lambda text: b"1:" + text.hex().encode()),
+    PlaintextKeyring(),
+]
+
+
+@pytest.mark.parametrize("backend", [*OPEN, Chain(*OPEN), Chain(null.Keyring(), *OPEN)])
+def test_a_keyring_that_only_encodes_is_refused(backend: KeyringBackend) -> None:
+    keyring.set_keyring(backend)
+    with pytest.raises(mt.CredentialsMissing, match="unencrypted") as caught:
+        credentials.save(Credentials(1, KEY))
+    shown = getattr(backend, "file_path", backend.name)
+    assert shown in str(caught.value) or isinstance(backend, Chain)
+    assert not any(isinstance(each, MemoryKeyring) and each.kept for each in [backend, *OPEN])
+
+
+@pytest.mark.parametrize(
+    "backend", [fail.Keyring(), null.Keyring(), Chain(null.Keyring()), Chain()]
+)
+def test_no_keyring_that_works_is_said(backend: KeyringBackend) -> None:
+    keyring.set_keyring(backend)
+    with pytest.raises(mt.CredentialsMissing, match="no keyring that works"):
+        credentials.save(Credentials(1, KEY))
+
+
+def test_the_keyring_of_a_chain_that_encrypts_is_used_and_named() -> None:
+    encrypting, readable = Encoding(_scrambled), PlaintextKeyring()
+    keyring.set_keyring(Chain(readable, encrypting))
+    assert credentials.save(Credentials(1, KEY)) == encrypting.name
+    assert len(encrypting.kept) == 1
+    assert not readable.kept
+    assert find().secret_key == KEY
 
 
 def test_without_the_keyring_package(monkeypatch: pytest.MonkeyPatch) -> None:

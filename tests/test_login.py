@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keyring
 import pytest
 from IPython.core.error import StdinNotImplementedError, UsageError
+from keyring.backends import fail
 
 import mytracker_nb as mt
 from mytracker_nb.magics import account_magics
@@ -108,26 +109,30 @@ def test_a_login_leads_out_of_a_sandbox_of_the_environment(
 
 
 def test_saved_keys_are_found_again(
-    shell: InteractiveShell, sandbox: Sandbox, answers: Answers, no_account: MemoryKeyring
+    shell: InteractiveShell,
+    sandbox: Sandbox,
+    answers: Answers,
+    no_account: MemoryKeyring,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     answers(sandbox.api_user_id, sandbox.secret_key)
     shell.run_cell("%mytracker_login --save").raise_error()
     assert len(no_account.kept) == 1
+    assert (
+        "Saved in the keyring of this machine (conftest MemoryKeyring)" in capsys.readouterr().out
+    )
     credentials.use(None)
     assert credentials.find().secret_key == sandbox.secret_key
 
 
 def test_without_a_keyring_it_is_still_a_login(
-    shell: InteractiveShell, sandbox: Sandbox, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    shell: InteractiveShell, sandbox: Sandbox, answers: Answers, no_account: MemoryKeyring
 ) -> None:
-    def refuse(*_: str) -> None:
-        raise RuntimeError(sandbox.secret_key)
-
-    monkeypatch.setattr(keyring, "set_password", refuse)
+    keyring.set_keyring(fail.Keyring())
     answers(sandbox.api_user_id, sandbox.secret_key)
     error = shell.run_cell("%mytracker_login --save").error_in_exec
     assert isinstance(error, mt.CredentialsMissing)
-    assert "nothing was saved" in str(error)
+    assert "not saved: this machine has no keyring that works" in str(error)
     assert credentials.find().api_user_id == sandbox.api_user_id
 
 

@@ -73,13 +73,16 @@ class AccountMagics(Magics):
     @line_magic
     @magic_arguments()
     @argument("api_user_id", nargs="?", help="The API User ID; asked for if omitted.")
-    @argument("--save", action="store_true", help="Save both in the system's keyring.")
+    @argument(
+        "--save", action="store_true", help="Save both in this machine's keyring, if it encrypts."
+    )
     @argument("--base-url", metavar="URL", help="The address of the service, if not the usual one.")
     def mytracker_login(self, line: str = "") -> None:
         """Log in to MyTracker with an API User ID and its secret key.
 
         Both are in your MyTracker profile, under API Credentials. The key is not shown while you
-        type it. After a call that checks them they are kept until the kernel ends.
+        type it. After a call that checks them they are kept in memory until the kernel ends; with
+        --save in the keyring too, if it encrypts.
         """
         options, problems = parse_options(self.mytracker_login, words_of(line))
         if problems:
@@ -92,8 +95,8 @@ class AccountMagics(Magics):
         credentials.use(found)
         print(f"Logged in as API User ID {found.api_user_id} at {found.base_url}.")
         if options.save:
-            credentials.save(found)
-            print("Saved in the system's keyring.")
+            name = credentials.save(found)
+            print(f"Saved in the keyring of this machine ({name}); found there from now on.")
 
 
 def _out_of_the_sandbox(user: str) -> str | None:

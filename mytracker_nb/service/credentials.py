@@ -7,9 +7,11 @@ where the package ``keyring`` is installed.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import secrets
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 from urllib.parse import urlsplit
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 _KEYRING_NAME = "mytracker-nb"
+# what the package keyring has where a machine has none
+_KEEP_NOTHING = ("keyring.backends.fail", "keyring.backends.null")
 
 _HELP = """\
   With an account: they are in your MyTracker profile, under API Credentials. Type %mytracker_login,
@@ -37,7 +41,8 @@ _HELP = """\
   Without an account: type %mytracker_sandbox to try everything on made-up data."""
 
 _NOT_SAVED = """\
-nothing was saved: the system's keyring {}; open it and try again, or set MYTRACKER_API_USER_ID and
+the key was not saved: {}. You are logged in until the kernel ends. To keep the key, set up a
+keyring that encrypts (https://pypi.org/project/keyring), or set MYTRACKER_API_USER_ID and
 MYTRACKER_SECRET_KEY before you start Jupyter"""
 
 
@@ -224,26 +229,69 @@ def _from_keyring(base_url: str) -> tuple[SecretKey, SecretKey]:
         return SecretKey(), SecretKey()
 
 
-def save(credentials: Credentials) -> None:
+def save(credentials: Credentials) -> str:
     """Keep `credentials` in the system's keyring.
+
+    Returns
+    -------
+    str
+        The name of the keyring that has them, such as ``SecretService Keyring``.
 
     Raises
     ------
     CredentialsMissing
-        If there is no keyring, or it does not keep them.
+        If there is no keyring, it would write the key down unencrypted, or it does not keep it.
     """
     try:
         import keyring
-
-        kept = SecretKey(json.dumps([credentials.api_user_id, credentials.secret_key]))
-        keyring.set_password(_KEYRING_NAME, credentials.base_url, kept)
     except ImportError:
         raise CredentialsMissing(
-            "nothing was saved: install the keyring with pip install 'mytracker-nb[keyring]'"
+            "the key was not saved: install the keyring with pip install 'mytracker-nb[keyring]'"
         ) from None
+    backend = _backend_for_keys(keyring.get_keyring())
+    kept = SecretKey(json.dumps([credentials.api_user_id, credentials.secret_key]))
+    try:
+        backend.set_password(_KEYRING_NAME, credentials.base_url, kept)
     except Exception as error:
         # the error's own text may hold what was to be kept
-        reason = f"refused ({type(error).__name__})"
+        reason = f"the keyring ({backend.name}) refused it ({type(error).__name__})"
         raise CredentialsMissing(_NOT_SAVED.format(reason)) from None
     if _from_keyring(credentials.base_url)[1] != credentials.secret_key:
-        raise CredentialsMissing(_NOT_SAVED.format("kept nothing"))
+        reason = f"the keyring ({backend.name}) did not keep it"
+        raise CredentialsMissing(_NOT_SAVED.format(reason))
+    return str(backend.name)
+
+
+def _backend_for_keys(configured: Any) -> Any:
+    """The first keyring that can keep a key secret; a chain has several, others are one."""
+    backends = getattr(configured, "backends", [configured])
+    usable = [each for each in backends if type(each).__module__ not in _KEEP_NOTHING]
+    if not usable:
+        reason = "this machine has no keyring that works"
+        raise CredentialsMissing(_NOT_SAVED.format(reason))
+    for backend in usable:
+        if not _is_readable(backend):
+            return backend
+    where = getattr(usable[0], "file_path", "")
+    place = f" to {where}" if where else ""
+    reason = f"the keyring ({usable[0].name}) would write it{place} unencrypted"
+    raise CredentialsMissing(_NOT_SAVED.format(reason))
+
+
+def _is_readable(backend: Any) -> bool:
+    """Whether a keyring only encodes what it keeps, so that anyone who has its file can read it.
+
+    Tried, not looked up: keyrings that write files of their own have an ``encrypt``.
+    """
+    backend = getattr(backend, "_keyring", backend)  # that which a wrapper wraps
+    encrypt = getattr(getattr(backend, "crypter", backend), "encrypt", None)
+    if encrypt is None:
+        return "plaintext" in type(backend).__name__.lower()
+    probe = secrets.token_hex(16).encode()
+    try:
+        made = encrypt(probe)
+    except Exception:  # locked, or broken: that shows when it is to keep the key
+        return False
+    made = made.encode() if isinstance(made, str) else bytes(made)
+    forms = (probe, base64.b64encode(probe).rstrip(b"="), probe.hex().encode())
+    return any(form in made for form in forms)
