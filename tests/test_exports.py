@@ -449,3 +449,29 @@ def test_a_copy_within_a_process_keeps_the_keys(sandbox, copied):
     assert copied(export).wait().status == "Success!"
     assert copied([export])[0] == export
     client.api.session.close()
+
+
+def test_what_holds_a_key_is_copied_here_and_says_what_can_be_pickled(sandbox, client_of, tmp_path):
+    client = client_of(sandbox)
+    export = client.create(REQUEST)
+    plan = Plan(client, REQUEST).run()
+    data = export.data()
+    for held, works in [
+        (client, ["mt.Client()", "Export"]),
+        (plan, ["mt.plan(...)", "plan.status"]),
+        (data, ["data.to_pandas()", "mt.open_files(paths)"]),
+    ]:
+        with pytest.raises(TypeError, match="secret key does not leave its process") as caught:
+            pickle.dumps([held])
+        assert all(text in str(caught.value) for text in works)
+        for copied in (copy.copy(held), copy.deepcopy(held)):
+            assert type(copied) is type(held)
+    assert copy.deepcopy(client).attach(export.id_raw_export) == export
+    assert copy.deepcopy(data).to_pandas().equals(data.to_pandas())
+    assert copy.copy(plan) is plan
+    # what the texts name
+    frame = data.to_pandas()
+    paths = export.download(tmp_path)
+    for named in (export, export.request, plan.exports, plan.status, frame, paths):
+        assert pickle.loads(pickle.dumps(named)) is not None
+    assert mt.open_files(pickle.loads(pickle.dumps(paths))).to_pandas().equals(frame)

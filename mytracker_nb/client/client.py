@@ -42,6 +42,7 @@ from mytracker_nb.service.retry import (
     backoff,
     log_wait,
 )
+from mytracker_nb.service.signing import KeyHolder
 from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 from mytracker_nb.storage.journal import (
@@ -89,7 +90,7 @@ class CreateInProgress(MyTrackerError):
     """Another kernel or thread is sending the same request at this moment."""
 
 
-class Client:
+class Client(KeyHolder):
     """An account at the service.
 
     Parameters
@@ -150,6 +151,12 @@ class Client:
         self.journal = Journal(credentials)
         self.limits: Limits | None = None
         self.settle = DEFAULT_SETTLE
+
+    _is_called = "a client"
+    _instead = (
+        "Make one there: mt.Client(), with MYTRACKER_API_USER_ID and MYTRACKER_SECRET_KEY in the "
+        "environment. An Export and an ExportRequest can be pickled"
+    )
 
     recorded_at: datetime | None = None  # when the recording was made, while one is replayed
 

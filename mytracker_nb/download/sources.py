@@ -19,6 +19,7 @@ from mytracker_nb.download.http_stream import Fetcher, as_sent, pause
 from mytracker_nb.download.workers import run_all, until
 from mytracker_nb.errors import FileError
 from mytracker_nb.service.api import Link
+from mytracker_nb.service.signing import KeyHolder
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.service.transport import Transport
 from mytracker_nb.storage.atomic import AtomicFile
@@ -228,7 +229,7 @@ class LocalFile:
 
 
 @dataclass
-class RemoteFile:
+class RemoteFile(KeyHolder):
     """A file at the service.
 
     Attributes
@@ -257,6 +258,12 @@ class RemoteFile:
     into: Path | None = None
     progress: Progress | None = None
     _tries: int = field(default=0, init=False, repr=False)
+
+    _is_called = "data() of an export"
+    _instead = (
+        "Pickle the rows, data.to_arrow() or data.to_pandas(); or the paths of "
+        "export.download(directory), which mt.open_files(paths) reads there"
+    )
 
     @property
     def is_kept(self) -> bool:

@@ -44,6 +44,7 @@ from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
+from mytracker_nb.service.signing import KeyHolder
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
 from mytracker_nb.tables.dataset import AvailabilityWarning
@@ -65,7 +66,7 @@ _SHOWN = 5  # failures listed in a message
 _RETRY = "plan.retry() submits the failed and unconfirmed exports again"
 
 
-class Plan(Convertible):
+class Plan(KeyHolder, Convertible):
     """One request as several exports; each row is in exactly one of them. Created by `plan`.
 
     It sends nothing before its `run`, or before its data is needed.
@@ -75,6 +76,12 @@ class Plan(Convertible):
     request : ExportRequest
         The whole request.
     """
+
+    _is_called = "a plan"
+    _instead = (
+        "Its exports are found again: mt.plan(...) of the same request reuses them, on this "
+        "machine. plan.request, plan.exports, plan.status and plan.to_pandas() can be pickled"
+    )
 
     def __init__(
         self,
@@ -140,6 +147,10 @@ class Plan(Convertible):
             If the service refuses the first piece or the account, or temporary errors do not end.
         """
         self._run(_fetch, timeout)
+        return self
+
+    def __copy__(self) -> Plan:
+        # one run of one plan, whoever holds it
         return self
 
     def __await__(self) -> Generator[Any, None, Plan]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import quote
 
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-__all__ = ["AuthHMAC", "SecretKey", "signature"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["AuthHMAC", "KeyHolder", "SecretKey", "signature"]
 
 
 class SecretKey(str):
@@ -26,6 +30,28 @@ class SecretKey(str):
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
         raise TypeError("a secret key is not pickled; send a signed header in its place")
+
+
+class KeyHolder:
+    """What holds a key, and so stays in its process: copied there, but never pickled."""
+
+    _is_called = "what holds a secret key"
+    _instead = ""  # what another process can be given
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"{self._is_called} can't be pickled: the secret key does not leave its process. "
+            f"{self._instead}"
+        )
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # connections and locks are shared
+        return self.__copy__()
 
 
 def signature(method: str, url: str, body: bytes, secret_key: SecretKey) -> str:
