@@ -204,6 +204,22 @@ def test_what_is_stopped_already_does_not_begin(raw):
         api_at(raw(DRIPS["body"]).url).get(1)
 
 
+@pytest.mark.parametrize("go_on", [False, True])
+def test_work_that_is_stopped_before_it_begins_ends(go_on):
+    outer, done = Stop(), []
+    outer.set()
+    ended = threading.Event()
+
+    def fetch() -> None:
+        with outer.governing(), pytest.raises(Stopped):
+            run_all(done.append, 3, threads=2, stop=Stop(), go_on=go_on)
+        ended.set()
+
+    threading.Thread(target=fetch, daemon=True).start()
+    assert ended.wait(30)
+    assert done == []
+
+
 # -- what was sent --------------------------------------------------------------------------------
 
 

@@ -138,8 +138,9 @@ def run_all(
             for number in numbers:
                 if stop.is_set():
                     futures[number].cancel()
+                # a cancelled future counts as done only once its end was announced like this
+                if not futures[number].set_running_or_notify_cancel():
                     continue
-                futures[number].set_running_or_notify_cancel()
                 try:
                     futures[number].set_result(work(number))
                 except BaseException as error:
