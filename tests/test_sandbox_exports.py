@@ -219,6 +219,7 @@ def test_other_files_are_not_found(sandbox):
 
 
 def test_a_client_that_goes_away_leaves_no_file_open(start_sandbox):
+    before = set(threading.enumerate())
     sandbox = start_sandbox(scale=300, files=1)
     link = urlsplit(links(sandbox, created(sandbox))[0])
     signed = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header(link.geturl())
@@ -231,7 +232,7 @@ def test_a_client_that_goes_away_leaves_no_file_open(start_sandbox):
             # closed like this, with much to come, it is reset
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sandbox.stop()
-    while any(thread.name.startswith("Thread-") for thread in threading.enumerate()):
+    while set(threading.enumerate()) - before:
         time.sleep(0.01)
     gc.collect()
 
