@@ -16,7 +16,7 @@ from mytracker_nb.request.request import ExportRequest
 
 SYNTAX = {
     "mytracker_export": Syntax({"--wait": "", "--out": "", "--dry-run": ""}, parameters=True),
-    "mytracker_sandbox": Syntax({"--stop": ""}),
+    "mytracker_sandbox": Syntax({"--keep": "", "--stop": ""}),
 }
 
 
@@ -136,7 +136,7 @@ def test_columns_that_the_event_is_known_to_have_come_first() -> None:
         ("%mytracker_export event=installs --w|", ["--wait"]),
         ("%%mytracker_export --o|\nevent = installs", ["--out"]),
         ("%%mytracker_export\n--o|", []),
-        ("%mytracker_sandbox --|", ["--stop"]),
+        ("%mytracker_sandbox --|", ["--keep", "--stop"]),
         ("%mytracker_sandbox |", []),
     ],
 )

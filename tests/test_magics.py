@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -688,6 +692,63 @@ def test_the_sandbox_is_started_used_and_stopped(
     shown = capsys.readouterr().out
     assert "No sandbox is running" in shown
     assert str(key) not in shown
+
+
+COME_BACK = """
+import subprocess, sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("%load_ext mytracker_nb").raise_error()
+shell.run_cell("%mytracker_sandbox --keep").raise_error()
+made = shell.run_cell({cell!r}).raise_error() or shell.user_ns["made"]
+print("MADE", made.id_raw_export, made.status, *made.notes)
+print("LISTED", len(shell.run_line_magic("mytracker_exports", "")))
+print("ROWS", len(made.to_pandas()), flush=True)
+{end}
+"""
+
+
+def test_a_sandbox_that_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
+    def kernel(end: str) -> dict[str, str]:
+        """Run a kernel's cells; one that is killed leaves no time to clean up."""
+        code = COME_BACK.format(cell=f"{LINE} --out made --wait", end=end)
+        settings = {
+            "MYTRACKER_NB_DATA_DIR": str(tmp_path / "data"),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+            "TMPDIR": str(tmp_path),
+        }
+        run = [sys.executable, "-c", code]
+        result = subprocess.run(
+            run, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120
+        )
+        return dict(
+            line.split(" ", 1)
+            for line in result.stdout.splitlines()
+            if line.split(" ")[0].isupper()
+        ) | {"all": result.stdout + result.stderr}
+
+    first = kernel("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    again = kernel("shell.run_cell('%mytracker_sandbox --stop').raise_error()")
+    assert "has 0 exports and keeps them" in first["all"]
+    assert "has 1 export and keeps them" in again["all"]
+    assert again["MADE"].startswith("1 Success!"), again["all"]
+    assert "reused export" in again["MADE"]
+    assert (again["LISTED"], again["ROWS"]) == (first["LISTED"], first["ROWS"])
+    assert not (tmp_path / "data" / "sandbox").exists()
+
+
+def test_a_sandbox_that_is_not_kept_can_not_be_kept_later(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", str(tmp_path))
+    run(shell, "%mytracker_sandbox")
+    try:
+        error = shell.run_cell("%mytracker_sandbox --keep").error_in_exec
+        assert isinstance(error, mt.MyTrackerError)
+        assert "%mytracker_sandbox --stop" in str(error)
+    finally:
+        run(shell, "%mytracker_sandbox --stop")
+    assert not (tmp_path / "sandbox").exists()
 
 
 def test_an_account_that_is_used_meanwhile_outlives_the_sandbox(

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 import requests
+from raw_client import cancel, created, data, links, send
 
 import mytracker_nb as mt
+from mytracker_nb.sandbox import kept
 
 RUN = [sys.executable, "-m", "mytracker_nb.sandbox"]
 
@@ -112,3 +114,44 @@ def test_stopping_twice_is_fine_and_takes_the_files_along(start_sandbox):
 def test_no_such_setting():
     with pytest.raises(TypeError, match="colour"):
         mt.sandbox.start(colour="red")
+
+
+# -- what is kept over a restart
+
+
+def test_exports_key_and_address_are_kept_for_the_next_start(start_sandbox, tmp_path):
+    keep = str(tmp_path / "kept")
+    first = start_sandbox(keep=keep, seconds=60)
+    for country in ("188", "24"):
+        created(first, idCountry=country, seconds=60)
+    cancel(first, 2)
+    first.clock.advance(100)
+    was = [data(first, 1), data(first, 2)], first.served(1)
+    name = links(first, 1)[0]
+    first.stop()
+    again = start_sandbox(keep=keep, seconds=60)
+    assert (again.base_url, again.secret_key) == (first.base_url, first.secret_key)
+    assert ([data(again, 1), data(again, 2)], again.served(1)) == was
+    assert send(again, "GET", name).ok
+    assert created(again) == 3
+    assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
+
+
+def test_a_directory_is_of_one_sandbox_at_a_time(start_sandbox, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "_PATIENCE", 0.0)
+    keep = str(tmp_path / "kept")
+    start_sandbox(keep=keep)
+    with pytest.raises(OSError, match="another sandbox"):
+        start_sandbox(keep=keep)
+
+
+def test_a_port_in_use_is_an_error(start_sandbox):
+    with pytest.raises(OSError, match=r"(?i)in use"):
+        start_sandbox(port=start_sandbox()._server.port)
+
+
+def test_others_are_not_to_look_into_what_is_kept(start_sandbox, tmp_path):
+    (tmp_path / "kept").mkdir(mode=0o755)
+    (tmp_path / "kept").chmod(0o755)
+    with pytest.raises(OSError, match="only this user"):
+        start_sandbox(keep=str(tmp_path / "kept"))

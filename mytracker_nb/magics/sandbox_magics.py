@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -15,6 +16,7 @@ from mytracker_nb.errors import CredentialsMissing, MyTrackerError
 from mytracker_nb.magics.options import read_options
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.storage.directories import kept_sandbox_directory
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.server import Sandbox
@@ -31,29 +33,34 @@ class SandboxMagics(Magics):
 
     @line_magic
     @magic_arguments()
-    @argument("--stop", action="store_true", help="Stop the sandbox.")
+    @argument(
+        "--keep",
+        action="store_true",
+        help="Keep its exports when the kernel restarts, until --stop.",
+    )
+    @argument("--stop", action="store_true", help="Stop the sandbox and delete its exports.")
     def mytracker_sandbox(self, line: str = "") -> None:
         """Start a local MyTracker with made-up data, and use it instead of an account.
 
-        Its exports are marked as the sandbox's, and are deleted when it stops.
+        Its exports are marked as the sandbox's. They are deleted when it stops; with --keep they
+        are there again after a restart of the kernel, once %mytracker_sandbox --keep is run.
         """
         options = read_options(self.mytracker_sandbox, line)
         if options.stop:
             _stop_sandbox()
         else:
-            _start_sandbox()
+            _start_sandbox(keep=options.keep)
 
 
-def _start_sandbox() -> None:
+def _start_sandbox(*, keep: bool) -> None:
     global _sandbox, _before_sandbox
     was_running = _sandbox is not None
     if _sandbox is None:
-        from mytracker_nb import sandbox
-
-        try:
-            _sandbox = sandbox.start()
-        except ImportError as error:
-            raise MyTrackerError(str(error)) from None
+        _sandbox = _new_sandbox(keep=keep)
+    elif keep and _sandbox.kept is None:
+        raise MyTrackerError(
+            "the sandbox is running without --keep. Stop it first: %mytracker_sandbox --stop"
+        )
     before = credentials.use(_account(_sandbox))
     if before != _account(_sandbox):
         _before_sandbox = before
@@ -62,6 +69,36 @@ def _start_sandbox() -> None:
         "a local MyTracker with made-up data.\n"
         "It is used instead of an account until %mytracker_sandbox --stop or %mytracker_login."
     )
+    if _sandbox.kept is not None:
+        count = len(_sandbox.exports)
+        print(
+            f"It has {count} {'export' if count == 1 else 'exports'} and keeps them when the "
+            "kernel restarts: run %mytracker_sandbox --keep again then."
+        )
+    elif not was_running and _kept_directory() is not None:
+        print("Another one was kept: %mytracker_sandbox --stop, then --keep continues it.")
+
+
+def _new_sandbox(*, keep: bool) -> Sandbox:
+    from mytracker_nb import sandbox
+
+    try:
+        return sandbox.start(keep=str(kept_sandbox_directory()) if keep else "")
+    except ImportError as error:
+        raise MyTrackerError(str(error)) from None
+    except OSError as error:
+        raise MyTrackerError(
+            f"the sandbox can't start: {error}"
+            + (". %mytracker_sandbox starts another one" if keep else "")
+        ) from None
+
+
+def _kept_directory() -> Path | None:
+    """Where a sandbox is kept, if one is."""
+    with suppress(OSError):
+        path = kept_sandbox_directory()
+        return path if path.is_dir() else None
+    return None
 
 
 def _account(sandbox: Sandbox) -> Credentials:
@@ -71,11 +108,28 @@ def _account(sandbox: Sandbox) -> Credentials:
 def _stop_sandbox() -> None:
     global _sandbox, _before_sandbox
     if _sandbox is None:
-        print("No sandbox is running.")
+        print(_delete_kept() or "No sandbox is running.")
         return
     with suppress(CredentialsMissing):
         if credentials.find() == _account(_sandbox):
             credentials.use(_before_sandbox)
+    was_kept = _sandbox.kept is not None
     _sandbox.stop()
     _sandbox = _before_sandbox = None
+    if was_kept:
+        _delete_kept()
     print("The sandbox has stopped; its exports are deleted.")
+
+
+def _delete_kept() -> str:
+    """Delete the sandbox that is kept; what to say of it, nothing where there is none."""
+    from mytracker_nb.sandbox.kept import Kept
+
+    path = _kept_directory()
+    if path is None:
+        return ""
+    try:
+        Kept(path).delete()
+    except OSError as error:
+        raise MyTrackerError(f"the sandbox that is kept can't be deleted: {error}") from None
+    return "The sandbox that was kept is deleted, with its exports."

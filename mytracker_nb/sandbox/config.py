@@ -68,6 +68,8 @@ class Config:
         Limits that differ from `DOCUMENTED_QUOTAS`; 0 switches a quota off.
     without_quotas : bool
         Whether to count no quota at all.
+    keep : str
+        A directory in which exports, key and port are kept for the next start; ``""`` keeps none.
     now : callable, optional
         Gives the time in Unix seconds; the system's clock by default.
     """
@@ -93,6 +95,7 @@ class Config:
     storage_host: str = "127.0.0.1"
     quotas: Mapping[str, int] = field(default_factory=dict)
     without_quotas: bool = False
+    keep: str = ""
     now: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:

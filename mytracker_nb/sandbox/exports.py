@@ -22,12 +22,15 @@ from mytracker_nb.sandbox.query import BadRequest, Query
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.events import Rows
+    from mytracker_nb.sandbox.kept import Kept
 
 __all__ = ["Export", "Exports", "QueueFull"]
 
 TOO_MANY_LINES = "Too many lines in export"
 TOO_MUCH_DATA = "Too much export data"
 ERROR = "Error occurred"
+# The attributes of an export that it can't do without after a restart.
+_KEPT = ("id", "query", "created", "outcome", "canceled")
 # Rows that become text together.
 _BLOCK = 100_000
 
@@ -224,14 +227,21 @@ class Exports(dict[int, Export]):
         The sandbox's time.
     directory : Path
         Where files are kept.
+    kept : Kept, optional
+        Where they are written down for the next start, and were at the last.
     """
 
-    def __init__(self, config: Config, clock: Clock, directory: Path) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, directory: Path, kept: Kept | None = None
+    ) -> None:
         super().__init__()
+        self._kept = kept
         self._config = config
         self._clock = clock
         self._directory = directory
         self.outcomes: deque[str] = deque()
+        for facts in kept.exports() if kept else ():
+            self[facts["id"]] = Export(config=config, directory=directory, **facts)
 
     def create(self, query: Query) -> Export:
         """Take an export into the queue.
@@ -248,4 +258,16 @@ class Exports(dict[int, Export]):
         outcome = self.outcomes.popleft() if self.outcomes else ""
         export = Export(len(self) + 1, query, now, self._config, self._directory, outcome)
         self[export.id] = export
+        self.save()
         return export
+
+    def cancel(self, export: Export) -> None:
+        """Cancel one that is in progress."""
+        export.canceled = True
+        self.save()
+
+    def save(self) -> None:
+        """Write them down for the next start, where that is wanted."""
+        if self._kept:
+            facts = [{name: getattr(each, name) for name in _KEPT} for each in self.values()]
+            self._kept.save(facts, self._clock.offset)

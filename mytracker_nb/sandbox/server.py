@@ -7,6 +7,7 @@ import socket
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from dataclasses import replace
 from threading import Lock, Thread
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,7 @@ from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
+from mytracker_nb.sandbox.kept import Kept
 from mytracker_nb.sandbox.service import application
 from mytracker_nb.storage.sandbox_dirs import Directory
 
@@ -83,7 +85,9 @@ class _Server(ThreadedWSGIServer):
     daemon_threads = True
 
     def __init__(self, port: int, app: Callable[..., Iterable[bytes]]) -> None:
-        super().__init__(_HOST, port, app, _Handler)
+        # Werkzeug would end the process where the port is in use
+        with socket.create_server((_HOST, port), backlog=self.request_queue_size) as listening:
+            super().__init__(_HOST, port, app, _Handler, fd=listening.fileno())
         self._lock = Lock()
         self._open: set[socket.socket] = set()
 
@@ -108,6 +112,12 @@ class _Server(ThreadedWSGIServer):
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+def _clean_up(directory: Directory, kept: Kept | None) -> None:
+    directory.remove()
+    if kept is not None:
+        kept.release()
 
 
 class Sandbox:
@@ -137,18 +147,32 @@ class Sandbox:
     """
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.kept = Kept(config.keep) if config.keep else None
+        port, key = config.port, config.secret_key
+        if self.kept is not None:
+            port, key = port or self.kept.port, key or self.kept.secret_key
+        # the names of files are made with the key too
+        self.config = config = replace(config, secret_key=key or secrets.token_urlsafe(18))
         self.api_user_id = config.api_user_id
-        self.secret_key = config.secret_key or secrets.token_urlsafe(18)
+        self.secret_key = config.secret_key
         self.clock = Clock(config.now)
         directory = Directory()
         self.directory = directory.path
-        self._clean_up = weakref.finalize(self, directory.remove)
-        self.exports = Exports(config, self.clock, self.directory)
+        self._clean_up = weakref.finalize(self, _clean_up, directory, self.kept)
+        if self.kept is not None:
+            self.clock.offset = self.kept.offset
+        self.exports = Exports(config, self.clock, self.directory, self.kept)
         app = application(config, self.clock, self.exports, self.secret_key, self._storage)
         self.faults = Faults(app)
-        self._server = _Server(config.port, self.faults)
-        directory.announce(self._server.port)
+        try:
+            self._server = _Server(port, self.faults)
+        except BaseException:
+            self._clean_up()
+            raise
+        if self.kept is not None:
+            self.kept.port, self.kept.secret_key = self._server.port, self.secret_key
+            self.exports.save()
+        directory.announce(self._server.port, self.kept.clients if self.kept else None)
         self.base_url = f"http://{_HOST}:{self._server.port}"
         # looks twenty times a second whether it is to end
         self._thread = Thread(
@@ -169,12 +193,16 @@ class Sandbox:
         return self.exports[int(id_raw_export)].served()
 
     def stop(self) -> None:
-        """End it, its open connections too, and delete its files; a second call does nothing."""
+        """End it, its open connections too, and delete its files; a second call does nothing.
+
+        What it keeps for its next start (`Config.keep`) stays.
+        """
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
             self._server.end_connections()
+            self.exports.save()
         self._clean_up()
 
     def __enter__(self) -> Sandbox:

@@ -188,7 +188,7 @@ def application(
                 completed = not export.canceled and not export.is_in_progress(now)
                 why = " (it's completed)" if completed else ""
                 raise BadRequest(f"This RawExport can not be cancel{why}")
-            export.canceled = True
+            exports.cancel(export)
         return _envelope(200, {"idRawExport": str(export.id), "info": "Canceled"})
 
     @app.get(_QUOTAS)

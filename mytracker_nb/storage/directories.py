@@ -23,7 +23,7 @@ import platformdirs
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.storage import sandbox_dirs
 
-__all__ = ["cache_directory", "data_directory"]
+__all__ = ["cache_directory", "data_directory", "kept_sandbox_directory"]
 
 _APP = "mytracker-nb"
 
@@ -53,6 +53,17 @@ def data_directory(base_url: str) -> Path:
 def cache_directory(base_url: str) -> Path:
     """The directory for what can be fetched again: the files of exports; as `data_directory`."""
     return _directory(base_url, "MYTRACKER_NB_CACHE_DIR", platformdirs.user_cache_path)
+
+
+def kept_sandbox_directory() -> Path:
+    """Where ``%mytracker_sandbox --keep`` keeps its sandbox; it need not exist.
+
+    Raises
+    ------
+    OSError
+        If the user has no home directory.
+    """
+    return _chosen(os.environ.get("MYTRACKER_NB_DATA_DIR"), platformdirs.user_data_path) / "sandbox"
 
 
 def _directory(base_url: str, variable: str, default: Callable[..., Path]) -> Path:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Directory", "find", "is_private"]
+__all__ = ["Directory", "find", "hold", "is_private"]
 
 _PREFIX = "mytracker-sandbox-"
 _YOUNG = 60.0  # seconds in which a directory may not be held yet
@@ -24,7 +24,8 @@ _YOUNG = 60.0  # seconds in which a directory may not be held yet
 if sys.platform == "win32":
     # a directory can't be held there, and has no mode: its place alone makes it private
 
-    def _hold(path: Path) -> int | None:
+    def hold(path: Path, *, wait: bool = True) -> int | None:
+        """Nothing: None."""
         return None
 
     def _is_held(path: Path) -> bool:
@@ -37,10 +38,20 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _hold(path: Path) -> int | None:
-        """Hold a directory until the answer, an open file, is closed: by the system at last."""
+    def hold(path: Path, *, wait: bool = True) -> int | None:
+        """Hold a directory until the answer, an open file, is closed: by the system at last.
+
+        Raises
+        ------
+        BlockingIOError
+            If another process holds it, and this one is not to wait for it.
+        """
         place = os.open(path, os.O_RDONLY)
-        fcntl.flock(place, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(place)
+            raise
         return place
 
     def _is_held(path: Path) -> bool:
@@ -79,11 +90,23 @@ class Directory:
     def __init__(self) -> None:
         _sweep()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._held = _hold(self.path)
+        self._held = hold(self.path)
 
-    def announce(self, port: int) -> None:
-        """Make the place for what clients keep, where `find` finds it."""
-        (self.path / str(port)).mkdir(mode=0o700)
+    def announce(self, port: int, clients: Path | None = None) -> None:
+        """Make the directory for what clients keep, where `find` finds it.
+
+        Parameters
+        ----------
+        port : int
+            The port of the sandbox.
+        clients : Path, optional
+            A directory that outlives the sandbox, to be used in place of a new one.
+        """
+        place = self.path / str(port)
+        if clients is None:
+            place.mkdir(mode=0o700)
+        else:
+            place.symlink_to(clients.absolute(), target_is_directory=True)
 
     def remove(self) -> None:
         """Delete it with all that is in it; once that is done this does nothing."""
