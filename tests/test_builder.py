@@ -25,6 +25,7 @@ from mytracker_nb.form.pasted import join_column, split_column
 from mytracker_nb.form.presets import PRESETS, in_words, preset_of, starting_sets
 from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.request.parameters import PARAMETERS, Parameter, ValueType
+from mytracker_nb.service.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.server import Sandbox
@@ -878,6 +879,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
     monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 0.02, None))
     monkeypatch.setattr("mytracker_nb.service.retry.RetryPolicy.delay", lambda *_, **options: 0.02)
+    # a quota that soon passes is waited for within one look, where the form says nothing of it
+    policy = RetryPolicy(faults=0, quota_seconds=0.0)
+    monkeypatch.setattr("mytracker_nb.client.follow.NO_RETRY", policy)
 
 
 @pytest.mark.parametrize("status", [503, 429])
