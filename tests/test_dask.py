@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 
+import pandas as pd
 import pytest
 from raw_client import created, links
 
@@ -16,6 +17,7 @@ from mytracker_nb.service.transport import Transport
 from mytracker_nb.tables.raw_data import RawData, open_files
 
 COLUMNS = ["idDevice", "idAppTitle", "idCountry", "tsEvent", "dtEvent", "params.name"]
+LISTS = [*COLUMNS, "params.value"]
 
 
 @pytest.fixture
@@ -79,8 +81,103 @@ def test_partitions_have_the_types_they_were_said_to_have(rows):
     lazy = data.to_dask()
     part = lazy.partitions[0].compute(scheduler="sync")
     assert part.dtypes.to_dict() == lazy.dtypes.to_dict()
-    assert str(lazy.dtypes["idAppTitle"]) == "string[pyarrow]"
+    assert lazy.dtypes.to_dict() == _types(data.to_pandas())
     assert part.attrs["idCountry"] == "Country id"
+
+
+@pytest.fixture
+def data_with_lists(tmp_path):
+    """Rows of three files, whose times overlap, with lists of different lengths."""
+    paths = []
+    for number in range(3):
+        path = tmp_path / f"{number}.csv.gz"
+        lines = [",".join(LISTS)]
+        for row in range(40):
+            names, values = [
+                ("['level','item']", f"['{row}','it\\'s']"),
+                ("['level']", f"['{number}']"),
+                ("[]", "[]"),
+            ][row % 3]
+            country = 188 if row % 5 else ""
+            time = 1_793_480_400 + row * 7919 % 40 * 3600 + number
+            cells = [f"{number}{row:03}", f"App {row % 3}", country, time, "2026-11-01"]
+            lines.append(",".join([*map(str, cells), f'"{names}"', f'"{values}"']))
+        path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+        paths.append(path)
+    return open_files(paths)
+
+
+def _types(frame):
+    """The types of a frame, with text as Dask has it in all frames."""
+    text = pd.StringDtype("pyarrow")
+    return {
+        name: text if isinstance(dtype, pd.StringDtype) else dtype
+        for name, dtype in frame.dtypes.items()
+    }
+
+
+def _sorted_rows(frame):
+    """The rows as tuples with lists as tuples, whatever sequence they are."""
+    frame = frame.sort_values("idDevice")
+    lists = [name for name in frame.columns if name.startswith("params.")]
+    return [
+        tuple(
+            tuple(cell) if name in lists else None if pd.isna(cell) else cell
+            for name, cell in zip(frame.columns, row, strict=True)
+        )
+        for row in frame.itertuples(index=False)
+    ]
+
+
+@pytest.mark.parametrize("method", ["p2p", "tasks"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_shuffles_merges_and_sorts_rows_with_lists(data_with_lists, method):
+    dask = pytest.importorskip("dask")
+    distributed = pytest.importorskip("distributed")
+    whole = data_with_lists.to_pandas()
+    rows = _sorted_rows(whole)
+    devices = whole[["idDevice"]].assign(group=range(len(whole)))
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+    with (
+        cluster,
+        distributed.Client(cluster),
+        dask.config.set({"dataframe.shuffle.method": method}),
+    ):
+        lazy = data_with_lists.to_dask()
+        shuffled = lazy.shuffle("idDevice").compute()
+        assert _sorted_rows(shuffled) == rows
+        assert shuffled.dtypes.to_dict() == _types(whole)
+        if method == "tasks":
+            assert set(map(type, shuffled["params.value"])) == {tuple}
+
+        other = data_with_lists.to_dask()[["idDevice", "tsEvent"]]
+        merged = lazy.merge(other, on="idDevice", suffixes=("", "_other")).compute()
+        assert (merged.pop("tsEvent_other") == merged["tsEvent"]).all()
+        assert _sorted_rows(merged) == rows
+        small = lazy.merge(devices, on="idDevice").compute()
+        assert _sorted_rows(small.drop(columns="group")) == rows
+
+        by_time = lazy.set_index("tsEvent").compute()
+        assert by_time.index.is_monotonic_increasing
+        assert _sorted_rows(by_time.reset_index()[LISTS]) == rows
+        names = lazy.explode("params.name")["params.name"].value_counts().compute()
+        assert (
+            names.to_dict() == whole.explode("params.name")["params.name"].value_counts().to_dict()
+        )
+
+
+def test_texts_of_params_are_columns_of_their_own(data_with_lists):
+    lazy = data_with_lists.to_dask(params=["level"])
+    frame = lazy.compute(scheduler="sync")
+    assert frame.dtypes.to_dict() == lazy.dtypes.to_dict()
+    levels = [
+        str(row) if row % 3 == 0 else str(number) if row % 3 == 1 else None
+        for number in range(3)
+        for row in range(40)
+    ]
+    assert [None if pd.isna(cell) else cell for cell in frame["params.level"]] == levels
 
 
 def test_a_cell_that_does_not_fit_names_the_way_out(tmp_path):

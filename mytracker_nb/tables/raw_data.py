@@ -258,22 +258,9 @@ class RawData:
             If an option has a value that it does not take.
         """
         options = FrameOptions(dtype_backend, categories, self._zone(tz))
-        # takes half a second the first time, in which files are read
-        threading.Thread(target=import_module, args=("pandas",)).start()
-        cells: dict[str, SharedCells] = {}
-        parser, parts = self._each(
-            lambda number, tables: [
-                to_columns(table, cells, release_memory=self._is_late(number))
-                for table in rechunk(tables, CHUNK)
-            ],
-            params,
-            stay=True,
-            encode_lists=not options.is_arrow,
-        )
+        parser, frame = self._frame(options, params)
         _warn_of_misfits(parser, params)
-        cells.clear()
-        empty = with_params(parser.schema.empty_table(), params)
-        return to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), options)
+        return frame
 
     def _zone(self, tz: str) -> str:
         if tz != "request":
@@ -420,7 +407,11 @@ class RawData:
     ) -> dask.dataframe.DataFrame:
         """A Dask DataFrame of one partition a file, each loaded by the worker that needs it.
 
-        A worker gets the link with its signed header, never the secret key.
+        A worker gets the link with its signed header, never the secret key. Columns have the types
+        of `to_pandas`, but text is Dask's ``string``; arrays are tuples. On a cluster Dask shuffles
+        rows through Arrow by default, which makes numpy arrays of tuples, and adds names to a map.
+        ``dask.config.set({"dataframe.shuffle.method": "tasks"})`` keeps both. Text columns, such as
+        those of ``params=["level"]``, always stay as they are.
 
         Parameters
         ----------
@@ -442,17 +433,22 @@ class RawData:
         selectors = self.selectors
         check_params(params, selectors)
         as_text = sorted(self._as_text.union(as_text))
-        empty = _partition(with_params(schema(selectors, as_text=as_text).empty_table(), params))
-        if not self.files:
-            return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
-        frame: dask.dataframe.DataFrame = frames.from_map(
-            load_partition,
-            [file.ticket() for file in self.files],
-            selectors=selectors,
-            params=params,
-            as_text=tuple(as_text),
-            meta=empty,
-        )
+        # as the parser of a partition has it
+        typed = Parser(selectors, as_text, encode_lists=params is None).schema
+        table = with_params(typed.empty_table(), params)
+        empty = _partition(to_frame(table.schema, [], FrameOptions()))
+        # Dask would make text of every column of objects, tuples too
+        with optional("dask.config", "dask").set({"dataframe.convert-string": False}):
+            if not self.files:
+                return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
+            frame: dask.dataframe.DataFrame = frames.from_map(
+                load_partition,
+                [file.ticket() for file in self.files],
+                selectors=selectors,
+                params=params,
+                as_text=tuple(as_text),
+                meta=empty,
+            )
         return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
 
     def head(self, n: int = 20) -> pd.DataFrame:
@@ -512,6 +508,23 @@ class RawData:
                 if sum(map(len, parts)) >= rows:
                     break
         return parts
+
+    def _frame(self, options: FrameOptions, params: ParamsOption) -> tuple[Parser, pd.DataFrame]:
+        # takes half a second the first time, in which files are read
+        threading.Thread(target=import_module, args=("pandas",)).start()
+        cells: dict[str, SharedCells] = {}
+        parser, parts = self._each(
+            lambda number, tables: [
+                to_columns(table, cells, release_memory=self._is_late(number))
+                for table in rechunk(tables, CHUNK)
+            ],
+            params,
+            stay=True,
+            encode_lists=not options.is_arrow,
+        )
+        cells.clear()
+        empty = with_params(parser.schema.empty_table(), params)
+        return parser, to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), options)
 
     def _table(self, params: ParamsOption) -> pa.Table:
         parser, table = self._rows(params)
@@ -665,26 +678,27 @@ def load_partition(
     """The rows of one file, on a worker (see `RawData.to_dask`)."""
     source = ParquetSource.of_ticket(ticket) if "parquet" in ticket else source_of(ticket)
     data = RawData([source], selectors, as_text=as_text)
-    parser, table = data._rows(params)
+    parser, frame = data._frame(FrameOptions(), params)
     for misfit in parser.misfits.values():
         raise FileError(
             f"{misfit}. Name such columns in to_dask(as_text=[...])",
             file=misfit.file,
             line=misfit.line,
         )
-    return _partition(table)
+    return _partition(frame)
 
 
-def _partition(table: pa.Table) -> pd.DataFrame:
-    """A pandas DataFrame in which titles are plain text: categories differ between partitions."""
-    import pyarrow as pa
+def _partition(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with text of the type that Dask makes of text in other frames.
 
-    fields = [
-        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    plain = table.cast(pa.schema(fields))
-    return to_frame(plain.schema, [to_columns(plain, {})], FrameOptions("pyarrow"))
+    Else it warns where two of them are merged.
+    """
+    import pandas as pd
+
+    text = pd.StringDtype("pyarrow")
+    return frame.astype(
+        {name: text for name, old in frame.dtypes.items() if isinstance(old, pd.StringDtype)}
+    )
 
 
 def _patiently(source: Source | ParquetSource, read: Callable[[], _T]) -> _T:
