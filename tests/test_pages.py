@@ -22,6 +22,7 @@ PAGES = (
     "docs/recipes.md",
     "docs/reference.md",
     "docs/schedules.md",
+    "docs/frontends.md",
     "docs/share.md",
 )
 

@@ -75,6 +75,8 @@ were there when it was created; others may follow.
   after it was created are not in it; its card says so. `fresh=True` or `--fresh` creates a new one.
 - **An export with `availabilityTsTo`** has the same rows whenever it is created, so it is always
   reused.
+- `export.top_up()` exports the rows that have appeared since an export with `availabilityTsTo`;
+  `export.data(top_up=True)` has both. No row is in both, and none is missing.
 - **A dataset** of `mt.plan(...).to_parquet(directory)` is built from exports bounded by
   `availabilityTsTo` and, from the second run on, by `availabilityTsFrom`: each run requests the
   rows that appeared in the service after the end of the last run and until {_DELAY} ago. So each
