@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import doctest
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from raw_client import created
 
 import mytracker_nb as mt
-from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
+
+if TYPE_CHECKING:
+    from mytracker_nb.sandbox.server import Sandbox
 
 PUBLIC = [getattr(mt, name) for name in dir(mt) if name not in ("__version__", "sandbox")]
 MUST_HAVE = [mt.export, mt.plan, mt.Client, mt.Export, mt.ExportRequest, mt.RawData]
@@ -22,10 +26,15 @@ WITH_EXAMPLES = [
 
 
 @pytest.fixture
-def account(sandbox: Sandbox, no_account: object) -> Iterator[None]:
+def account(start_sandbox: Callable[..., Sandbox], no_account: object) -> None:
+    """An account of its own, whose one known export is what the examples call ``4``."""
+    sandbox = start_sandbox()
+    for _ in range(3):
+        created(sandbox)
     credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
-    yield
-    credentials.use(None)
+    week = {"dateFrom": "2025-11-03", "dateTo": "2025-11-09"}
+    export = mt.export(event="installs", selectors="idDevice, tsEvent", **week)
+    assert export.wait().id_raw_export == 4
 
 
 def test_the_names_that_people_begin_with_have_examples() -> None:

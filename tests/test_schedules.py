@@ -131,7 +131,7 @@ def test_papermill_runs_a_notebook_with_parameters(
 
     code, saved = papermill("2026-09-07", "good.ipynb")
     assert code == 0
-    assert "dateFrom   2026-09-07 (UTC)" in saved
+    assert re.search(r"dateFrom +2026-09-07", saved)
     assert "Success!" in saved
     assert "Organic" in saved
     code, failed = papermill("2026-09-31", "bad.ipynb")
