@@ -199,7 +199,7 @@ def test_a_create_without_an_id_says_why(account: Sandbox) -> None:
 
 def test_the_code_below_runs_as_it_is_pasted(account: Sandbox) -> None:
     made = mt.export(**INSTALLS).wait()
-    (code,) = re.findall(r"To get one: (.+)", str(mt.exports()))
+    (code,) = re.findall(r"To attach to one: (.+)", str(mt.exports()))
     names: dict[str, Any] = {}
     module = ast.parse(code)
     *before, last = module.body

@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 class ColumnRow(NamedTuple):
-    """A line of the table."""
+    """One row of the table: a column of the service's dictionary, as text."""
 
     name: str
     meaning: str
@@ -29,16 +29,16 @@ class ColumnRow(NamedTuple):
 
 @dataclass(frozen=True)
 class ColumnTable(Renderable):
-    """Columns that a request can have.
+    """The columns that a request can select.
 
     Attributes
     ----------
     rows : sequence of ColumnRow
         The columns.
     event : str or None
-        The event that they are for; None for all.
+        The event that they belong to; None for all events.
     notes : sequence of str
-        What the list does and does not cover.
+        What the list covers and what it does not.
     """
 
     rows: Sequence[ColumnRow]
@@ -49,13 +49,13 @@ class ColumnTable(Renderable):
 
     @property
     def title(self) -> str:
-        """What the table holds."""
+        """How many columns the table lists, and for which event."""
         of = f" for {self.event}" if self.event else ""
         return f"{len(self.rows)} columns{of}"
 
     @property
     def marks_seen(self) -> bool:
-        """Whether some of the columns, not all, were seen with the event."""
+        """Whether to mark the columns seen with the event: some of them were, others were not."""
         return bool(self.event) and {row.is_seen for row in self.rows} == {True, False}
 
     def lines(self) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""How the facts of an export look: as HTML and as plain text.
+"""The card of an export: its facts as HTML and as plain text.
 
-A card is drawn from facts alone and asks nobody for more. Its HTML is a document of its own that
-survives in a saved notebook: no scripts, nothing fetched, everything escaped, and in an order and
-with elements that read well even where a page drops the styles (as GitHub and untrusted notebooks
-in JupyterLab do).
+A card is rendered from the facts it is given; rendering sends no request. Its HTML must survive in
+a saved notebook, so it has no scripts, loads nothing and escapes every value. GitHub and untrusted
+notebooks in JupyterLab drop the styles, so the order and the elements read well without them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ __all__ = [
 ]
 
 SHOWN = 12
-"""How many values of a list are shown before the rest is folded away."""
+"""How many values of a list are shown before the others are collapsed."""
 
 _SHOWN_IN_TEXT = 6
 _LONGEST = 200  # characters of one value
@@ -58,11 +57,11 @@ class Download(NamedTuple):
     Attributes
     ----------
     files_done, files_total : int
-        Files, whole ones and all.
+        Files that are complete, and all files.
     bytes_done : int
         Bytes fetched so far, of all files together.
     bytes_total : int or None
-        Bytes to fetch; None where the service has not said.
+        Bytes of all files; None if the service did not report their sizes.
     """
 
     files_done: int
@@ -73,7 +72,10 @@ class Download(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the card's table; values are made ready only as far as they are shown."""
+    """One row of the card's table.
+
+    Only the values that are shown are formatted: a list can have thousands.
+    """
 
     label: str
     help: str
@@ -81,12 +83,12 @@ class Row:
     title: Callable[[Any], str] | None = None
 
     def first(self, count: int) -> list[tuple[str, str]]:
-        """The first values, each with what it stands for (``""``: it says so itself)."""
+        """The first `count` values, each with its meaning (``""`` if it needs none)."""
         title = self.title or (lambda value: "")
         return [(_word(value), title(value)) for value in self.values[:count]]
 
     def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """The values from `start` up to `stop`, as they stand in a text."""
+        """The values from `start` up to `stop`, each with its meaning in brackets."""
         values = self.values[start:stop]
         words = [repr(word) if "," in word else word for word in map(_word, values)]
         if self.title is None:
@@ -98,19 +100,19 @@ class Row:
         ]
 
     def shortened(self) -> list[str]:
-        """The first values, as they stand in a text, and how many more there are."""
+        """The first values as `texts`, and how many more there are."""
         more = len(self.values) - _SHOWN_IN_TEXT
         texts = self.texts(stop=_SHOWN_IN_TEXT)
         return [*texts, f"and {more} more"] if more > 0 else texts
 
 
 class Renderable(ABC):
-    """What shows itself as HTML and as plain text.
+    """An object that is rendered as HTML and as plain text.
 
     Attributes
     ----------
     template : str
-        The package's template for the HTML, which is given it as ``card``.
+        The name of the HTML template; it gets the object as ``card``.
     """
 
     template: ClassVar[str]
@@ -131,13 +133,13 @@ class Renderable(ABC):
         return self.text()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # IPython's protocol for objects that draw themselves.
+        # IPython's protocol for objects that render themselves.
         return {"text/plain": self.text(), "text/html": self.html()}
 
 
 @cache
 def _template(name: str) -> Template:
-    """One of the package's templates, which escapes what is put into it."""
+    """A template of the package; it escapes the values inserted into it."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
@@ -152,45 +154,44 @@ def _template(name: str) -> Template:
 
 @dataclass(frozen=True)
 class Card(Renderable):
-    """What is to be shown of an export, or of a request that was not sent.
+    """The facts of an export that its card shows, or of a request that was not sent.
 
     Attributes
     ----------
     request : ExportRequest or None
-        What was asked for; None where it is not known.
+        The request; None if it is not known.
     id_raw_export : int or None
-        The export's idRawExport; None for a dry run, of which nothing was sent.
+        The export's idRawExport; None if the request was not sent (a dry run, or a form).
     status : str or None
-        The service's own word; of a request that has not been sent, how it stands, where it is no
-        dry run.
+        The service's own word. Without an `id_raw_export`, a text that replaces "dry run".
     progress : float or None
         From 0 to 1.
     is_cancellable : bool or None
-        Whether the service would cancel it.
+        Whether the service can still cancel it.
     service : str
         The service's address.
     api_user_id : int or None
         The *API User ID* of the account.
     is_sandbox : bool
-        Whether the data is made up.
+        Whether the data is generated by a sandbox.
     created_at, updated_at : datetime.datetime or None
-        When it was created and when the service last told of it, with their zones.
+        When the export was created and when its status was last polled, with their zones.
     files : tuple of (str, datetime.datetime or None, int or None)
-        Name, moment of deletion and size in bytes of each file.
+        The name, time of deletion and size in bytes of each file.
     error_message : str
         The service's explanation of a failure.
     notes : tuple of str
-        Plain lines to show.
+        Lines shown as they are.
     download : Download or None
-        How far the files have been fetched, while they are.
+        The progress of the download, while there is one.
     code : str
         Code to show, such as the curl command of a dry run.
     recorded_at : datetime.datetime or None
-        When the rows were recorded, where they come from a recording and not from the service.
+        When the rows were recorded; None if they come from the service.
     row_count, size : int or None
         How many rows were loaded, and from how many bytes.
     elapsed : float or None
-        Seconds from its creation to its end, or to `updated_at`.
+        Seconds from the creation to the end, or to `updated_at` while it runs.
     """
 
     request: ExportRequest | None = None
@@ -221,17 +222,17 @@ class Card(Renderable):
 
     @property
     def is_dry(self) -> bool:
-        """Whether nothing was sent."""
+        """Whether the request was not sent."""
         return self.id_raw_export is None
 
     @property
     def title(self) -> str:
-        """The export's idRawExport with its name; ``""`` where there is none."""
+        """``idRawExport 4``; ``""`` if there is no export."""
         return "" if self.is_dry else f"idRawExport {self.id_raw_export}"
 
     @property
     def state(self) -> str:
-        """The status in a few words, with the progress where the service told it."""
+        """The status, with the progress if the service reports it."""
         if self.is_dry:
             errors = sum(severity == "error" for severity, _ in self.alerts)
             if self.status:
@@ -252,14 +253,14 @@ class Card(Renderable):
 
     @property
     def fraction(self) -> float | None:
-        """The progress from 0 to 1; a finished export has all of it."""
+        """The progress from 0 to 1; 1 once the export succeeded, whatever the service reported."""
         if self.tone == "good":
             return 1.0
         return _fraction(self.progress, 1)
 
     @property
     def fetched(self) -> tuple[str, float | None] | None:
-        """The progress of the download, in words and from 0 to 1."""
+        """The progress of the download, as a text and as a number from 0 to 1."""
         if self.download is None:
             return None
         files_done, files_total, bytes_done, bytes_total = self.download
@@ -290,12 +291,12 @@ class Card(Renderable):
 
     @property
     def is_open(self) -> bool:
-        """Whether its state may still change, and a card that is saved may be out of date."""
+        """Whether its state can still change, so that a saved card can be out of date."""
         return not self.is_dry and self.recorded_at is None and not is_final(str(self.status))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Where the export lives and when it was seen, each with its name."""
+        """The service, the account and the times of the export, as pairs of name and text."""
         account = f"API user {_word(self.api_user_id)}" if self.api_user_id is not None else ""
         facts = [
             ("service", ", ".join(filter(None, [_word(self.service), account]))),
@@ -304,7 +305,7 @@ class Card(Renderable):
             ("recorded", self._at(self.recorded_at)),
         ]
         if any(fact for _, fact in facts[1:]) or self._has_moments:
-            # named once; where the request names it, there
+            # the zone is shown once: here, or with the request's parameters if it is one of them
             given = self.request is not None and "timezone" in self.request.parameters
             facts.append(("times in", "" if given else str(self._zone)))
         return tuple((name, fact) for name, fact in facts if fact)
@@ -319,13 +320,13 @@ class Card(Renderable):
 
     @property
     def alerts(self) -> tuple[tuple[str, str], ...]:
-        """What went wrong or is worth knowing, each with its severity (``""``: a plain line)."""
+        """Errors, warnings and notes, as pairs of severity and text (``""``: a plain line)."""
         alerts = [("", one_line(str(note))) for note in self.notes]
         if self.error_message:
             alerts.insert(0, ("error", f"the service says: {_word(self.error_message)}"))
         problems = self.request.problems if self.request is not None else ()
         for severity in _SEVERITIES:
-            # what the service has taken is no error of ours any more
+            # the service has accepted the request, so our errors no longer apply
             if severity != "error" or self.is_dry:
                 alerts += [
                     (severity, one_line(str(problem)))
@@ -336,31 +337,31 @@ class Card(Renderable):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The request's parameters in the order of the documentation, then the files."""
+        """The request's parameters, in the order of the service's documentation."""
         rows = [] if self.request is None else list(parameter_rows(self.request))
         return tuple(rows)
 
     @property
     def file_summary(self) -> str:
-        """How many files there are, and when the first is deleted; their names are hashes."""
+        """How many files there are, and when the first is deleted."""
         if not self.files:
             return ""
-        # as texts of one zone they sort by time, whatever a file says
+        # compared as texts of one zone: moments with and without a zone can't be compared
         ends = [self._at(expires) for _, expires, _ in self.files if expires is not None]
         end = f", until {min(ends)}" if ends else ""
         return f"{wording.count(len(self.files), 'file')}{end}"
 
     @property
     def file_lines(self) -> tuple[tuple[str, str], ...]:
-        """The name of each file, and its size and end."""
+        """The name of each file, and its size and time of deletion."""
         return tuple(
             (_word(name), self._about_file(expires, size)) for name, expires, size in self.files
         )
 
     @property
     def codes(self) -> tuple[tuple[str, str], ...]:
-        """The code that loads the rows, finds the export again or cancels it, with its name."""
-        if self.is_dry or self.recorded_at is not None:  # no client can attach to it
+        """Code that loads the rows, attaches or cancels, as pairs of name and code."""
+        if self.is_dry or self.recorded_at is not None:  # no client can attach to these
             return ()
         attach = f"mt.attach({self.id_raw_export})"
         codes = [("reattach" if not self.is_open else "current state", attach)]
@@ -372,12 +373,12 @@ class Card(Renderable):
 
     @property
     def builder(self) -> str:
-        """The magic that opens the request as a form; ``""`` where it is not known."""
+        """The magic that opens the request in the form; ``""`` if the request is not known."""
         if self.request is None:
             return ""
         try:
             return printable(self.request.to_magic("mytracker_builder", line=True))
-        except Exception:  # of a value's repr
+        except Exception:  # the repr of an invalid value failed
             return ""
 
     @property
@@ -393,7 +394,7 @@ class Card(Renderable):
 
 
 def _text(value: object) -> str:
-    """`value` as text; ``""`` where its own code fails, as that of any object may."""
+    """`value` as text; ``""`` if its repr fails, as that of an arbitrary object can."""
     try:
         return value if isinstance(value, str) else repr(value)
     except Exception:
@@ -401,7 +402,7 @@ def _text(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` on one line."""
+    """`text` with its line breaks and tabs escaped, so that it stays on one line."""
     if text.isprintable():
         return text
     return printable(text.replace("\n", "\\n").replace("\t", "\\t"))
@@ -416,13 +417,13 @@ def _word(value: object) -> str:
 def _fraction(done: float | None, total: float | None) -> float | None:
     try:
         part = done / total  # type: ignore[operator]
-        return min(part, 1.0) if part >= 0 else None  # false for what is no number too
+        return min(part, 1.0) if part >= 0 else None  # NaN compares false, so it gives None
     except (TypeError, ZeroDivisionError):
         return None
 
 
 def moment_text(moment: datetime, zone: tzinfo) -> str:
-    """A moment by the clock of a zone, which is named elsewhere."""
+    """A moment in local time of `zone`, without the zone's name."""
     try:
         return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
     except (AttributeError, OverflowError, ValueError):  # at the ends of the calendar
@@ -432,12 +433,12 @@ def moment_text(moment: datetime, zone: tzinfo) -> str:
 def _unix_moment(seconds: Any, zone: tzinfo) -> str:
     try:
         return moment_text(datetime.fromtimestamp(seconds, zone), zone)
-    except (TypeError, ValueError, OverflowError, OSError):  # what the request refuses
+    except (TypeError, ValueError, OverflowError, OSError):  # an invalid value of the request
         return ""
 
 
 def parameter_rows(request: ExportRequest) -> Iterator[Row]:
-    """The parameters of a request, each with its values and what they stand for."""
+    """The parameters of a request as rows: its name, its values and their meanings."""
     for name, value in request.parameters.items():
         parameter = PARAMETERS.get(name)
         values = value if isinstance(value, (list, tuple)) else (value,)
@@ -448,7 +449,7 @@ def parameter_rows(request: ExportRequest) -> Iterator[Row]:
 
 
 def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str] | None:
-    """What tells what a value of `parameter` stands for; None where the values say so."""
+    """A function that returns the meaning of a value of `parameter`; None if values need none."""
     if parameter.value_type is ValueType.DATE:
         return lambda value: ", ".join(_days(parameter, request))
     if parameter.value_type is ValueType.TIME:
@@ -465,7 +466,7 @@ def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str]
 
 
 def _days(parameter: Parameter, request: ExportRequest) -> Iterator[str]:
-    """How many days an interval has, at its end."""
+    """The number of days of an interval, shown at its end; nothing if a date is invalid."""
     start = _STARTS.get(parameter.name, "")
     try:
         first, last = (
@@ -514,6 +515,6 @@ def _lines(card: Card) -> Iterator[str]:
 
 
 def bar(fraction: float | None) -> str:
-    """A bar of progress from 0 to 1, in text."""
+    """A progress bar as text, for `fraction` from 0 to 1."""
     full = int((fraction or 0) * _BAR)
     return f"[{'#' * full}{'.' * (_BAR - full)}]"

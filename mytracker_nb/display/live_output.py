@@ -1,7 +1,7 @@
-"""Cards in a notebook that change in place.
+"""Cards in a notebook that are updated in place.
 
-Nothing is shown outside a notebook's kernel: a script, or IPython in a terminal, has no place that
-could change.
+Outside a notebook's kernel nothing is shown: the output of a script, or of IPython in a terminal,
+can't be updated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Step: TypeAlias = "Callable[[], float | None]"
 
 
 class Drawable(Protocol):
-    """What can be shown as a card."""
+    """An object that can be shown as a card."""
 
     def html(self) -> str:
         """The card for a notebook."""
@@ -37,29 +37,29 @@ class Drawable(Protocol):
 
 
 def _shell() -> Any:
-    """The shell of the notebook's kernel that this code runs in, or None."""
+    """The shell of the notebook's kernel that runs this code; None outside a kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return None
-    # a process that was forked from the kernel, as by multiprocessing, has no notebook of its own:
-    # what it shows would be shown in the place of its parent
+    # a process forked from the kernel, as by multiprocessing, has no notebook of its own: its
+    # outputs would appear in the cell of its parent
     owner = getattr(getattr(kernel, "session", None), "pid", None)
     return shell if owner in (None, os.getpid()) else None
 
 
 def _captured_by(shell: Any) -> list[dict[str, Any]] | None:
-    """Where outputs go at the moment, if ``%%capture`` or `capture_output` takes them."""
+    """The list that collects outputs, while ``%%capture`` or `capture_output` is active."""
     outputs = getattr(shell.display_pub, "outputs", None)
     return outputs if isinstance(outputs, list) else None
 
 
 def _may_not_update(shell: Any) -> bool:
-    """Whether the front end may be one that can't change an output, as jupyter console.
+    """Whether the front end may be unable to update an output, like jupyter console.
 
-    Those that can say which cell runs (JupyterLab, Notebook, VS Code), or take no input (papermill,
-    nbconvert), or are Colab.
+    The protocol has no way to ask. Front ends known to update outputs either send the id of the
+    cell (JupyterLab, Notebook, VS Code), allow no input (papermill, nbconvert) or are Colab.
     """
     content = (shell.get_parent() or {}).get("content", {})
     is_asked = content.get("allow_stdin", False)
@@ -67,21 +67,21 @@ def _may_not_update(shell: Any) -> bool:
 
 
 def _cell(shell: Any) -> str | None:
-    """The id of the cell that runs now, where the front end says so."""
+    """The id of the cell that is running, if the front end sends it."""
     parent = shell.get_parent() or {}
     cell = parent.get("metadata", {}).get("cellId")
     return str(cell) if cell else None
 
 
 class CardDisplay:
-    """The places of one card in a notebook; all of them change together.
+    """The outputs that show one card; they share a display id, so all are updated together.
 
     Attributes
     ----------
     draw : callable
-        Gives the card as it is now.
+        Returns the card in its current state.
     on_update : callable or None
-        Called after each update, by whichever thread makes it: another place that shows the card.
+        Called after each update, on the thread that updates; the form shows the card this way.
     """
 
     def __init__(self, draw: Callable[[], Drawable]) -> None:
@@ -94,19 +94,24 @@ class CardDisplay:
 
     @property
     def is_shown(self) -> bool:
-        """Whether a cell may still hold the card: none was cleared or has run again since."""
+        """Whether some cell may still show the card: it was neither cleared nor run again."""
         return bool(self._cells)
 
     def show(self, *, as_result: bool = False) -> bool:
-        """Show the card in the cell that runs now, once; whether there is a notebook to show it in.
+        """Show the card in the cell that is running.
 
-        A card that this run of the cell shows already is updated.
+        If this run of the cell already shows the card, it is updated instead of shown twice.
 
         Parameters
         ----------
         as_result : bool
-            Whether it is the result of the cell. Then a front end that may not be able to update
-            a card is shown it once more, in its last state.
+            Whether the card is the result of the cell. A front end that may be unable to update
+            outputs then gets the card a second time, in its last state.
+
+        Returns
+        -------
+        bool
+            False if there is no notebook.
         """
         shell = _shell()
         if shell is None:
@@ -135,20 +140,28 @@ class CardDisplay:
             self.on_update()
 
     def replace(self, other: CardDisplay) -> None:
-        """Show this card in the places of `other` from now on."""
+        """Show this card in the outputs of `other`, in place of its card."""
         self._display_id, self._execution = other._display_id, other._execution
         self._cells, other._cells = other._cells, set()
         if self.is_shown:
             _shown.displays.add(self)
 
     def drop(self, cell: str | None, execution: int) -> None:
-        """Take note that `cell` has lost its card; without an id it is known by its last run."""
+        """Note that `cell` no longer shows the card.
+
+        Parameters
+        ----------
+        cell : str or None
+            The cell's id; None if the front end sends none.
+        execution : int
+            The execution count, by which a cell without an id is recognized.
+        """
         if cell in self._cells and (cell is not None or execution == self._execution):
             self._cells.discard(cell)
             self._execution = None
 
     def _capture(self, outputs: list[dict[str, Any]]) -> None:
-        """Put the card among captured outputs, once; `update` changes it there."""
+        """Add the card to the captured outputs, once; `update` changes it there."""
         if self._captured is None or not any(each is self._captured for each in outputs):
             transient = {"display_id": self._display_id}
             self._captured = {"metadata": None, "transient": transient, "update": False}
@@ -165,7 +178,7 @@ class CardDisplay:
 
 
 class _Shown:
-    """The cards that are shown; learns of cells that lose theirs."""
+    """The cards that are shown; watches for cells that run again or clear their output."""
 
     def __init__(self) -> None:
         self.displays: WeakSet[CardDisplay] = WeakSet()
@@ -176,14 +189,14 @@ class _Shown:
             self._shell = shell
             shell.events.register("pre_run_cell", self._cell_runs)
         if threading.current_thread() is threading.main_thread():
-            # hooks are kept by thread: those of a cell that clears itself run in the main one
+            # IPython stores hooks by thread, and a cell clears its output from the main thread
             hook = self._message_goes
             shell.display_pub.unregister_hook(hook)
             shell.display_pub.register_hook(hook)
 
     def _cell_runs(self, info: Any) -> None:
         cell = _cell(self._shell)
-        if cell is not None:  # without its id it may be any cell
+        if cell is not None:  # without an id, it can be any cell
             self._clear(cell)
 
     def _message_goes(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +213,11 @@ _shown = _Shown()
 
 
 class _Follower:
-    """One thread that keeps all living cards alive, one step of one card at a time."""
+    """One thread that updates all live cards, one step of one card at a time.
+
+    A heap orders the cards by the time of their next step. A card whose cells are gone leaves the
+    heap; the thread ends once the heap is empty, and the next `add` starts another.
+    """
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, CardDisplay, Step]] = []
@@ -233,11 +250,11 @@ class _Follower:
                 if due > clock.monotonic():
                     clock.wait(self._changed, due - clock.monotonic())
                     continue
-            # the entry stays in its place during the step, so that no other is made beside it
+            # the entry stays in the heap during the step, so that `add` does not add the card twice
             try:
                 delay = step()
-            except Exception:  # the other cards go on
-                _log.exception("a card can't be kept up to date any more")
+            except Exception:  # the other cards are still updated
+                _log.exception("a card is no longer updated")
                 delay = None
             with self._changed:
                 self._due = [entry for entry in self._due if entry[2] is not display]
@@ -250,14 +267,14 @@ _follower = _Follower()
 
 
 def keep_alive(display: CardDisplay, step: Step) -> None:
-    """Keep a card alive from the background.
+    """Update a card from a background thread.
 
     Parameters
     ----------
     display : CardDisplay
         The card.
     step : callable
-        Brings what the card shows up to date and the card with it; gives the seconds until it
-        shall be called again, or None if the card has come to rest. Must not raise.
+        Polls what the card shows and updates it; returns the seconds until its next call, or None
+        once nothing can change any more. Must not raise.
     """
     _follower.add(display, step)

@@ -1,4 +1,4 @@
-"""A request in a few words: its window and its filters, as lists and plans show them."""
+"""A request as a short text: its window and its filters, as lists and plans show them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mytracker_nb.request.request import ExportRequest
 __all__ = ["filter_words", "window_words"]
 
 _SHOWN = 3  # values of one filter
-_APART = {"event", "selectors", "timezone"}
+_NOT_FILTERS = {"event", "selectors", "timezone"}
 _BOUNDS = {name for interval in INTERVALS for name in interval.names}
 
 
@@ -43,7 +43,7 @@ def _bound(request: ExportRequest, name: str) -> str:
 
 
 def filter_words(request: ExportRequest) -> str:
-    """What narrows the rows: ``Countries: Russia, Kazakhstan; Verification: verified``."""
+    """The filters of a request: ``Countries: Russia, Kazakhstan; Verification: verified``."""
     return "; ".join(_filters(request))
 
 
@@ -55,7 +55,7 @@ def _filters(request: ExportRequest) -> Iterator[str]:
                 yield f"available {words}"
     for row in parameter_rows(request):
         parameter = PARAMETERS.get(row.label)
-        if row.label in _BOUNDS or row.label in _APART:
+        if row.label in _BOUNDS or row.label in _NOT_FILTERS:
             continue
         texts = [title or word for word, title in row.first(_SHOWN)]
         more = len(row.values) - _SHOWN
