@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ def _program(name: str) -> str:
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Start a server on 127.0.0.1 with its data in a directory of its own; a SQLAlchemy URL."""
+    """Start a server with its data and its socket in a directory of its own; a SQLAlchemy URL."""
     pytest.importorskip("psycopg")
     initdb, server = _program("initdb"), _program("pg_ctl")
     options: dict[str, str | int] = {}
@@ -38,9 +37,6 @@ def running_postgres() -> Iterator[str]:
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         options = {"user": user.pw_uid, "group": user.pw_gid}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     # not one of pytest's, which another user cannot reach
     with tempfile.TemporaryDirectory(prefix="postgres-") as name:
         folder = Path(name)
@@ -54,9 +50,10 @@ def running_postgres() -> Iterator[str]:
                 subprocess.run(command, check=True, stdout=log, stderr=log, cwd=folder, **options)
 
         call(initdb, "-D", str(data), "-U", "test", "--auth=trust", "--no-sync", "-E", "UTF8")
-        settings = f"-h 127.0.0.1 -p {port} -k {folder} -F"
+        # a free port of TCP could be another's by the time that the server takes it
+        settings = f"-h '' -k {folder} -F"
         call(server, "-D", str(data), "-o", settings, "-w", "start")
         try:
-            yield f"postgresql+psycopg://test@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg://test@/postgres?host={folder}"
         finally:
             call(server, "-D", str(data), "-m", "immediate", "stop")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,6 +20,29 @@ from mytracker_nb.tables.raw_data import RawData, open_files
 
 COLUMNS = ["idDevice", "idAppTitle", "idCountry", "tsEvent", "dtEvent", "params.name"]
 LISTS = [*COLUMNS, "params.value"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two worker processes for all tests here.
+
+    Its page of HTTP takes any free port: by default it is 8787, and a second cluster of the
+    machine, of another test or person, warns that it is taken.
+    """
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    ) as running:
+        yield running
+
+
+# one worker of xdist runs what needs the cluster, so that there is one
+on_a_cluster = pytest.mark.xdist_group("cluster")
+ignoring_deprecations = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
@@ -47,17 +72,16 @@ def test_an_export_without_files_is_an_empty_frame():
     assert len(frame) == 0
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_workers_load_partitions_over_http_without_the_key(rows):
+@on_a_cluster
+@ignoring_deprecations
+def test_workers_load_partitions_over_http_without_the_key(rows, cluster):
     import pickle
 
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     data, sandbox = rows
     whole = data.to_pandas()
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    )
-    with cluster, distributed.Client(cluster) as client:
+    with distributed.Client(cluster) as client:
         before = len(sandbox.requests)
         lazy = data.to_dask()
         assert len(sandbox.requests) == before
@@ -129,22 +153,17 @@ def _sorted_rows(frame):
     ]
 
 
+@on_a_cluster
+@ignoring_deprecations
 @pytest.mark.parametrize("method", ["p2p", "tasks"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster_shuffles_merges_and_sorts_rows_with_lists(data_with_lists, method):
-    dask = pytest.importorskip("dask")
-    distributed = pytest.importorskip("distributed")
+def test_a_cluster_shuffles_merges_and_sorts_rows_with_lists(data_with_lists, cluster, method):
+    import dask
+    import distributed
+
     whole = data_with_lists.to_pandas()
     rows = _sorted_rows(whole)
     devices = whole[["idDevice"]].assign(group=range(len(whole)))
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    )
-    with (
-        cluster,
-        distributed.Client(cluster),
-        dask.config.set({"dataframe.shuffle.method": method}),
-    ):
+    with distributed.Client(cluster), dask.config.set({"dataframe.shuffle.method": method}):
         lazy = data_with_lists.to_dask()
         shuffled = lazy.shuffle("idDevice").compute()
         assert _sorted_rows(shuffled) == rows
