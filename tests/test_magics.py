@@ -649,9 +649,6 @@ def test_a_terminal_shows_the_progress_of_a_wait(
 # The other magics
 
 
-def test_quotas(in_sandbox: InteractiveShell) -> None:
-    assert isinstance(run(in_sandbox, "%mytracker_quotas"), pd.DataFrame)
-
 
 def test_the_journal(in_sandbox: InteractiveShell) -> None:
     export = run(in_sandbox, LINE)

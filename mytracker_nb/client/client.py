@@ -80,7 +80,6 @@ _BEING_SENT = (CreateState.ASKED, CreateState.SENT)
 _NOT_SENT = "interrupted before the request was sent, so no export was created. Run it again"
 _MAY_EXIST = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
 
-_QUOTA = ["name", "count", "limit", "resetTime", "resetInSecond", "exceeded"]
 # seconds between two looks at a create that another kernel is sending
 _LISTED = 10.0  # seconds for the response about an export of a list
 _FIRST_POLL, _LAST_POLL = 0.2, 2.0
@@ -444,14 +443,27 @@ class Client(KeyHolder):
         -------
         pandas.DataFrame
             One row per quota, as the service lists them: ``name``, ``count``, ``limit``,
-            ``resetTime`` (Unix seconds), ``resetInSecond``, ``exceeded``.
+            ``resetTime`` (UTC), ``resetInSecond``, ``exceeded``. It shows itself with a bar for
+            each quota.
+
+        Examples
+        --------
+        >>> quotas = mt.Client().quotas()
+        >>> quotas.loc[quotas["name"] == "RequestsByUserPerHour", "limit"].item()
+        1000
         """
-        import pandas as pd
+        from mytracker_nb.tables.quota_list import quota_frame
 
         if (replaying := _replaying()) is not None:
             return replaying.quotas()
-        quotas = self.api.quotas()
-        return pd.DataFrame(quotas, columns=None if quotas else _QUOTA)
+        return quota_frame(
+            self.api.quotas(),
+            clock.now(),
+            self.credentials.base_url,
+            # a notebook that is recorded is given away
+            api_user_id=None if recorder_in_use() else self.credentials.api_user_id,
+            is_sandbox=self.credentials.is_sandbox,
+        )
 
     def __repr__(self) -> str:
         # a traceback can show a client whose `__init__` raised CredentialsMissing

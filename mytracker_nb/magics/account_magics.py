@@ -66,7 +66,10 @@ class AccountMagics(Magics):
     @line_magic
     @magic_arguments()
     def mytracker_quotas(self, line: str = "") -> pd.DataFrame:
-        """Show how much of the service's quotas the account has used, as a DataFrame."""
+        """Show how much of the service's quotas the account has used.
+
+        It is a DataFrame, with a bar for each quota.
+        """
         read_options(self.mytracker_quotas, line)
         return default_client().quotas()
 

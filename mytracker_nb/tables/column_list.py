@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mytracker_nb.display.column_table import ColumnRow, ColumnTable
 from mytracker_nb.request.dictionaries import dictionary, selectors
 from mytracker_nb.request.known_columns import columns_seen_with, what_is_known
 from mytracker_nb.request.suggestions import closest, did_you_mean
+from mytracker_nb.tables.frame_view import frame_with_view
 from mytracker_nb.tables.raw_data import open_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["columns"]
-
-_EVENT = "event"  # in `.attrs`
 
 
 def columns(event: str | None = None) -> pd.DataFrame:
@@ -61,7 +60,7 @@ def columns(event: str | None = None) -> pd.DataFrame:
     seen = {column.value for column in columns_seen_with(event)} if event else set()
     known = sorted(selectors().values(), key=lambda column: column.value not in seen)
     types = _dtypes()
-    frame = _frame_type()(
+    return frame_with_view(
         {
             "column": [column.value for column in known],
             "meaning": [column.title for column in known],
@@ -71,11 +70,9 @@ def columns(event: str | None = None) -> pd.DataFrame:
             "seen_with": [", ".join(sorted(column.seen_with)) for column in known],
             "slow": [column.slows_export for column in known],
             "seen": [column.value in seen for column in known],
-        }
+        },
+        partial(_view, event=event),
     )
-    frame.attrs[_EVENT] = event
-    result: pd.DataFrame = frame
-    return result
 
 
 @cache
@@ -91,29 +88,6 @@ def _dtypes() -> dict[str, str]:
     return {str(name): str(dtype).replace("item: ", "") for name, dtype in frame.dtypes.items()}
 
 
-@cache
-def _frame_type() -> Any:
-    """A DataFrame with a look of its own; what is made from it is a plain one."""
-    import pandas as pd
-
-    class ColumnFrame(pd.DataFrame):
-        @property
-        def _constructor(self) -> Any:
-            return pd.DataFrame
-
-        def _table(self) -> ColumnTable:
-            event = self.attrs.get(_EVENT)
-            rows = [ColumnRow(*row) for row in self.itertuples(index=False, name=None)]
-            return ColumnTable(rows, event, what_is_known(event))
-
-        def __repr__(self) -> str:
-            return self._table().text()
-
-        def _repr_html_(self) -> str:
-            return self._table().html()
-
-        def __reduce__(self) -> Any:
-            # the class is made where it is needed, so pickle can't find it
-            return pd.DataFrame(self).__reduce__()
-
-    return ColumnFrame
+def _view(frame: pd.DataFrame, event: str | None) -> ColumnTable:
+    rows = [ColumnRow(*row) for row in frame.itertuples(index=False, name=None)]
+    return ColumnTable(rows, event, what_is_known(event))
