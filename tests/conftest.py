@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import keyring
 import pytest
-from fake_clock import FakeClock
+from fake_clock import FakeClock, JumpingClock
 from keyring.backend import KeyringBackend
 
 import mytracker_nb as mt
@@ -33,6 +34,12 @@ hypothesis.settings.load_profile("untimed")
 pytest_plugins = ["browser"]
 
 
+def pytest_configure() -> None:
+    """Let an interrupt act also in the background of a shell, which has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one worker run all tests that drive a browser: they share a JupyterLab."""
     for item in items:
@@ -46,6 +53,13 @@ def fake_clock() -> Iterator[FakeClock]:
     """No wait takes time; the clock counts what was slept and goes on by it."""
     with clock.use(FakeClock()) as fake:
         yield fake
+
+
+@pytest.fixture
+def jumping_clock() -> Iterator[JumpingClock]:
+    """The real clock, which jumps past a timeout once something has happened."""
+    with clock.use(JumpingClock()) as jumping:
+        yield jumping
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -81,3 +82,52 @@ class HurriedClock(Clock):
 
     def wait(self, signal: Any, seconds: float) -> bool:
         return super().wait(signal, min(seconds, self.longest))
+
+
+class JumpingClock(Clock):
+    """The real clock, which jumps ahead once something has happened.
+
+    A test of a timeout then waits for what it wants to see, however long a busy machine takes for
+    it, and the time is over right after.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._jumped = threading.Event()
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self._ahead)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        self._jumped.wait(seconds)
+
+    def wait(self, signal: Any, seconds: float) -> bool:
+        end = self.monotonic() + seconds
+        while (left := end - self.monotonic()) > 0:
+            if signal.wait(min(left, 0.05)):
+                return True
+        return False
+
+    @contextmanager
+    def jump_when(self, happens: Callable[[], bool], seconds: float = 10_000) -> Iterator[None]:
+        """Jump by `seconds` once something happens within the block."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.02):
+                if happens():
+                    self._ahead += seconds
+                    self._jumped.set()
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+            self._jumped.clear()

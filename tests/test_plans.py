@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from fake_clock import JumpingClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killing import kill_beside_creates
@@ -226,22 +227,23 @@ def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUse
 
 
 def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
-    start: Callable[..., SandboxUser],
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     desk = start(seconds=600, queue=2)
     others = [desk.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
     plan = desk.plan("4d")
-    with pytest.raises(mt.ExportTimeout):
-        plan.run(timeout=1.2)
+    waits = jumping_clock.jump_when(lambda: "waiting for a place" in plan.card().text())
+    with waits, pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1000)
     told = plan.card().text()
     assert words(plan) == ["waiting", "waiting"]
     assert desk.creates <= 5
     for other in others:
         other.cancel()
     desk.sandbox.clock.advance(10)
-    with pytest.raises(mt.ExportTimeout) as caught:
-        plan.run(timeout=3)
-    assert words(plan) == ["in progress", "in progress"]
+    created = jumping_clock.jump_when(lambda: words(plan) == ["in progress"] * 2)
+    with created, pytest.raises(mt.ExportTimeout) as caught:
+        plan.run(timeout=1000)
     assert "0 of 2 done" in str(caught.value)
     assert "0 of 2 done" in told
 
@@ -266,16 +268,18 @@ def interrupted_when(happens: Callable[[], bool]) -> Iterator[None]:
         watcher.join()
 
 
-def test_what_was_made_before_needs_no_place(start: Callable[..., SandboxUser]) -> None:
+def test_what_was_made_before_needs_no_place(
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
+) -> None:
     desk = start()
     desk.plan("1d", dateFrom="2026-10-06").run()
     error = {"detail": "Maximum number of simultaneous requests reached."}
     full = json.dumps({"code": 400, "message": "Bad Request", "data": {"error": error}})
     desk.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
     plan = desk.plan("1d")
-    with pytest.raises(mt.ExportTimeout, match="waiting for a place"):
-        plan.run(timeout=2)
-    assert words(plan) == ["waiting"] + ["done"] * 6
+    done = jumping_clock.jump_when(lambda: words(plan) == ["waiting"] + ["done"] * 6)
+    with done, pytest.raises(mt.ExportTimeout, match="waiting for a place"):
+        plan.run(timeout=1000)
 
 
 def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
@@ -365,13 +369,16 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
         assert "plan.retry()" not in text
 
 
-def test_it_takes_up_after_a_restart(start: Callable[..., SandboxUser]) -> None:
+def test_it_takes_up_after_a_restart(
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
+) -> None:
     desk = start(seconds=0.8, queue=2)
-    with pytest.raises(mt.ExportTimeout) as caught:
-        desk.plan("1d").run(timeout=1.5)
+    third = jumping_clock.jump_when(lambda: len(desk.sandbox.exports) >= 3)
+    with third, pytest.raises(mt.ExportTimeout) as caught:
+        desk.plan("1d").run(timeout=1000)
     assert "of 7 done" in str(caught.value)
     done = desk.creates
-    assert 2 <= len(desk.sandbox.exports) < 7
+    assert 3 <= len(desk.sandbox.exports) < 7
     desk.sandbox.clock.advance(10)
     plan = desk.plan("1d").run()
     assert len(desk.sandbox.exports) == 7
@@ -439,17 +446,15 @@ def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., SandboxUser]
 
 
 def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
-    start: Callable[..., SandboxUser],
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     desk = start()
     plan = desk.plan("4d")
     first = plan._tasks[0].piece.request
     with desk.client.journal.record_create(first) as create:
-        began = time.monotonic()
-        with pytest.raises(mt.ExportTimeout, match="is sending the same request"):
-            plan.run(timeout=1)
-        assert time.monotonic() - began < 10
-        assert words(plan) == ["waiting", "done"]
+        done = jumping_clock.jump_when(lambda: words(plan) == ["waiting", "done"])
+        with done, pytest.raises(mt.ExportTimeout, match="is sending the same request"):
+            plan.run(timeout=1000)
         create.answer(desk.client.api.create(first.wire()))
     assert words(plan.run()) == ["done", "done"]
     assert desk.creates == 2
@@ -463,31 +468,40 @@ def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., Sa
     assert len(desk.sandbox.exports) == 2
 
 
-def test_a_quota_keeps_to_the_timeout_and_is_told(start: Callable[..., SandboxUser]) -> None:
+def test_a_quota_keeps_to_the_timeout_and_is_told(
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
+) -> None:
     desk = start(seconds=600)
-    over = {"status": 429, "headers": {"Retry-After": "30"}}
+    over = {"status": 429, "headers": {"Retry-After": "300"}}
     desk.sandbox.faults.add(after=2, times=None, **over)
     plan = desk.plan("1d")
-    began = time.monotonic()
-    with pytest.raises(mt.ExportTimeout, match="retrying in 30 s: HTTP 429"):
-        plan.run(timeout=1.5)
-    assert time.monotonic() - began < 5
+    waits = jumping_clock.jump_when(lambda: "retrying" in plan.card().text(), seconds=200)
+    with waits, pytest.raises(mt.ExportTimeout, match="retrying in 300 s: HTTP 429"):
+        plan.run(timeout=200)
+    with pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1)  # not after what is left of the five minutes
     assert words(plan) == ["in progress"] * 2 + ["waiting"] * 5
     assert "retrying" not in plan.card().text()
 
 
 def test_the_card_tells_what_a_running_plan_waits_for(
-    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., SandboxUser],
+    monkeypatch: pytest.MonkeyPatch,
+    jumping_clock: JumpingClock,
 ) -> None:
     desk = start(seconds=600)
     plan = desk.plan("1d")
     plan._client.api.rate_limiter = RateLimiter({60.0: 3})
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
-    with pytest.raises(mt.ExportTimeout, match="keeps under the service's quota"):
-        plan.run(timeout=1)
+
+    def says_why() -> bool:
+        return any("keeps under" in " ".join(text.split()) for text in shown)
+
+    waits = jumping_clock.jump_when(says_why, seconds=50)
+    with waits, pytest.raises(mt.ExportTimeout, match="keeps under the service's quota"):
+        plan.run(timeout=50)
     assert desk.creates == 3
-    assert any("keeps under" in " ".join(text.split()) for text in shown)
     assert "retrying" not in shown[-1]
 
 
@@ -541,15 +555,17 @@ def test_a_page_of_a_proxy_is_no_word_of_the_service(
     assert len(desk.sandbox.exports) == 2
 
 
-def test_an_export_that_the_service_forgot_is_told(start: Callable[..., SandboxUser]) -> None:
+def test_an_export_that_the_service_forgot_is_told(
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
+) -> None:
     desk = start(seconds=600)
     plan = desk.plan("4d")
     with pytest.raises(mt.ExportTimeout):
         plan.run(timeout=0)
     desk.sandbox.exports.pop(1)
-    with pytest.raises(mt.ExportTimeout):
-        plan.run(timeout=2)
-    assert words(plan) == ["failed", "in progress"]
+    forgotten = jumping_clock.jump_when(lambda: words(plan) == ["failed", "in progress"])
+    with forgotten, pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1000)
 
 
 def test_files_that_expired_are_told_and_come_back_with_a_new_export(
@@ -923,27 +939,39 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 def test_a_run_that_is_over_leaves_no_thread_behind(
-    start: Callable[..., SandboxUser],
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     desk = start(files=1)
     desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "3000"}, times=2)
     plan = desk.plan("4d")
-    with pytest.raises(mt.ExportTimeout, match="2 left"):
-        plan.run(timeout=1)
+
+    def files() -> int:
+        return sum(call.path.endswith(".csv.gz") for call in desk.sandbox.requests)
+
+    with (
+        jumping_clock.jump_when(lambda: files() == 2, seconds=1000),
+        pytest.raises(mt.ExportTimeout, match="2 left"),
+    ):
+        plan.run(timeout=1000)
     until(lambda: plan_threads() == 0)
     assert words(plan) == ["downloading", "downloading"]
     assert words(plan.run()) == ["done", "done"]
-    fetched = [call.path for call in desk.sandbox.requests if call.path.endswith(".csv.gz")]
-    assert len(fetched) == 4, "two that were put off, and each file once"
+    assert files() == 4, "two that were put off, and each file once"
 
 
-def test_a_file_that_stalls_ends_with_the_run(start: Callable[..., SandboxUser]) -> None:
+def test_a_file_that_stalls_ends_with_the_run(
+    start: Callable[..., SandboxUser], jumping_clock: JumpingClock
+) -> None:
     desk = start(files=1)
-    desk.sandbox.faults.add(path=".csv.gz", delay=20, times=1)
+    desk.sandbox.faults.add(path=".csv.gz", delay=100, times=1)
     plan = desk.plan()
-    with pytest.raises(mt.ExportTimeout):
-        plan.run(timeout=1)
-    until(lambda: plan_threads() == 0, 10)
+
+    def stalls() -> bool:
+        return any(call.path.endswith(".csv.gz") for call in desk.sandbox.requests)
+
+    with jumping_clock.jump_when(stalls), pytest.raises(mt.ExportTimeout):
+        plan.run(timeout=1000)
+    until(lambda: plan_threads() == 0, 60)
     assert words(plan.run()) == ["done"]
 
 
