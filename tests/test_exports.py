@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import pickle
-import signal
-import threading
-import time
 import traceback
 
 import pandas as pd
 import pytest
+from interrupting import interrupted_when
 
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of
@@ -250,13 +247,13 @@ def test_the_verdict_on_a_cancel_stands_whatever_comes_of_the_next_look(start_sa
 def test_an_interrupted_wait_leaves_the_export_running(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     export = client_of(sandbox).create(REQUEST)
-    pid = os.getpid()
-    timer = threading.Timer(0.3, os.kill, [pid, signal.SIGINT])
-    timer.start()
 
-    with pytest.raises(KeyboardInterrupt, match=r"attach\(1\)\.wait\(\)") as caught:
+    def polls():
+        return any(call.path.endswith("/get.json") for call in sandbox.requests)
+
+    stopped = pytest.raises(KeyboardInterrupt, match=r"attach\(1\)\.wait\(\)")
+    with interrupted_when(polls), stopped as caught:
         export.wait()
-    timer.join()
 
     assert isinstance(caught.value, mt.WaitInterrupted)
     assert not any("cancel" in call.path for call in sandbox.requests)
@@ -283,10 +280,8 @@ def test_who_awaits_an_export_may_end_that_at_any_time(start_sandbox, client_of)
     async def give_up():
         return await asyncio.wait_for(follow(), 0.3)
 
-    began = time.monotonic()
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(give_up())
-    assert time.monotonic() - began < 5
     assert not sandbox.exports[1].canceled
 
     async def cancelled():

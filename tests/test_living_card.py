@@ -137,7 +137,7 @@ def test_one_thread_serves_all_cards_and_ends_with_them(kernel, notebook):
 
     sandbox.clock.advance(101)
     cell.read(lambda cell: all("Success!" in html for html in cell.shown.values()))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while run(kernel, THREADS).text != "0\n":
         assert time.monotonic() < deadline
     looks = len(sandbox.requests)
@@ -155,7 +155,7 @@ def test_a_card_that_its_cell_has_lost_is_not_followed(kernel, notebook, how):
         run(kernel, code, "lost")
         code = "pass"
     run(kernel, code, "lost")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while run(kernel, THREADS).text != "0\n":
         assert time.monotonic() < deadline
     looks = len(sandbox.requests)
@@ -242,12 +242,12 @@ def test_a_saved_notebook_keeps_the_last_card(start_sandbox):
 
 
 def test_a_kernel_that_stops_is_not_held_up_by_a_card(start_sandbox):
-    sandbox = start_sandbox(seconds=100)
+    sandbox = start_sandbox(seconds=1000)
     cells = [f"%load_ext mytracker_nb\n{account(sandbox)}", f"%mytracker_export {PARAMETERS}"]
     saved = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
     began = time.monotonic()
     NotebookClient(saved, kernel_name="python3", timeout=60).execute()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 300  # of a thousand
     assert "In progress" in saved.cells[1].outputs[0]["data"]["text/html"]
 
 

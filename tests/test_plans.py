@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import gzip
 import hashlib
@@ -14,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import pytest
 from fake_clock import JumpingClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupting import interrupted_when
 from killing import kill_beside_creates
 
 import mytracker_nb as mt
@@ -246,26 +246,6 @@ def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
         plan.run(timeout=1000)
     assert "0 of 2 done" in str(caught.value)
     assert "0 of 2 done" in told
-
-
-@contextmanager
-def interrupted_when(happens: Callable[[], bool]) -> Iterator[None]:
-    """Interrupt the main thread, as the stop button does, once something happens."""
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            if happens():
-                _thread.interrupt_main()
-                return
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def test_what_was_made_before_needs_no_place(
