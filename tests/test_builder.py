@@ -1030,7 +1030,7 @@ def test_the_static_output_stands_beside_the_view_and_follows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    monkeypatch.setattr(snapshot, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(snapshot, "_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(
         "IPython.display.display", lambda data, **options: published.append((data, options))
     )

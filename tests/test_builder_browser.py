@@ -591,12 +591,10 @@ def test_a_saved_notebook_shows_request_and_result_without_a_kernel(form: Form, 
     form.write(OLD)
     form.button("Submit").click()
     form.card("Success!")
-    form.root.get_by_text("to_pandas()").wait_for(timeout=SECONDS)
+    form.root.locator(".mtf-preview").get_by_text("to_pandas()").wait_for(timeout=SECONDS)
     outputs = form.notebook.outputs(FORM)
-    # the static output follows after a second of quiet; it is hidden beside the live form
-    form.page.wait_for_function(
-        "node => node.textContent.includes('to_pandas()')", arg=outputs.nth(1).element_handle()
-    )
+    # the static output follows after a second; it is hidden beside the live form
+    expect(outputs.nth(1)).to_contain_text("All of them", timeout=SECONDS)
     assert not outputs.nth(1).locator(".mytracker-card").is_visible()
     form.notebook.save()
     shutil.copy(lab.root / "builder.ipynb", lab.root / "kept.ipynb")

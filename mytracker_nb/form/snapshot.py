@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["Snapshot"]
 
-_QUIET_SECONDS = 1.0  # without a change, before the static output is brought up to date
+_PAUSE_SECONDS = 1.0  # from a change to the update of the static output, which has all until then
 
 
 class Snapshot:
@@ -34,8 +34,9 @@ class Snapshot:
     def __init__(self, draw: Callable[[], dict[str, str]]) -> None:
         self._draw = draw
         self._id = uuid.uuid4().hex
-        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
         self._shown = False
+        self._is_due = False
         self.live = f"mytracker-live-{self._id}"
 
     def show(self, view: dict[str, Any]) -> None:
@@ -45,16 +46,18 @@ class Snapshot:
         self._shown = True
 
     def refresh(self) -> None:
-        """Bring the static output up to date, once the changes have ended."""
-        if not self._shown:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(_QUIET_SECONDS, self._update)
-        self._timer.daemon = True
-        self._timer.start()
+        """Bring the static output up to date soon, once for all changes until then."""
+        with self._lock:
+            if not self._shown or self._is_due:
+                return
+            self._is_due = True
+        timer = threading.Timer(_PAUSE_SECONDS, self._update)
+        timer.daemon = True
+        timer.start()
 
     def _update(self) -> None:
+        with self._lock:
+            self._is_due = False  # a change from here on needs another update
         self._publish(self._static(), display_id=self._id, update=True)
 
     def _static(self) -> dict[str, str]:
