@@ -8,7 +8,7 @@
     ├── ConnectionFailed                     the service did not respond
     ├── CreateUnconfirmed       .request     a create was sent, no response arrived
     ├── ApiError                .status .detail .payload     the service returned an error
-    │   ├── BadRequest                       400
+    │   ├── BadRequest          .problems    400
     │   │   └── QueueFull       .exports     400, the export queue is full
     │   ├── AccessDenied                     403
     │   ├── NotFound                         404
@@ -174,11 +174,13 @@ class InvalidRequest(MyTrackerError):
         errors = [problem for problem in self.problems if problem.severity == "error"]
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = [f"the request has {count}; nothing was sent"]
-        return "\n".join([*lines, *map(self._line, self.problems)])
+        return "\n".join([*lines, *map(_line, self.problems)])
 
-    def _line(self, problem: Problem) -> str:
-        mark = "" if problem.severity == "error" else f"{problem.severity}: "
-        return f"  - {mark}{problem}"
+
+def _line(problem: Problem) -> str:
+    """A problem in the list of an error's message."""
+    mark = "" if problem.severity == "error" else f"{problem.severity}: "
+    return f"  - {mark}{problem}"
 
 
 class CredentialsMissing(MyTrackerError):
@@ -250,7 +252,18 @@ class ApiError(MyTrackerError):
 
 
 class BadRequest(ApiError):
-    """HTTP 400: the service does not accept the request."""
+    """HTTP 400: the service does not accept the request.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        The warnings about the parameter that the service does not accept.
+    """
+
+    problems: tuple[Problem, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(_line, self.problems)])
 
 
 class QueueFull(BadRequest):

@@ -747,8 +747,47 @@ def test_starting_sets_hold_known_columns_once(event: str | None) -> None:
 
 @pytest.mark.parametrize("event", ["customEvents", "sessions"])
 def test_an_event_of_users_starts_with_what_suits_that_of_devices(event: str) -> None:
-    assert "The event itself" in starting_sets(event)
-    assert starting_sets(f"user{event[0].upper()}{event[1:]}") == starting_sets(event)
+    of_users = f"user{event[0].upper()}{event[1:]}"
+    for title in ("Who and when", "The event itself"):
+        columns = starting_sets(event)[title]
+        assert set(starting_sets(of_users)[title]) < set(columns)
+    own = set(columns) - set(starting_sets(event)["Who and when"])
+    assert own
+    assert own <= set(starting_sets(of_users)["The event itself"])
+
+
+@pytest.mark.parametrize(
+    "event", [event for event, entry in dictionary("event").items() if entry.group == "users"]
+)
+def test_an_event_of_users_starts_with_its_user_and_no_device(event: str) -> None:
+    for names in starting_sets(event).values():
+        assert names[0] == "customUserId"
+        groups = {dictionary("selector")[name].group for name in names[1:]}
+        assert groups <= {"times", "event"}
+
+
+def test_a_few_columns_of_one_example_are_not_offered_as_usual() -> None:
+    offering = [e for e in dictionary("event") if "Usual with this event" in starting_sets(e)]
+    assert offering == ["installs", "sessions"]
+
+
+@pytest.mark.parametrize(
+    ("event", "known"),
+    [
+        ("customEvents", "All columns of customEvents are known."),
+        ("payments", "None is known to hold an amount or a currency."),
+        ("sessions", "columns are known from public requests for sessions."),
+        ("userSessions", "select customUserId"),
+        ("hits", "No column is known from public requests for hits."),
+    ],
+)
+def test_the_form_says_what_is_known_of_columns(event: str, known: str) -> None:
+    page = Page(mt.RequestBuilder())
+    assert page.view["columnsKnown"] == ""
+    page.act("type", name="event", text=event)
+    assert known in page.view["columnsKnown"]
+    page.act("type", name="event", text="instals")
+    assert page.view["columnsKnown"] == ""
 
 
 # What is submitted.

@@ -28,11 +28,11 @@ SMALL = {
     "idAdEventType": 4,
     "idAdMediator": 49,
 }
-SIZES = {"event": 30, "selector": 140, "timezone": 80, **SMALL}
+SIZES = {"event": 30, "selector": 142, "timezone": 80, **SMALL}
 
 
 @pytest.mark.parametrize(("name", "size"), SIZES.items())
-def test_a_dictionary_has_every_entry_of_the_documentation(name: str, size: int) -> None:
+def test_a_dictionary_has_every_entry_that_is_publicly_known(name: str, size: int) -> None:
     assert len(dictionary(name)) == size
 
 

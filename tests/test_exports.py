@@ -102,6 +102,31 @@ def test_refresh_tells_progress_and_files(start_sandbox, client_of):
     assert len(export.files) >= 1
 
 
+def test_a_refused_create_lists_the_warnings_about_what_the_service_names(start_sandbox, client_of):
+    client = client_of(start_sandbox(unknown_selectors=False))
+    columns = ["idDevice", "tsEvent", "revenue"]
+    twice = {"selectors": columns, "idApp": [5001, 5001]}
+    request = mt.ExportRequest(**{**REQUEST.parameters, **twice})
+    assert {problem.parameter for problem in request.problems} == {"selectors", "idApp"}
+
+    with pytest.raises(mt.BadRequest) as refused:
+        client.create(request)
+
+    assert [problem.parameter for problem in refused.value.problems] == ["selectors"]
+    said, warning = str(refused.value).splitlines()
+    assert said.endswith("Argument 'selectors' is invalid")
+    assert warning.startswith("  - warning: selectors: 'revenue' is not a known column")
+
+
+def test_a_refusal_that_names_no_parameter_lists_no_warnings(start_sandbox, client_of):
+    client = client_of(start_sandbox(permission=False))
+    request = mt.ExportRequest(**{**REQUEST.parameters, "idApp": [5001, 5001]})
+    with pytest.raises(mt.BadRequest, match="Export permissions required") as refused:
+        client.create(request)
+    assert refused.value.problems == ()
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_attach_finds_an_export_and_refuses_an_unknown_id(start_sandbox, client_of):
     client = client_of(start_sandbox())
     made = client.create(REQUEST)

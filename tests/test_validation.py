@@ -569,6 +569,17 @@ def test_an_unknown_column_says_what_is_known() -> None:
     assert "docs.tracker.my.com" in problem.hint
 
 
+def test_an_unknown_column_of_payments_says_that_no_amount_is_known() -> None:
+    amount = "no column with the amount or the currency of a payment is publicly known"
+    for event in ("payments", "userTrialPayments"):
+        problem = only("not_in_dictionary", **{**GOOD, "event": event, "selectors": "revenue"})
+        assert problem.severity == "warning"
+        assert amount in problem.hint
+        assert "docs.tracker.my.com" in problem.hint
+    problem = only("not_in_dictionary", **{**GOOD, "event": "sessions", "selectors": "revenue"})
+    assert amount not in problem.hint
+
+
 @pytest.mark.parametrize(
     ("zone", "listed"), [("Asia/Kolkata", "Asia/Calcutta"), ("America/Nuuk", "America/Godthab")]
 )

@@ -14,6 +14,7 @@ from mytracker_nb import clock, wording
 from mytracker_nb.client.export import Export, has_files, set_rows, start_clock
 from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.errors import (
+    BadRequest,
     CreateUnconfirmed,
     InvalidRequest,
     MyTrackerError,
@@ -388,6 +389,16 @@ class Client(KeyHolder):
             _log.info("export %d created: %s", number, _in_brief(request))
         except CreateUnconfirmed as error:
             error.request = request
+            raise
+        except QueueFull:
+            raise
+        except BadRequest as error:
+            # "Argument 'selectors' is invalid" does not name the column; a warning may
+            error.problems = tuple(
+                problem
+                for problem in request.problems
+                if problem.severity == "warning" and problem.parameter in error.detail
+            )
             raise
         except KeyboardInterrupt:
             if export is not None:

@@ -20,6 +20,8 @@ from mytracker_nb.form.presets import CUSTOM, PRESETS, in_words, preset_of, star
 from mytracker_nb.form.schema import editor_of, is_on_demand
 from mytracker_nb.request import syntax
 from mytracker_nb.request.coercion import Unreadable, split_values
+from mytracker_nb.request.dictionaries import dictionary
+from mytracker_nb.request.known_columns import known_in_brief
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, ValueType, find_parameter
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
@@ -262,6 +264,7 @@ class Draft:
             "startingSets": {
                 title: list(columns) for title, columns in starting_sets(self.event).items()
             },
+            "columnsKnown": _columns_known(self.event),
             "pending": dict(self.pending),
             "account": _account(),
         }
@@ -381,6 +384,11 @@ def _text(item: Any) -> str:
 
 def _joined(values: Iterable[Any]) -> str:
     return ", ".join(map(_text, values))
+
+
+def _columns_known(event: str | None) -> str:
+    """What the list of columns covers, once a known event is chosen."""
+    return known_in_brief(event) if event and event in dictionary("event") else ""
 
 
 def _days() -> tuple[str, str]:

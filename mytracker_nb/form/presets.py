@@ -13,7 +13,12 @@ from zoneinfo import ZoneInfo
 
 from mytracker_nb import wording
 from mytracker_nb.request.dictionaries import Entry, selectors
-from mytracker_nb.request.known_columns import columns_seen_with, usual_columns
+from mytracker_nb.request.known_columns import (
+    columns_seen_with,
+    event_of_devices,
+    probably_applies,
+    usual_columns,
+)
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, ValueType
 from mytracker_nb.request.periods import PERIODS, Period
 
@@ -100,14 +105,22 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
     """Columns to start an export of `event` with, by a title.
 
     They are drawn from what real requests are known to have used; columns that slow an export are
-    left out. What suits an event of devices suits the same event of users.
+    left out. What suits an event of devices suits the same event of users, except columns that
+    describe a device: events of users are counted by ``customUserId``.
     """
-    known = [selector for selector in selectors().values() if not selector.slows_export]
+    known = [
+        selector
+        for selector in selectors().values()
+        if not selector.slows_export and probably_applies(selector, event)
+    ]
     common = [selector for selector in known if len(selector.seen_with) >= _MANY_EVENTS]
-    seen = [selector for selector in known if selector in columns_seen_with(event)]
-    usual = [selector for selector in known if selector in usual_columns(event)]
-    of_event = [*common, *(selector for selector in seen if selector.group == "event")]
-    sets = {"Who and when": common, "The event itself": of_event, "Usual with this event": usual}
+    seen = {*columns_seen_with(event), *columns_seen_with(event_of_devices(event))}
+    own = [selector for selector in known if selector in seen and selector.group == "event"]
+    sets = {
+        "Who and when": common,
+        "The event itself": [*common, *own],
+        "Usual with this event": usual_columns(event),
+    }
     result: dict[str, tuple[str, ...]] = {}
     for title, columns in sets.items():
         groups = by_group(dict.fromkeys(columns)).values()

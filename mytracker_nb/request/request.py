@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -27,6 +28,7 @@ from mytracker_nb.request.coercion import (
     split_values,
 )
 from mytracker_nb.request.dictionaries import Selector, dictionary
+from mytracker_nb.request.known_columns import caveat_of
 from mytracker_nb.request.parameters import (
     DEFAULT_TIMEZONE,
     INTERVALS,
@@ -183,7 +185,7 @@ class ExportRequest:
         if now.tzinfo is None:
             raise ValueError("check() needs a moment with a time zone, such as datetime.now(UTC)")
         problems = [
-            *self._reading_problems,
+            *map(self._with_caveat, self._reading_problems),
             *self._missing(),
             *self._misplaced(),
             *self._notes(),
@@ -288,6 +290,13 @@ class ExportRequest:
     @property
     def _event(self) -> str | None:
         return self._normal.get("event")
+
+    def _with_caveat(self, problem: Problem) -> Problem:
+        """The problem; for an unknown column, with what is known of those of the event."""
+        caveat = caveat_of(self._event)
+        if not caveat or (problem.parameter, problem.code) != ("selectors", "not_in_dictionary"):
+            return problem
+        return replace(problem, hint=f"{caveat}; {problem.hint}")
 
     def _missing(self) -> Iterator[Problem]:
         for parameter in PARAMETERS.values():

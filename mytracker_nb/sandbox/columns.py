@@ -340,6 +340,7 @@ _COLUMNS: dict[str, _Column] = {
     **_drawn("idConnectionType", ["Wi-Fi", "4G", "3G", ""], by_row=True),
     **_drawn("idTrackerSdkVersion", ["3.2.10", "3.2.1", "4.0"]),
     **_drawn("idTrafficType", ["", "CPI", "Органика"]),
+    **_drawn("causeAttr", ["Установка", "Возвращение", ""]),
     "idAdEventType": lambda rows: from_numbers(
         rows.devices.attribution[rows.device], rows.devices.attribution[rows.device] == 0
     ),

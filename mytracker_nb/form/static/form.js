@@ -15,7 +15,8 @@
  * @typedef {{values: Record<string, string | string[]>, filters: string[], offers: string[],
  *   notSent: Record<string, string>, problems: Problem[], code: Record<string, string>,
  *   frame: string, frameProblem: string, words: string, preset: string,
- *   startingSets: Record<string, string[]>, pending: Record<string, string>,
+ *   startingSets: Record<string, string[]>, columnsKnown: string,
+ *   pending: Record<string, string>,
  *   account: {service: string, isSandbox: boolean}, acks: Record<string, number>,
  *   rewrites: number}} View
  * @typedef {{phase: string, verdict: string, tone: string, canSubmit: boolean, canCancel: boolean,
@@ -876,7 +877,8 @@ function draw({ model, root, store, signal }) {
   const columnRows = inSection("columns").map((field) => {
     const { root: control } = edit(field);
     const sets = make("div", { class: "mtf-line mtf-sets" });
-    return { field, sets, element: row(field.title, null, control, sets) };
+    const known = make("div", { class: "mtf-quiet" });
+    return { field, sets, known, element: row(field.title, null, control, sets, known) };
   });
 
   const filters = make("div", { class: "mtf-filters" });
@@ -1188,7 +1190,7 @@ function draw({ model, root, store, signal }) {
     const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const hadFocus = box.contains(focused);
     updateFilters();
-    const { values, preset, startingSets, words: inWords } = store.view;
+    const { values, preset, startingSets, columnsKnown, words: inWords } = store.view;
     editors.forEach((made) => made.update());
     setAttribute(presets, "data-preset", preset);
     if (document.activeElement !== presets || presets.value !== preset) presets.value = preset;
@@ -1196,7 +1198,10 @@ function draw({ model, root, store, signal }) {
     exact.hidden = !isExact;
     setAttribute(exactSwitch, "aria-expanded", String(isExact));
     setText(words, inWords);
-    for (const { field, sets } of columnRows) updateSets(field, sets, startingSets);
+    for (const { field, sets, known } of columnRows) {
+      updateSets(field, sets, startingSets);
+      setText(known, columnsKnown);
+    }
     updateCode();
     updateProblems();
     updateProgress();
