@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import shutil
@@ -32,6 +34,8 @@ from mytracker_nb.plans import manifest
 from mytracker_nb.plans.plan import Plan
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.storage.atomic import AtomicFile
+from mytracker_nb.tables import parquet_writer
 from mytracker_nb.tables.dataset import MANIFEST
 
 HOUR, DAY = 3600, 86_400
@@ -348,6 +352,83 @@ def test_old_and_new_partitions_change_places_at_once(user: User) -> None:
     plan.to_parquet(user.directory, partition_by="dtEvent")
     assert list(user.directory.glob("dtEvent=*")) == []
     assert user.rows() == user.exported()
+
+
+# what goes wrong on the way
+
+
+def full(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.ENOSPC, "[Errno 28] Error writing bytes to file.")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "calls"),
+    [
+        (tempfile, "mkdtemp", 2),  # a directory to write in
+        (parquet_writer, "_writer", 2),  # a file in it
+        (os, "replace", 2),  # its final name
+        (AtomicFile, "commit", 3),  # the manifest
+    ],
+)
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    user: User, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int
+) -> None:
+    plan = user.plan("1d")
+    before, count = getattr(place, name), itertools.count()
+
+    def fill(*arguments: Any, **options: Any) -> Any:
+        facts = arguments, options, [getattr(one, "__dict__", None) for one in arguments]
+        is_there = str(user.directory) in str(facts)
+        to_do = full if is_there and next(count) >= calls else before
+        return to_do(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fill)
+        with pytest.raises(mt.FileError, match=r"cannot be written \(No space left on device\)"):
+            plan.to_parquet(user.directory)
+    assert not list(user.directory.glob("_partial-*"))
+    assert json.loads((user.directory / MANIFEST).read_text())["completeAsOf"] is None
+    plan.to_parquet(user.directory)
+    assert user.rows() == user.exported()
+    assert user.creates == 4  # one was that of the comparison
+
+
+def test_a_disk_that_is_full_while_compacting_changes_nothing(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.sync("1d")
+    before = mt.open_dataset(user.directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet_writer, "_writer", full)
+        with pytest.raises(mt.FileError, match="No space left on device"):
+            user.sync("1d", compact=True)
+    assert mt.open_dataset(user.directory) == before
+    assert {path.name for path in user.directory.glob("_*")} == {"_lock", MANIFEST}
+    user.sync("1d", compact=True)
+    assert len(mt.open_dataset(user.directory).files) == 1
+    assert user.rows() == user.exported()
+
+
+def test_a_dataset_that_lacks_a_window_does_not_say_that_it_is_complete(user: User) -> None:
+    user.sync()
+    plan = user.plan("1d", dateTo="2026-06-07", dateFrom="2026-06-03")
+    user.sandbox.exports.outcomes.append("Error occurred")
+    with pytest.raises(mt.ExportFailed):
+        plan.to_parquet(user.directory)
+    assert mt.open_dataset(user.directory).complete_as_of is None
+    plan.retry()
+    plan.to_parquet(user.directory)
+    assert mt.open_dataset(user.directory).complete_as_of is not None
+    assert user.rows() == user.exported(dateFrom="2026-06-03")
+
+
+def test_a_clock_that_was_ahead_holds_up_no_later_update(user: User) -> None:
+    for _ in range(2):
+        with clock.use(Moved(user.time.seconds + DAY)), pytest.raises(mt.BadRequest):
+            user.sync("1d")
+        user.sync("1d")
+        assert user.rows() == user.exported()
+        user.time.seconds += 7 * DAY
 
 
 # two at once

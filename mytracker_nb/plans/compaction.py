@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mytracker_nb.errors import FileError
 from mytracker_nb.plans.manifest import Manifest, Part, parts_in
-from mytracker_nb.tables.dataset import ParquetDataset
+from mytracker_nb.tables.dataset import ParquetDataset, unwritable
 from mytracker_nb.tables.parquet_writer import ParquetFiles
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def compact(manifest: Manifest, partition_by: str | None) -> None:
                     file=manifest.directory,
                 )
             manifest.replace_files(parts, new, staging)
+        except OSError as error:
+            raise unwritable(manifest.directory, error) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

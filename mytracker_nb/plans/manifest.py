@@ -39,7 +39,7 @@ from typing import Any
 from mytracker_nb.client.export import Export
 from mytracker_nb.errors import FileError, WaitInterrupted, printable
 from mytracker_nb.plans.coverage import Work, continues, known, overlap, replaces, work
-from mytracker_nb.plans.splitting import Piece, filter_groups, full_window, split_axis
+from mytracker_nb.plans.splitting import Piece, cut, filter_groups, full_window, split_axis
 from mytracker_nb.request.availability import Availability, is_bounded, known_until, of_request
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.storage.atomic import PART, write_at_once
@@ -153,8 +153,11 @@ class Manifest:
         newest = known_until(now)
         if is_bounded(self._request):
             self.until = of_request(self._request).until
-        elif self.until is None or fresh or newest - self.until >= STEP:
-            self.until = max(newest, self.until or 0)
+        elif self.until is None or fresh or not 0 <= newest - self.until < STEP:
+            # Also where the last update chose a later second, by a clock that was ahead: the
+            # service accepts none that it has not reached. What is complete as of then, if it
+            # accepted that one, stays so.
+            self.until = newest
         assert self.until is not None
         try:
             self._write()
@@ -192,6 +195,11 @@ class Manifest:
             return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.directory))
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def remove_staging(self) -> None:
+        """Remove all directories of `staging_dir`: nobody writes to them any more."""
+        for path in self.directory.glob(f"{PARTIAL}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def add(self, parts: list[Part], staging: Path) -> None:
         """Add a slice; it replaces lost slices that it overlaps.
@@ -412,17 +420,22 @@ class Manifest:
         return found
 
     def complete_until(self) -> int | None:
-        """The second as of which all windows are complete; None if one is not."""
+        """The second as of which all windows are complete; None if one is not.
+
+        These are the windows of the dataset, and that of the request: while a piece of it is
+        missing, the dataset is not complete.
+        """
         pieces = {part.piece for part in self.parts}
         if not pieces or any(piece.availability.until is None for piece in pieces):
+            return None
+        if cut(self._request, covered=pieces):
             return None
         return min(region.until for region in known(pieces))
 
     def _sweep(self) -> None:
         """Remove files that ended processes left; raise for files that are not ours."""
         self._remove()
-        for path in self.directory.glob(f"{PARTIAL}*"):
-            shutil.rmtree(path, ignore_errors=True)
+        self.remove_staging()
         for pattern in (f"{MANIFEST}.*", f".{MANIFEST}.*{PART}"):
             for path in self.directory.glob(pattern):
                 path.unlink()

@@ -13,7 +13,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from mytracker_nb.errors import (
     ExportFailed,
     ExportTimeout,
     ExportTooLarge,
+    FileError,
     InvalidRequest,
     LinkExpired,
     MyTrackerError,
@@ -36,9 +37,9 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.plans import compaction, splitting
 from mytracker_nb.plans.coverage import Work
-from mytracker_nb.plans.manifest import Manifest, locked_directory, parts_in
+from mytracker_nb.plans.manifest import Manifest, Part, locked_directory, parts_in
 from mytracker_nb.plans.pieces import PieceEvent, Task
-from mytracker_nb.plans.scheduler import Fetch, Scheduler
+from mytracker_nb.plans.scheduler import EndsRun, Fetch, Scheduler
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
@@ -47,7 +48,7 @@ from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.service.signing import KeyHolder
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
-from mytracker_nb.tables.dataset import AvailabilityWarning
+from mytracker_nb.tables.dataset import AvailabilityWarning, unwritable
 from mytracker_nb.tables.event_params import check_params, with_params
 from mytracker_nb.tables.parquet_writer import check_partition
 from mytracker_nb.tables.schema import schema
@@ -62,6 +63,7 @@ __all__ = ["Plan", "plan", "preview"]
 
 _log = logging.getLogger(__name__)
 
+_GRACE = 1.0  # seconds for downloads that were stopped
 _SHOWN = 5  # failures listed in a message
 _RETRY = "plan.retry() submits the failed and unconfirmed exports again"
 
@@ -355,22 +357,34 @@ class Plan(KeyHolder, Convertible):
 
         def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
-            staging = manifest.staging_dir()
+            with _ending_run():
+                staging = manifest.staging_dir()
             try:
                 data = task.export.data()
                 files = data.write_parquet(staging, partition_by=partition_by, params=params)
                 parts = parts_in(files, task.piece, misfits.append, task.export)
-            except BaseException:
+            except BaseException as error:
                 shutil.rmtree(staging, ignore_errors=True)
+                if isinstance(error, OSError):  # it can't be written, as the disk is full
+                    raise EndsRun(unwritable(manifest.directory, error)) from error
                 raise
-            return lambda: manifest.add(parts, staging)
+            return lambda: add(parts, staging)
+
+        def add(parts: list[Part], staging: Path) -> None:
+            with _ending_run():
+                manifest.add(parts, staging)
 
         with locked_directory(Path(directory), self._wait_for_directory):
             manifest = Manifest(Path(directory), self.request, source)
             manifest.begin(clock.now().timestamp(), fresh=self._fresh)
             self._reports = manifest.notes
             self._tasks = self._tasks_for(manifest.work(self._every))
-            self._run(write)
+            try:
+                self._run(write)
+            finally:
+                # what was stopped writes to the directory, whose lock this block releases
+                self._scheduler.join(_GRACE)
+                manifest.remove_staging()
             self._reports += misfits
             for text in misfits:
                 warnings.warn(text, AvailabilityWarning, stacklevel=2)
@@ -583,6 +597,15 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
         code=pieces[0].request.to_curl(service),
         **account,
     )
+
+
+@contextmanager
+def _ending_run() -> Iterator[None]:
+    """Let a `FileError` of the dataset's directory end the run: no other piece fares better."""
+    try:
+        yield
+    except FileError as error:
+        raise EndsRun(error) from error
 
 
 def _label(piece: Piece, export: Export | None) -> str:

@@ -63,14 +63,30 @@ from mytracker_nb.service.retry import (
 from mytracker_nb.service.stopping import Stop, Stopped
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 
-__all__ = ["Fetch", "QueueEstimate", "Scheduler"]
+__all__ = ["EndsRun", "Fetch", "QueueEstimate", "Scheduler"]
 
 _DOWNLOADS = 2  # pieces whose files are downloaded at the same time
 _LONGEST_REST = 15.0  # seconds after which the card is updated in any case
 _TICK = 0.1  # seconds between two checks of running downloads
 
 Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
-"""Downloads the files of a piece on a thread of the pool; returns what the loop is to call then."""
+"""Downloads the files of a piece on a thread of the pool; returns what the loop is to call then.
+
+A `MyTrackerError` of either is that of the piece, which fails; `EndsRun` ends the run."""
+
+
+class EndsRun(Exception):
+    """Raised by a download where the other pieces would fail as well: the disk is full.
+
+    Attributes
+    ----------
+    error : MyTrackerError
+        What the run raises. The piece does not fail: the next run downloads it.
+    """
+
+    def __init__(self, error: MyTrackerError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 @dataclass
@@ -248,9 +264,15 @@ class Scheduler:
             # next run must not download the same files beside them. Complete files are kept.
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            self._collect()
-            self._ending |= {task: future for future, task in self._downloads.items()}
-            self._downloads.clear()
+            try:
+                self._collect()
+            finally:
+                self._ending |= {task: future for future, task in self._downloads.items()}
+                self._downloads.clear()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the downloads of a run that has ended, which stop soon."""
+        wait_for_futures(self._ending.values(), seconds)
 
     def _is_ending(self, task: Task) -> bool:
         """Whether a thread of an earlier run still downloads the files of a piece."""
@@ -324,6 +346,8 @@ class Scheduler:
                     finish()
             except Stopped:
                 continue  # this run has ended; the next one downloads it
+            except EndsRun as end:
+                raise end.error from end
             except MyTrackerError as error:
                 task.apply(PieceEvent.FAILED, error)
             else:

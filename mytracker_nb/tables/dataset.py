@@ -60,7 +60,7 @@ class ParquetDataset:
         ``duckdb.read_parquet`` and ``dask.dataframe.read_parquet`` take as a list.
     complete_as_of : datetime.datetime or None
         Until when rows that appeared in the system are in it (UTC); None where that is not
-        recorded.
+        recorded, or not all windows of the last `Plan.to_parquet` have been exported yet.
     rows : int
         How many rows there are.
 
@@ -220,7 +220,7 @@ def refuse_content(directory: Path) -> None:
 
 def unwritable(directory: Path, error: OSError) -> FileError:
     """What to raise where a directory can't be written to."""
-    reason = error.strerror or error
+    reason = os.strerror(error.errno) if error.errno else error  # pyarrow says where in its code
     return _error(
         directory, f"cannot be written ({reason}). Free space, or choose another directory"
     )
