@@ -39,6 +39,8 @@ __all__ = ["NoResponse", "Sign", "Transport", "read_body"]
 _CONNECT = 10.0  # seconds
 _BLOCK = 1 << 16
 _LONGEST_REASON = 200  # characters
+# without a space: `requests_cache` takes the list apart at the commas, and sends the parts as they are
+_NO_CACHE = {"Cache-Control": "no-cache,no-store"}
 
 Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
@@ -179,7 +181,7 @@ class Transport:
                     method,
                     url,
                     auth=call,
-                    headers={"Cache-Control": "no-cache, no-store", **headers},
+                    headers={**_NO_CACHE, **headers},
                     timeout=(connect, silence),
                     allow_redirects=False,
                     stream=True,
@@ -498,7 +500,7 @@ def _no_response(error: Exception, call: _Call) -> NoResponse:
         )
     if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
         return facts(text, kind)
-    if isinstance(error, OSError) and not call.sends:
+    if isinstance(error, OSError) and not isinstance(error, ValueError) and not call.sends:
         # requests checks the paths of certificates before it connects
         return facts(
             text,
