@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forking import forks, in_child
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -573,6 +574,37 @@ def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
     with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert_exports_go_on(client, sandbox, "locked")
+
+
+@forks
+def test_a_process_that_is_forked_while_the_journal_is_written_can_use_it(
+    start_sandbox: Callable[..., Sandbox],
+) -> None:
+    sandbox = start_sandbox()
+    client = client_of(sandbox, lock_timeout=0.01)
+    client.journal.find_same(request())
+    writes, written = threading.Event(), []
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        writes.set()
+        time.sleep(0.2)  # the other thread forks
+        connection.execute("COMMIT")
+        written.append(True)
+
+    def work() -> None:
+        assert written, "a fork waits until it is written"
+        warnings.simplefilter("error")
+        with client.journal.record_create(request()) as create:
+            create.answer(7)
+        assert client.journal.find(7)
+
+    thread = threading.Thread(target=journal_module._use, args=[sandbox.base_url, write, None])
+    thread.start()
+    assert writes.wait(10)
+    assert in_child(work) == 0
+    thread.join()
+    assert client.journal.find(7), "the parent sees what the child wrote"
 
 
 def test_an_export_created_without_a_journal_is_recorded_at_its_next_poll(

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 import requests
+from forking import forks, in_child
 
 import mytracker_nb as mt
+from mytracker_nb import locks
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.workers import ahead, run_all
 from mytracker_nb.service.api import Api, Link
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.service.rate_limit import RateLimiter
+from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
 from mytracker_nb.service.retry import NO_RETRY, RetryPolicy
 from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.stopping import Stop, Stopped
@@ -469,8 +471,7 @@ class _Ports(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@forks
 @pytest.mark.parametrize("given", [None, requests.Session])
 def test_a_forked_process_has_connections_of_its_own(given):
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Ports)
@@ -499,6 +500,48 @@ def test_a_forked_process_has_connections_of_its_own(given):
     api.session.close()
     server.shutdown()
     server.server_close()
+
+
+@forks
+def test_no_lock_of_another_thread_is_held_in_a_forked_process(sandbox, api_of):
+    api, stop = api_of(), Stop()
+    limiter = shared_limiter(sandbox.base_url, sandbox.api_user_id)
+    holds, ended = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in [*locks._all]:
+                stack.enter_context(lock)
+            stack.enter_context(api.session.cookies._cookies_lock)
+            holds.set()
+            ended.wait(60)
+
+    def work() -> None:
+        with stop.governing():
+            api.quotas()
+        api.rate_limiter.poll_interval(1.0)
+        assert shared_limiter(sandbox.base_url, sandbox.api_user_id) is limiter
+        assert limiter.acquire() == 0
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert holds.wait(10)
+        assert in_child(work) == 0
+    finally:
+        ended.set()
+        thread.join()
+    api.quotas()
+
+
+@forks
+def test_forked_processes_do_not_come_back_at_the_same_moment():
+    reading, writing = os.pipe()
+    for _ in range(4):
+        assert in_child(lambda: os.write(writing, f"{RetryPolicy().delay(6)} ".encode())) == 0
+    os.close(writing)
+    with os.fdopen(reading) as pauses:
+        assert len(set(pauses.read().split())) == 4
 
 
 # -- addresses ------------------------------------------------------------------------------------

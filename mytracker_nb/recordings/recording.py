@@ -22,6 +22,7 @@ from mytracker_nb.client.recorder import recorder_in_use, use_recorder
 from mytracker_nb.display.recording_card import RecordingCard
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing, FileError, MyTrackerError, NotRecorded
+from mytracker_nb.locks import fork_safe
 from mytracker_nb.recordings.entry import (
     Entry,
     RecordedRequest,
@@ -206,7 +207,7 @@ class Recording:
         self._drop = tuple(drop)
         self._share = share
         # a plan records on threads of its own
-        self._lock = threading.RLock()
+        self._lock = fork_safe(threading.RLock())
         self._used: set[str] = set()
         self._pending: set[int] = set()
         self._index = _Index(directory)

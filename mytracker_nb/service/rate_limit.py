@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 
 from mytracker_nb import clock
+from mytracker_nb.locks import fork_safe
 
 __all__ = ["RateLimiter", "limit_text", "shared_limiter"]
 
@@ -72,7 +73,7 @@ class RateLimiter:
         self._errors = _Log(dict(errors or _ERRORS))
         self._held_until = 0.0
         self._followed: dict[Hashable, float] = {}
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
 
     def acquire(self) -> float:
         """Take the place of one request, if there is one.
@@ -156,7 +157,7 @@ def limit_text(seconds: float, what: str = "request") -> str:
 
 
 _paces: dict[tuple[str, int], RateLimiter] = {}
-_lock = threading.Lock()
+_lock = fork_safe(threading.Lock())
 
 
 def shared_limiter(base_url: str, api_user_id: int) -> RateLimiter:

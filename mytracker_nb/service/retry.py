@@ -6,6 +6,7 @@ Source of what the service asks for: page ``quotas`` of its documentation.
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 # of our own: what we draw in the background must not change the numbers of a seeded notebook
 _random = random.Random()  # noqa: S311
+if hasattr(os, "register_at_fork"):  # or all processes of a pool would come back at once
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 @dataclass(frozen=True)

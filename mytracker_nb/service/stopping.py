@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 
 from mytracker_nb import clock
 from mytracker_nb.errors import MyTrackerError
+from mytracker_nb.locks import fork_safe
 
 __all__ = ["Stop", "Stopped", "current", "rest"]
 
@@ -28,7 +29,7 @@ class Stop(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self._callbacks: list[Callable[[], object]] = []
-        self._list_lock = threading.Lock()
+        self._list_lock = fork_safe(threading.Lock())
 
     def set(self) -> None:
         """End the work; may be called more than once, on any thread."""

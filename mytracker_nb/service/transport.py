@@ -31,6 +31,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from mytracker_nb.errors import MyTrackerError, printable
+from mytracker_nb.locks import fork_safe
 from mytracker_nb.service import stopping
 from mytracker_nb.service.credentials import is_local
 
@@ -39,7 +40,7 @@ __all__ = ["NoResponse", "Sign", "Transport", "read_body"]
 _CONNECT = 10.0  # seconds
 _BLOCK = 1 << 16
 _LONGEST_REASON = 200  # characters
-# without a space: `requests_cache` takes the list apart at the commas, and sends the parts as they are
+# without a space: `requests_cache` takes it apart at the commas, and sends the parts as they are
 _NO_CACHE = {"Cache-Control": "no-cache,no-store"}
 
 Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -349,7 +350,7 @@ class _Watched(str):
 
 
 # One lock for all calls, held for moments: which request a connection carries is known to both.
-_lock = threading.Lock()
+_lock = fork_safe(threading.Lock())
 _local = threading.local()
 _sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
 _left_behind: list[Any] = []
@@ -448,9 +449,11 @@ def _after_fork() -> None:
     Those of its parent are left as they are, not closed: a lock of theirs may have been held at
     the moment of the fork, by a thread that the child does not have.
     """
-    global _lock, _local
-    _lock, _local = threading.Lock(), threading.local()
+    global _local
+    _local = threading.local()
     for session in list(_sessions):
+        with suppress(Exception):  # a jar of the user's own, which has other locks
+            session.cookies = session.cookies.copy()
         for adapter in session.adapters.values():
             if isinstance(adapter, HTTPAdapter):
                 _left_behind.append((adapter.poolmanager, adapter.proxy_manager))

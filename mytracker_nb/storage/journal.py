@@ -30,6 +30,7 @@ import os
 import socket
 import sqlite3
 import sys
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -51,6 +52,7 @@ from mytracker_nb.errors import (
     MyTrackerError,
     printable,
 )
+from mytracker_nb.locks import holding_back_forks
 from mytracker_nb.request.availability import closes_at
 from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, PARAMETERS
 from mytracker_nb.request.request import ExportRequest
@@ -787,6 +789,11 @@ def _age(row: sqlite3.Row) -> timedelta:
     return max(timedelta(), clock.now() - _utc(row["asked_at"]))
 
 
+# SQLite keeps the locks of a file in the memory of the process. A child that is forked while a
+# thread has the file open takes over the locks of that thread, and finds it locked for ever.
+_open_here = holding_back_forks(threading.Lock())
+
+
 def _use(
     service: str,
     work: Callable[[sqlite3.Connection], _Answer],
@@ -803,7 +810,7 @@ def _use(
         try:
             path = directories.data_directory(service) / _FILE
             identity = _create(path)
-            with closing(_open(path, lock_timeout)) as connection:
+            with _open_here, closing(_open(path, lock_timeout)) as connection:
                 return work(connection)
         except (
             *(sqlite3.Error, OSError),
