@@ -649,7 +649,6 @@ def test_a_terminal_shows_the_progress_of_a_wait(
 # The other magics
 
 
-
 def test_the_journal(in_sandbox: InteractiveShell) -> None:
     export = run(in_sandbox, LINE)
     assert export.id_raw_export in list(run(in_sandbox, "%mytracker_exports"))
