@@ -174,7 +174,10 @@ class InvalidRequest(MyTrackerError):
         errors = [problem for problem in self.problems if problem.severity == "error"]
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = [f"the request has {count}; nothing was sent"]
-        return "\n".join([*lines, *map(_line, self.problems)])
+        return "\n".join([*lines, *map(self._line, self.problems)])
+
+    def _line(self, problem: Problem) -> str:
+        return _line(problem)
 
 
 def _line(problem: Problem) -> str:
