@@ -28,6 +28,20 @@ def frame(rows: Any) -> pd.DataFrame:
     return data.assign(idCountryISOAlpha2="RU", idPartnerTitle="Organic", duration=60)
 
 
+def run_retention(page: str, installs: pd.DataFrame, sessions: pd.DataFrame) -> dict[str, Any]:
+    """The names that the retention of a page leaves behind."""
+    mpl.use("agg")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    pieces = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (piece,) = [piece for piece in pieces if "back.plot" in piece]
+    if "to_pandas" in piece:
+        names: dict[str, Any] = {"installs": Rows(installs), "sessions": Rows(sessions)}
+    else:
+        names = {"installs": installs, "sessions": sessions}
+    exec(piece, names)
+    return names
+
+
 class Rows:
     """An export whose rows are at hand."""
 
@@ -40,19 +54,22 @@ class Rows:
 
 @pytest.mark.parametrize("page", ["README.md", "README.ru.md", "docs/recipes.md"])
 def test_a_page_counts_only_devices_that_have_had_the_day(page: str) -> None:
-    mpl.use("agg")
-    text = (ROOT / page).read_text(encoding="utf-8")
-    pieces = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    (piece,) = [piece for piece in pieces if "back.plot" in piece]
-    installs, sessions = frame(INSTALLS.items()), frame(SESSIONS)
-    if "to_pandas" in piece:
-        names: dict[str, Any] = {"installs": Rows(installs), "sessions": Rows(sessions)}
-    else:
-        names = {"installs": installs, "sessions": sessions}
-    exec(piece, names)
-    back = names["back"]
+    back = run_retention(page, frame(INSTALLS.items()), frame(SESSIONS))["back"]
     assert back[list(BY_HAND)].to_dict() == pytest.approx(BY_HAND)
     assert back[10:].isna().all()  # nobody has had these days: no share, not 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ru.md"])
+def test_a_page_counts_each_country_by_itself(page: str) -> None:
+    installs = frame(INSTALLS.items())
+    installs["idCountryISOAlpha2"] = ["RU", "RU", None, None]  # of C and D no country is known
+    names = run_retention(page, installs, frame(SESSIONS))
+    assert names["back"][list(BY_HAND)].to_dict() == pytest.approx(BY_HAND)
+    (unknown,) = set(names["by_country"].index) - {"RU"}
+    table = names["by_country"]
+    assert table.loc["RU", [1, 2, 7]].tolist() == pytest.approx([1 / 2, 0, 1 / 2])
+    assert table.loc[unknown, 1] == 1  # C came back, D has not had a day 1
+    assert pd.isna(table.loc[unknown, 7])
 
 
 def test_notebook_03_counts_only_devices_that_have_had_the_day() -> None:
