@@ -7,9 +7,18 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
-__all__ = ["CHUNK", "copy_to_pool", "pool", "rechunk", "release_unused"]
+__all__ = [
+    "CHUNK",
+    "allocate",
+    "code_type",
+    "copy_to_pool",
+    "pool",
+    "rechunk",
+    "release_unused",
+]
 
 
 # Rows of a chunk: the arrays of common widths then fill what the allocator hands out.
@@ -39,6 +48,23 @@ def release_unused() -> None:
 
     pool().release_unused()
     pa.default_memory_pool().release_unused()
+
+
+def allocate(count: int, kind: Any) -> np.ndarray[Any, Any]:
+    """An array of numpy's in `pool`; numpy's own memory would stay with the process."""
+    import numpy as np
+    import pyarrow as pa
+
+    memory = pa.allocate_buffer(count * np.dtype(kind).itemsize, memory_pool=pool())
+    array: np.ndarray[Any, Any] = np.frombuffer(memory, kind, count)
+    return array
+
+
+def code_type(most: int) -> Any:
+    """The smallest type of numpy's for codes from -1 to `most`."""
+    import numpy as np
+
+    return next(kind for kind in (np.int8, np.int16, np.int32) if most <= np.iinfo(kind).max)
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

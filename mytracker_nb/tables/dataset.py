@@ -115,7 +115,7 @@ class ParquetDataset:
         table = self.to_arrow()
         if not options.is_arrow:
             table = with_coded_lists(table)
-        return to_frame(table.schema, [to_columns(table, {})] if len(table) else [], options)
+        return to_frame(table.schema, [to_columns(table)] if len(table) else [], options)
 
     def to_polars(self) -> pl.DataFrame:
         """All rows as a polars DataFrame.

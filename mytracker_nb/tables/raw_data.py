@@ -48,7 +48,6 @@ from mytracker_nb.tables.schema import schema
 from mytracker_nb.tables.to_pandas import (
     DtypeBackend,
     FrameOptions,
-    SharedCells,
     check_zone,
     to_columns,
     to_frame,
@@ -478,7 +477,7 @@ class RawData:
                 break
         _warn_of_misfits(parser, None)
         (rows,) = rechunk([pa.concat_tables(parts).slice(0, n)], max(n, 1)) if n else [parts[0]]
-        return to_frame(rows.schema, [to_columns(rows, {})], FrameOptions())
+        return to_frame(rows.schema, [to_columns(rows)], FrameOptions())
 
     def fetch(self) -> None:
         """Fetch the files one after the other and keep them for later, without reading the rows.
@@ -512,17 +511,15 @@ class RawData:
     def _frame(self, options: FrameOptions, params: ParamsOption) -> tuple[Parser, pd.DataFrame]:
         # takes half a second the first time, in which files are read
         threading.Thread(target=import_module, args=("pandas",)).start()
-        cells: dict[str, SharedCells] = {}
         parser, parts = self._each(
             lambda number, tables: [
-                to_columns(table, cells, release_memory=self._is_late(number))
+                to_columns(table, release_memory=self._is_late(number))
                 for table in rechunk(tables, CHUNK)
             ],
             params,
             stay=True,
             encode_lists=not options.is_arrow,
         )
-        cells.clear()
         empty = with_params(parser.schema.empty_table(), params)
         return parser, to_frame(empty.schema, list(itertools.chain.from_iterable(parts)), options)
 
