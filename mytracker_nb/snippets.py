@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from types import ModuleType
+from typing import Any
 
-__all__ = ["attach_code", "runnable"]
+__all__ = ["attach_code", "name_of", "runnable"]
 
 _ALIAS = re.compile(r"\bmt\.")
 
@@ -29,7 +29,8 @@ def runnable(code: str, separator: str = "; ") -> str:
     name = _name_in_notebook()
     if name is None:
         return f"import mytracker_nb as mt{separator}{code}"
-    return _ALIAS.sub(f"{name}.", code)
+    # once: what follows the call can be text of a user
+    return _ALIAS.sub(f"{name}.", code, count=1)
 
 
 def attach_code(id_raw_export: int) -> str:
@@ -37,16 +38,18 @@ def attach_code(id_raw_export: int) -> str:
     return runnable(f"mt.attach({id_raw_export})")
 
 
+def name_of(thing: object) -> str | None:
+    """The name by which the notebook has an object; None if it has none."""
+    names = (name for name, value in _variables().items() if value is thing)
+    return next((name for name in names if not name.startswith("_")), None)
+
+
 def _name_in_notebook() -> str | None:
     """The name by which the notebook has imported the package; None if it has not."""
     package = sys.modules[__package__]
-    # IPython and scripts alike have their variables in the main module
-    variables = dict(vars(sys.modules["__main__"])) if "__main__" in sys.modules else {}
-    if variables.get("mt") is package:
-        return "mt"
-    names = (
-        name
-        for name, value in variables.items()
-        if isinstance(value, ModuleType) and value is package and not name.startswith("_")
-    )
-    return next(names, None)
+    return "mt" if _variables().get("mt") is package else name_of(package)
+
+
+def _variables() -> dict[str, Any]:
+    """The variables of the notebook; IPython and scripts alike have them in the main module."""
+    return dict(vars(sys.modules["__main__"])) if "__main__" in sys.modules else {}

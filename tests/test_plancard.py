@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -113,11 +114,97 @@ def test_the_worst_of_several_pieces_in_a_square_shows() -> None:
 
 def test_the_state_tells_done_left_held_and_time_to_go() -> None:
     states = [PieceState.DONE, PieceState.KEPT, PieceState.FAILED, PieceState.WAITING]
-    assert card(days("2026-01-01", states)).state == "2 of 4 done, 1 left, 1 needs attention"
+    assert (
+        card(days("2026-01-01", states)).state == "2 of 4 exports done, 1 left, 1 needs attention"
+    )
     assert card(days("2026-01-01", states), seconds_left=200).state.endswith(
         "about 3 minutes to go"
     )
-    assert card(days("2026-01-01", states[:2]), seconds_left=0.0).state == "2 of 2 done"
+    assert card(days("2026-01-01", states[:2]), seconds_left=0.0).state == "2 of 2 exports done"
+
+
+def test_event_and_window_are_in_its_first_line() -> None:
+    shown = card(days("2026-01-01", [PieceState.DONE] * 2))
+    first, second, *_ = shown.text().splitlines()
+    assert first == "MyTracker plan  installs, 2026-01-01 to 2026-01-31  [SANDBOX]"
+    assert second.startswith("  2 of 2 exports done")
+    head = shown.html().partition("</header>")[0]
+    assert '<strong class="title">installs, 2026-01-01 to 2026-01-31</strong>' in head
+
+
+@pytest.mark.parametrize("name", ["Europe/Moscow", "UTC", "Asia/Tokyo"])
+def test_the_zone_is_named_once(name: str) -> None:
+    zone = ZoneInfo(name)
+    shown = card(
+        days("2026-01-01", [PieceState.RUNNING], zone=zone), zone=zone, as_of=datetime.now(MOSCOW)
+    )
+    assert shown.text().count(name) == 1
+    assert shown.html().partition("<summary>request")[0].count(name) == 1
+
+
+def test_days_have_numbers() -> None:
+    lines = card(days("2026-01-05", [PieceState.DONE] * 6)).text().splitlines()
+    (place,) = (number for number, line in enumerate(lines) if "2026-01  " in line)
+    ruler, month = lines[place - 1 : place + 1]
+    assert ruler.split() == ["1", "5", "10", "15", "20", "25", "30"]
+    # each number begins over its own day
+    assert month.index("#") == ruler.index("5")
+    assert month.rindex("#") == ruler.index("10")
+    html = card(days("2026-01-05", [PieceState.DONE] * 6)).html()
+    assert re.findall(r'<th scope="col">(\d+)</th>', html) == [str(n) for n in range(1, 32)]
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "numbers"),
+    [
+        ("2026-01-01", 1, range(24)),
+        ("2026-01-01", 30, range(1, 32)),
+        ("2020-01-01", 1200, range(1, 13)),
+    ],
+)
+def test_columns_are_numbered_by_what_they_are(start: str, length: int, numbers: range) -> None:
+    assert card(days(start, [PieceState.DONE], length=length)).numbers == tuple(numbers)
+
+
+def test_what_was_not_started_says_so() -> None:
+    windows = list(days("2026-01-01", [PieceState.WAITING] * 3))
+    shown = card(windows, as_of=datetime.now(MOSCOW))
+    for face in (shown.text(), shown.html()):
+        assert "not started, 3 exports" in face
+        assert "3 not started" in face
+        assert "waiting" not in face.partition("</style>")[2].replace('class="waiting"', "")
+        assert "last known" not in face
+    running = card(windows, is_running=True)
+    assert running.tone == "running"
+    for face in (running.text(), running.html()):
+        assert "0 of 3 exports done, 3 left" in face
+        assert "3 waiting" in face
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open"),
+    [(PieceState.RUNNING, True), (PieceState.FAILED, True), (PieceState.DONE, False)],
+)
+def test_a_state_that_may_change_is_called_the_last_known_one(
+    state: PieceState, is_open: bool
+) -> None:
+    moment = datetime(2026, 11, 23, 18, 3, 10, tzinfo=MOSCOW)
+    shown = card(days("2026-01-01", [PieceState.DONE, state]), as_of=moment)
+    for face in (shown.text(), shown.html()):
+        assert ("last known state, as of 2026-11-23 18:03:10" in face) is is_open
+
+
+def test_code_is_folded_in_html_and_short_in_text() -> None:
+    shown = card(
+        days("2026-01-01", [PieceState.DONE]),
+        codes=(("run it", "plan.run()"), ("load the data", "df = mt.plan(\n    event='x',\n)")),
+    )
+    assert "  run it: plan.run()" in shown.text()
+    assert "  load the data: df = mt.plan( event='x', )" in shown.text()
+    assert shown.html().count("<details>") == 2  # the longer one, and the request
+    assert "<dd><code>plan.run()</code></dd>" in shown.html()
+    long = card(days("2026-01-01", [PieceState.DONE]), codes=(("load the data", "x" * 201),))
+    assert "load the data" not in long.text()
 
 
 @pytest.mark.parametrize(

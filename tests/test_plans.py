@@ -112,7 +112,7 @@ def words(plan: Plan) -> list[str]:
 def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., SandboxUser]) -> None:
     desk = start()
     plan = desk.plan("1d")
-    assert "0 of 7 done" in plan.card().text()
+    assert "not started, 7 exports" in plan.card().text()
     assert len(plan.status) == 7
     assert plan.exports == ()
     assert desk.sandbox.requests == []
@@ -223,7 +223,7 @@ def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUse
     assert begins[2] - begins[0] < 0.8
     assert begins[6] - begins[0] < 3 * (0.8 + 1.5)
     assert desk.creates - len(exports) <= 1
-    assert "7 of 7 done" in plan.card().text()
+    assert "7 of 7 exports done" in plan.card().text()
 
 
 def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
@@ -244,8 +244,8 @@ def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
     created = jumping_clock.jump_when(lambda: words(plan) == ["in progress"] * 2)
     with created, pytest.raises(mt.ExportTimeout) as caught:
         plan.run(timeout=1000)
-    assert "0 of 2 done" in str(caught.value)
-    assert "0 of 2 done" in told
+    assert "0 of 2 exports done" in str(caught.value)
+    assert "not started, 2 exports" in told
 
 
 def test_what_was_made_before_needs_no_place(
@@ -346,7 +346,7 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
     with pytest.raises(mt.ExportTooLarge) as caught:
         plan.to_pandas()
     for text in (str(caught.value), plan.card().text()):
-        assert "plan.retry()" not in text
+        assert "retry()" not in text
 
 
 def test_it_takes_up_after_a_restart(
@@ -356,7 +356,7 @@ def test_it_takes_up_after_a_restart(
     third = jumping_clock.jump_when(lambda: len(desk.sandbox.exports) >= 3)
     with third, pytest.raises(mt.ExportTimeout) as caught:
         desk.plan("1d").run(timeout=1000)
-    assert "of 7 done" in str(caught.value)
+    assert "of 7 exports done" in str(caught.value)
     done = desk.creates
     assert 3 <= len(desk.sandbox.exports) < 7
     desk.sandbox.clock.advance(10)
@@ -406,7 +406,7 @@ def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
     again = desk.plan("2d").run()  # as after a restart
     assert words(plan.run()) == words(again) == ["done", "unconfirmed", "done", "done"]
     assert len(desk.sandbox.exports) == 4
-    with pytest.raises(mt.CreateUnconfirmed, match=r"plan\.retry\(\)"):
+    with pytest.raises(mt.CreateUnconfirmed, match=r"the plan's retry\(\)"):
         again.to_pandas()
     assert words(again.retry()) == ["done"] * 4
     assert desk.rows_of(again) == desk.rows_at_once(**WEEK)
@@ -541,7 +541,7 @@ def test_an_export_that_the_service_forgot_is_told(
     desk = start(seconds=600)
     plan = desk.plan("4d")
     with pytest.raises(mt.ExportTimeout):
-        plan.run(timeout=0)
+        plan.run(timeout=0.0)
     desk.sandbox.exports.pop(1)
     forgotten = jumping_clock.jump_when(lambda: words(plan) == ["failed", "in progress"])
     with forgotten, pytest.raises(mt.ExportTimeout):
@@ -566,11 +566,51 @@ def test_a_refused_request_is_told_at_once(start: Callable[..., SandboxUser]) ->
     assert desk.creates == 1
 
 
+def test_its_code_has_the_name_that_the_notebook_has(
+    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = start()
+    desk.sandbox.exports.outcomes.append("Error occurred")
+    plan = desk.plan("4d")
+    monkeypatch.setattr(sys.modules["__main__"], "week", plan, raising=False)
+    assert dict(plan.card().codes) == {
+        "run it": "week.run()",
+        "load the data": "df = week.to_pandas()",
+    }
+    plan.run()
+    assert list(dict(plan.card().codes)) == ["load the data"]
+    for text in (plan.card().text(), error_of(plan)):
+        assert "week.retry() submits the failed" in text
+    with pytest.raises(mt.ExportTimeout, match=r"or week\.run\(\), to resume"):
+        plan.retry(timeout=0.0)
+
+
+def error_of(plan: mt.Plan) -> str:
+    with pytest.raises(mt.MyTrackerError) as caught:
+        plan.raise_for_failures()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("every", [None, "auto", "2d", timedelta(days=3)])
+def test_its_code_runs_as_it_is_pasted(
+    start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch, every: Any
+) -> None:
+    desk = start()
+    monkeypatch.setattr(credentials, "_in_use", desk.client.credentials)
+    rows = len(desk.plan(every).to_pandas())
+    creates = desk.creates
+    (code,) = dict(desk.plan(every).card().codes).values()
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(names["df"]) == rows > 0
+    assert desk.creates == creates, "it reuses the exports of the plan"
+
+
 def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600, queue=2)
     plan = desk.plan("3d")
     with pytest.raises(mt.ExportTimeout):
-        plan.run(timeout=0)
+        plan.run(timeout=0.0)
     status = plan.cancel()
     assert list(status["status"][:2]) == ["Canceled by user"] * 2
     assert list(status["state"]) == ["failed", "failed", "waiting"]
@@ -580,7 +620,7 @@ def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> N
 def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., SandboxUser]) -> None:
     desk = start(seconds=600, queue=2)
     with pytest.raises(mt.ExportTimeout):
-        desk.plan("3d").run(timeout=0)
+        desk.plan("3d").run(timeout=0.0)
     status = desk.plan("3d").cancel()
     assert list(status["state"]) == ["failed", "failed", "waiting"]
     assert all(export.canceled for export in desk.sandbox.exports.values())
@@ -673,7 +713,7 @@ def test_the_magic_makes_a_plan_and_loads_its_rows(
     plan, frame = shell.user_ns["plan"], shell.user_ns["df"]
     assert words(plan) == ["done", "done"]
     assert len(frame) == sum(at_desk.rows_of(plan).values())
-    assert "2 of 2 done" in capsys.readouterr().out
+    assert "2 of 2 exports done" in capsys.readouterr().out
 
 
 def test_the_magic_takes_more_values_than_one_export_can(
@@ -690,7 +730,7 @@ def test_a_dry_run_of_a_plan_shows_its_calendar(
     at_desk: SandboxUser, shell: InteractiveShell
 ) -> None:
     result = shell.run_cell(f"%mytracker_export --every 1d --dry-run {CELL}").result
-    assert "0 of 7 done" in result.text()
+    assert "not started, 7 exports" in result.text()
     assert at_desk.creates == 0
 
 
@@ -987,7 +1027,7 @@ def test_who_awaits_a_plan_may_end_that_at_any_time(start: Callable[..., Sandbox
         task.cancel()
         await task
 
-    with pytest.raises(asyncio.CancelledError, match=r"running on the service.*plan\.run\(\)"):
+    with pytest.raises(asyncio.CancelledError, match=r"running on the service.*plan's run\(\)"):
         asyncio.run(main())
     desk.sandbox.clock.advance(601)
     assert words(plan.run()) == ["done", "done"]

@@ -16,13 +16,23 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import SHOWN, Card, Renderable, Row, bar
+from mytracker_nb.display.export_card import (
+    SHOWN,
+    Card,
+    Renderable,
+    Row,
+    bar,
+    moment_text,
+    one_line,
+)
+from mytracker_nb.display.request_words import window_words
 from mytracker_nb.errors import printable
 from mytracker_nb.request.request import ExportRequest
 
 __all__ = ["CardWindow", "PieceState", "PlanCard"]
 
 _WIDTH = 100
+_LONGEST = 200  # characters of code in the plain text
 
 
 class PieceState(Enum):
@@ -122,6 +132,9 @@ class PlanCard(Renderable):
     alerts: tuple[tuple[str, str], ...] = ()
     code: str = ""
     recorded_at: datetime | None = None
+    is_running: bool = False
+    as_of: datetime | None = None
+    codes: tuple[tuple[str, str], ...] = ()
 
     template = "plan.html"
 
@@ -131,9 +144,19 @@ class PlanCard(Renderable):
 
     @property
     def title(self) -> str:
-        """How many exports the plan has."""
-        count = len(self.windows)
-        return f"{count} export{'s' * (count != 1)}"
+        """The event and the window."""
+        event = str(self.request.parameters.get("event", ""))
+        return one_line(", ".join(filter(None, [event, window_words(self.request)])))
+
+    @property
+    def is_started(self) -> bool:
+        """Whether anything was done for it yet."""
+        states = {state for state, _ in self.counts}
+        return self.is_running or states != {PieceState.WAITING}
+
+    def word(self, state: PieceState) -> str:
+        """The word for the state of a piece."""
+        return state.word if self.is_started else "not started"
 
     @property
     def counts(self) -> tuple[tuple[PieceState, int], ...]:
@@ -144,10 +167,12 @@ class PlanCard(Renderable):
     @property
     def state(self) -> str:
         """How many pieces are done, left or need attention, and the time left."""
+        if not self.is_started:
+            return f"not started, {wording.count(len(self.windows), 'export')}"
         done = sum(count for state, count in self.counts if state.is_done)
         stuck = sum(count for state, count in self.counts if state.needs_attention)
         left = len(self.windows) - done - stuck
-        words = [f"{done} of {len(self.windows)} done"]
+        words = [f"{done} of {wording.count(len(self.windows), 'export')} done"]
         words += [f"{left} left"] * (left > 0)
         if stuck:
             words.append(f"{stuck} need{'s' * (stuck == 1)} attention")
@@ -163,12 +188,20 @@ class PlanCard(Renderable):
             return "bad"
         if all(state.is_done for state in states):
             return "good"
-        return "" if states == {PieceState.WAITING} else "running"
+        return "running" if self.is_started else ""
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """The service and the account, as pairs of name and text."""
-        return self._request_card.facts
+        """Where the exports are and as of when, each fact with its name."""
+        facts = [fact for fact in self._request_card.facts if fact[0] != _ZONE]
+        is_open = self.is_started and any(not state.is_done for state, _ in self.counts)
+        if is_open and self.as_of is not None:
+            moment = moment_text(self.as_of, self.request.zone)
+            facts.append(("last known state, as of", moment))
+        zone = str(self.request.zone)
+        if zone not in self.title:
+            facts.append((_ZONE, zone))
+        return tuple(facts)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -185,17 +218,28 @@ class PlanCard(Renderable):
         )
 
     @property
-    def calendar(self) -> tuple[Line, ...]:
-        """The lines of the calendar: months of days, or days of hours, or years of months."""
+    def _scale(self) -> _Scale:
         first = min(window.start for window in self.windows)
         last = max(window.end for window in self.windows)
-        scale = next(scale for scale in _SCALES if last - first <= scale.longest)
+        return next(scale for scale in _SCALES if last - first <= scale.longest)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of each column of the calendar: of the day, the hour or the month."""
+        scale = self._scale
+        first = 0 if scale.unit == "hour" else 1
+        return tuple(range(first, first + scale.columns))
+
+    @property
+    def calendar(self) -> tuple[Line, ...]:
+        """The lines of the calendar: months of days, or days of hours, or years of months."""
+        scale = self._scale
         squares: dict[tuple[str, int], tuple[PieceState, list[str]]] = {}
         for window in self.windows:
             for position in scale.positions(window.start, window.end, self.request.zone):
                 state, labels = squares.setdefault(position, (window.state, []))
                 squares[position] = _worse(state, window.state), labels
-                labels.append(f"{window.label}: {window.state.word}")
+                labels.append(f"{window.label}: {self.word(window.state)}")
         return tuple(
             Line(
                 label,
@@ -215,6 +259,9 @@ def _worse(one: PieceState, other: PieceState) -> PieceState:
 def _square(state: PieceState, labels: list[str]) -> Square:
     more = f", and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
     return Square(state, printable("; ".join(labels[:SHOWN]) + more))
+
+
+_ZONE = "times in"  # as the card of an export calls it
 
 
 class _Scale(NamedTuple):
@@ -254,23 +301,41 @@ _SCALES = (
 
 def _lines(card: PlanCard) -> Iterator[str]:
     badges = "  [SANDBOX]" * card.is_sandbox + "  [RECORDED]" * (card.recorded_at is not None)
-    yield f"MyTracker plan of {card.title}{badges}"
+    yield f"MyTracker plan  {card.title}{badges}"
     yield f"  {card.state}  {bar(card.share)}"
     yield from (f"  {name} {fact}" for name, fact in card.facts)
-    for line in card.calendar:
+    calendar = card.calendar
+    yield f"  {'':{len(calendar[0].label)}}  {_ruler(card.numbers)}"
+    for line in calendar:
         yield (
             f"  {line.label}  "
             + "".join(square.state.mark if square else " " for square in line.squares).rstrip()
         )
-    yield "  " + ", ".join(f"{state.mark} {count} {state.word}" for state, count in card.counts)
+    yield "  " + ", ".join(
+        f"{state.mark} {count} {card.word(state)}" for state, count in card.counts
+    )
     for severity, text in card.alerts:
         yield _wrapped(f"{severity}: {printable(text)}")
+    for name, code in card.codes:
+        text = " ".join(code.split())
+        if len(text) <= _LONGEST:
+            # not wrapped, so that it can be pasted
+            yield f"  {name}: {text}"
     if card.code:
         # a dry run: show the request, which the user checks before anything is sent
         for row in card.rows:
             yield _wrapped(f"{row.label}: {', '.join(row.shortened())}")
         yield ""
         yield textwrap.indent(printable(card.code), "  ")
+
+
+def _ruler(numbers: tuple[int, ...]) -> str:
+    """The first number and each multiple of five, where the columns are a character wide."""
+    text = ""
+    for column, number in enumerate(numbers):
+        if number == numbers[0] or number % 5 == 0:
+            text = f"{text:{column}}{number}"
+    return text
 
 
 def _wrapped(text: str) -> str:

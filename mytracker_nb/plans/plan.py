@@ -44,8 +44,10 @@ from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
+from mytracker_nb.request.syntax import to_call
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.service.signing import KeyHolder
+from mytracker_nb.snippets import name_of, runnable
 from mytracker_nb.statuses import SUCCESS
 from mytracker_nb.tables.conversions import Convertible
 from mytracker_nb.tables.dataset import AvailabilityWarning, unwritable
@@ -65,7 +67,7 @@ _log = logging.getLogger(__name__)
 
 _GRACE = 1.0  # seconds for downloads that were stopped
 _SHOWN = 5  # failures listed in a message
-_RETRY = "plan.retry() submits the failed and unconfirmed exports again"
+_RETRY = "submits the failed and unconfirmed exports again"
 
 
 class Plan(KeyHolder, Convertible):
@@ -264,7 +266,7 @@ class Plan(KeyHolder, Convertible):
         lines = [_count_text(missing, list(self._leaves()))]
         lines += [f"  - {task.piece.label}: {task.error}" for task in missing[:_SHOWN]]
         lines += [f"  - and {len(missing) - _SHOWN} more (plan.status)"] * (len(missing) > _SHOWN)
-        lines += [_RETRY] if self._retriable() else []
+        lines += [self._retry_text()] if self._retriable() else []
         text = "\n".join(lines)
         if all(task.state is PieceState.UNCONFIRMED for task in missing):
             raise CreateUnconfirmed(text, request=missing[0].piece.request)
@@ -444,7 +446,7 @@ class Plan(KeyHolder, Convertible):
         ]
         del alerts[_SHOWN:]
         if self._retriable():
-            alerts.append(("note", _RETRY))
+            alerts.append(("note", self._retry_text()))
         reused = sum(task.is_reused for task in tasks)
         if reused:
             alerts.append(("note", _reuse_note(tasks, reused)))
@@ -469,6 +471,33 @@ class Plan(KeyHolder, Convertible):
             is_sandbox=credentials.is_sandbox,
             alerts=tuple(alerts),
             recorded_at=self._client.recorded_at,
+            is_running=self._scheduler.is_running,
+            as_of=clock.now(),
+            codes=() if self._client.recorded_at else tuple(self._codes()),
+        )
+
+    def _codes(self) -> Iterator[tuple[str, str]]:
+        """The code that runs the plan or loads its rows, with its name."""
+        if name := name_of(self):
+            is_started = any(task.state is not PieceState.WAITING for task in self._leaves())
+            if not is_started and not self._scheduler.is_running:
+                yield "run it", f"{name}.run()"
+            yield "load the data", f"df = {name}.to_pandas()"
+            return
+        parameters = dict(self.request.parameters)
+        if self._every is not None:
+            parameters["every"] = splitting.every_text(self._every, self.request)
+        if parameters.get("every") != "":
+            call = to_call("mt.plan", parameters)
+            yield "load the data", runnable(f"df = {call}.to_pandas()", "\n")
+
+    def _retry_text(self) -> str:
+        """How the failed and unconfirmed pieces are submitted again."""
+        if name := name_of(self):
+            return f"{name}.retry() {_RETRY}"
+        return (
+            f"the plan's retry() {_RETRY}; to have a name for it, add --out plan to the magic and "
+            "run the cell again"
         )
 
     def _lay_out(self, pieces: Iterable[Piece]) -> list[Task]:
@@ -546,9 +575,11 @@ class Plan(KeyHolder, Convertible):
         keep = f"{running} exports keep" if running != 1 else "1 export keeps"
         running_text = f" {keep} running on the service." if running else ""
         why = "".join(f" {event.text}." for event in self._scheduler.waits())
+        name = name_of(self)
+        call = f"{name}.run()" if name else "call the plan's run()"
         return (
-            f"{what}: {self.card().state}.{running_text}{why} Run the cell again, or plan.run(), "
-            "to resume"
+            f"{what}: {self.card().state}.{running_text}{why} Run the cell again, or {call}, to "
+            "resume"
         )
 
 

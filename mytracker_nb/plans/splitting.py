@@ -27,6 +27,7 @@ __all__ = [
     "Window",
     "bisect",
     "cut",
+    "every_text",
     "filter_groups",
     "full_window",
     "problems",
@@ -229,6 +230,15 @@ def read_every(every: object, request: ExportRequest) -> int | None:
             "set tsFrom and tsTo for windows of hours" if axis is _DAYS else _EVERY_HINT,
         )
     return units
+
+
+def every_text(length: int, request: ExportRequest) -> str:
+    """The length of a plan's windows as text: ``7d``, ``90m``; ``""`` if there is none for it."""
+    seconds = int(split_axis(request).unit.total_seconds()) * length
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return ""
 
 
 _EVERY_HINT = (

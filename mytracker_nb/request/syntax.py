@@ -38,6 +38,7 @@ __all__ = [
     "parse_cell",
     "parse_magic",
     "parse_url",
+    "to_call",
     "to_cell_magic",
     "to_curl",
     "to_line_magic",
@@ -531,7 +532,12 @@ def _wrapped(start: str, parts: list[str]) -> Iterator[str]:
 
 
 def to_python(parameters: Mapping[str, Any]) -> str:
-    """Write `parameters` as Python code that creates the export.
+    """Write `parameters` as Python code that creates the export."""
+    return f"import mytracker_nb as mt\n\nexport = {to_call('mt.export', parameters)}"
+
+
+def to_call(function: str, parameters: Mapping[str, Any]) -> str:
+    """Write `parameters` as the arguments of a call in Python, one per line.
 
     A value without a literal is written as its text: the code runs, and validation reports it.
     """
@@ -540,7 +546,7 @@ def to_python(parameters: Mapping[str, Any]) -> str:
         plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
         written = f"{name}={_python(value)}" if plain else f"**{{{name!r}: {_python(value)}}}"
         lines.append(f"    {written},")
-    return "\n".join(["import mytracker_nb as mt", "", "export = mt.export(", *lines, ")"])
+    return "\n".join([f"{function}(", *lines, ")"])
 
 
 def _python(value: Any) -> str:
