@@ -49,6 +49,14 @@ def test_every_link_within_leads_somewhere(name: str) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_contributing_names_modules_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|csv|js|css))`", text))
+    assert len(named) > 5
+    folders = (ROOT, ROOT / "mytracker_nb")
+    assert [name for name in sorted(named) if not any((f / name).exists() for f in folders)] == []
+
+
 def test_both_readmes_show_the_same() -> None:
     english, russian = ((ROOT / name).read_text(encoding="utf-8") for name in PAGES[:2])
     pictures = re.compile(r"docs/\w+\.png")

@@ -20,6 +20,7 @@ from mytracker_nb.request.availability import DEFAULT_SETTLE, DELAY
 from mytracker_nb.request.dictionaries import dictionary, selectors
 from mytracker_nb.request.known_columns import what_is_known
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
+from mytracker_nb.tables.column_list import columns
 from mytracker_nb.tables.schema import field
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
@@ -98,8 +99,20 @@ reported with `AvailabilityWarning` and on the plan's card. So a first dataset w
 whether they hold for your account."""
 
 _MEANINGS = (
-    ("`duration`", "-1", "the session was interrupted; leave it out of sums and averages"),
+    (
+        "`duration`",
+        "-1",
+        "the session was interrupted, and its length is not known; leave it out of sums and "
+        "averages",
+    ),
     ("`idPartnerTitle`", "`Organic`", "no partner brought the install"),
+    ("`idAdEventTypeTitle`", "`Неизвестно`", "no attribution, as for organic installs"),
+    (
+        "`tsClick`, `tsView`",
+        "0",
+        "there was no click or view, as for organic installs; a time of 0 is loaded as missing in "
+        "all columns",
+    ),
     (
         "`advertisingId`, `idfa`",
         f"`{UUID(int=0)}`",
@@ -108,10 +121,26 @@ _MEANINGS = (
     (
         "`customUserId`",
         "empty",
-        "the app had set no id of a user; events of users (`userSessions` and the like) are "
-        "counted by this id, so select it there instead of columns of devices",
+        "the app had set no id of a user; events of users (`userSessions` and the like) count by "
+        "this id, so select it there instead of columns of devices",
     ),
 )
+
+_KINDS = {
+    "key": "an id that stays text, with all its digits and leading zeros",
+    "id": "the id of an entry of a dictionary",
+    "title": "its title, in the language of the account",
+    "timestamp": "a time; exported as Unix seconds, 0 is missing",
+    "date": "a day, in the time zone of the request",
+    "integer": "a whole number",
+    "number": "a number",
+    "flag": "0 or 1, or an id of a short closed list",
+    "list": "an array of texts",
+}
+
+_TEXT = "`str`; before pandas 3 `string`"
+_IN_PANDAS = {"str": _TEXT, "string": _TEXT, "object": "`object`: a tuple of texts"}
+_IN_ARROW = {"title": "`string`, as a dictionary"}
 
 # The section of each large dictionary.
 _SECTIONS = {
@@ -239,8 +268,9 @@ def _meanings() -> Iterator[str]:
     yield from _table(("column", "value", "what it means"), _MEANINGS)
     yield ""
     yield (
-        "These values were seen in public scripts and in the notebook of the official client. They "
-        "are exported as they are. [Recipes](recipes.md#count) has code for each."
+        "These values were seen in public scripts and in the notebook of the official client; "
+        "titles are in the language of the account, often Russian. They are not changed, and the "
+        "sandbox has them too. [Recipes](recipes.md#count) has code for each."
     )
 
 
@@ -303,18 +333,41 @@ def _columns() -> Iterator[str]:
     yield ""
     yield f"Payments: {what_is_known('payments')[1]}"
     yield ""
+    yield what_is_known("userSessions")[1]
+    yield ""
+    yield from _kinds()
+    yield ""
     yield from _table(
-        ("column", "what it holds", "kind", "Arrow type", "seen with", "slows the export"),
+        ("column", "what it holds", "kind", "seen with", "slows the export"),
         (
             (
                 f"`{selector.value}`",
                 selector.title,
                 selector.kind,
-                f"`{field(selector.value).type}`",
                 ", ".join(sorted(selector.seen_with)),
                 selector.slows_export,
             )
             for selector in selectors().values()
+        ),
+    )
+
+
+def _kinds() -> Iterator[str]:
+    """The type of each kind of column, in the order of their explanations."""
+    known = columns()
+    in_pandas = dict(zip(known["kind"], known["dtype"], strict=True))
+    example = dict(zip(known["kind"], known["column"], strict=True))
+    assert set(_KINDS) == set(in_pandas)
+    yield from _table(
+        ("kind", "what it is", "in pandas", "in Arrow, polars and Parquet"),
+        (
+            (
+                kind,
+                meaning,
+                _IN_PANDAS.get(in_pandas[kind], f"`{in_pandas[kind]}`"),
+                _IN_ARROW.get(kind, f"`{field(example[kind]).type}`"),
+            )
+            for kind, meaning in _KINDS.items()
         ),
     )
 
