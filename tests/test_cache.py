@@ -185,7 +185,9 @@ def test_a_directory_that_can_not_be_used_is_one_short_error(
 def kept_name(url: str, *others: str) -> str:
     links = [Link(each, None) for each in (url, *others)]
     cache = FileCache(Path("/nowhere"))
-    kept = remote_files(links, Fetcher(None, None), cache=cache, folder=Path("/nowhere/4"))[0].kept
+    kept = remote_files(links, Fetcher(None, None), cache=cache, folder=Path("/nowhere/4"))[
+        0
+    ].cached
     assert kept is not None
     return kept.name
 

@@ -59,7 +59,7 @@ def rows(start_sandbox):
 def test_kept_files_are_not_fetched_again(rows, tmp_path):
     data, sandbox = rows
     for file in data.files:
-        file.kept = tmp_path / file.name
+        file.cached = tmp_path / file.name
     whole = data.to_pandas()
     sandbox.faults.add(path=".csv.gz", status=404, times=None)
     frame = data.to_dask().compute(scheduler="synchronous")

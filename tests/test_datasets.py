@@ -341,7 +341,7 @@ def test_old_and_new_partitions_change_places_at_once(user: User) -> None:
     wish = {"selectors": [*COLUMNS, "dtEvent"]}
     user.plan("1d", **wish).to_parquet(user.directory, partition_by="dtEvent")
     as_before(user.directory, "dtEvent")
-    with pytest.raises(mt.FileError, match="Run to_parquet once more"):
+    with pytest.raises(mt.FileError, match="Run to_parquet again"):
         mt.open_dataset(user.directory)
     user.sandbox.exports.outcomes.extend(["", "Error occurred"])
     plan = user.plan(fresh=True, dateTo="2026-06-07", **wish)

@@ -143,7 +143,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
     fetcher = Fetcher(Transport(), sign, service_is_local=True)
     files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
-    monkeypatch.setattr("mytracker_nb.tables.raw_data._LATE_PIECE", 2000)
+    monkeypatch.setattr("mytracker_nb.tables.raw_data._LATE_BLOCK", 2000)
 
     table = RawData(files, selectors).to_arrow()
 
@@ -155,7 +155,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
 def test_a_sandbox_that_has_stopped_is_told_soon(served, tmp_path, no_pauses):
     sandbox, files, _ = served
     sandbox.stop()
-    with pytest.raises(mt.FileError, match="start one and create the export again"):
+    with pytest.raises(mt.FileError, match="Start a sandbox and create the export again"):
         download(files[:1], tmp_path)
     assert len(no_pauses) < 10
 
@@ -167,7 +167,7 @@ def test_a_file_of_other_columns_is_not_kept(served, tmp_path):
     sandbox.faults.add(path=".csv.gz", body=other, times=2)
     assert texts(download(files[:1], tmp_path, selectors=selectors)) == wanted[:1]
     sandbox.faults.add(path=".csv.gz", body=other, times=None)
-    with pytest.raises(mt.FileError, match="not asked for: idApp, idOs"):
+    with pytest.raises(mt.FileError, match="not requested: idApp, idOs"):
         download(files[:1], tmp_path / "other", selectors=selectors)
     assert os.listdir(tmp_path / "other") == []
 
@@ -194,10 +194,10 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_in_a_hot_loop(served, tmp_p
         ({"truncate": 0}, mt.FileError, "broke after 0 of"),
         ({"corrupt": 900}, mt.FileError, "damaged"),
         ({"body": HTML_PAGE}, mt.FileError, "HTML or XML page"),
-        ({"status": 404}, mt.LinkExpired, "Make the export once more"),
-        ({"status": 410}, mt.LinkExpired, "Make the export once more"),
-        ({"status": 404, "body": HTML_PAGE}, mt.LinkExpired, "Make the export once more"),
-        ({"status": 403, "body": HTML_PAGE}, mt.AccessDenied, "refuses to hand out"),
+        ({"status": 404}, mt.LinkExpired, "Create the export again"),
+        ({"status": 410}, mt.LinkExpired, "Create the export again"),
+        ({"status": 404, "body": HTML_PAGE}, mt.LinkExpired, "Create the export again"),
+        ({"status": 403, "body": HTML_PAGE}, mt.AccessDenied, "denies access"),
         ({"status": 403}, mt.AccessDenied, "secret key and the export permission"),
         ({"status": 418}, mt.FileError, "418"),
     ],
@@ -235,7 +235,7 @@ def test_a_link_past_its_time_says_so(served, tmp_path):
     sandbox.faults.add(path=".csv.gz", status=403, times=None)
     when = datetime.now(timezone.utc) - timedelta(hours=1)
     old = remote_files([Link(files[0].link.url, when)], files[0].fetcher)
-    with pytest.raises(mt.LinkExpired, match=f"good until {when:%Y-%m-%d %H:%M} UTC"):
+    with pytest.raises(mt.LinkExpired, match=f"expired at {when:%Y-%m-%d %H:%M} UTC"):
         download(old, tmp_path)
 
 
@@ -391,7 +391,7 @@ def test_a_host_is_the_one_that_is_asked_whatever_else_an_address_looks_like(ser
 
 @pytest.mark.parametrize("where", ["", "https://", "https://[oops/a", "https://a b/"])
 def test_a_link_that_is_no_address_is_told_at_once(tmp_path, no_pauses, where):
-    with pytest.raises(mt.FileError, match="not an address"):
+    with pytest.raises(mt.FileError, match="not a valid URL"):
         fetch(where, tmp_path)
     assert no_pauses == []
 
@@ -505,7 +505,7 @@ def test_the_first_rows_need_the_first_bytes_only(server):
     fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service_is_local=True)
     rows = RawData(remote_files(links, fetcher, progress=progress), progress=progress)
     assert rows.head(20)["idApp"].tolist() == list(range(20))
-    progress.tell()
+    progress.report()
     assert told[-1][0] < 600_000 < len(body)
     # the server notes whoever asks: nobody asked for the second file
     assert {headers["Host"] for _, headers in server.seen} == {server.base.partition("//")[2]}

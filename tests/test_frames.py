@@ -272,9 +272,9 @@ def test_a_relation_lives_on_a_connection_of_ones_own(world):
 
 
 @pytest.mark.parametrize("size", [1, 4096])
-def test_the_size_of_pieces_changes_nothing(world, monkeypatch, size):
+def test_the_block_size_does_not_change_the_rows(world, monkeypatch, size):
     paths, texts = world
-    monkeypatch.setattr(gzip_csv, "_BLOCK", 999)
+    monkeypatch.setattr(gzip_csv, "_INFLATED", 999)
     monkeypatch.setitem(raw_data.RawData._tables.__kwdefaults__, "size", size)
     some = paths[:1]
     table = open_files(some).to_arrow()
@@ -415,7 +415,7 @@ def test_any_rows_are_read_whatever_the_cuts(rows, size, block, style):
     assert [(row["customUserId"] or "", row["idApp"], row["nobody"] or "") for row in got] == [
         (user, int(number) if number else None, text) for user, number, text in rows
     ]
-    assert not parser.misfits
+    assert not parser.type_errors
 
 
 # -- params ---------------------------------------------------------------------------------------
@@ -590,19 +590,22 @@ GOOD = packed(b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in
     ("octets", "told"),
     [
         (b"", "is empty"),
-        (GOOD[:5], "cut short"),
-        (GOOD[:-1], "cut short"),
-        (GOOD[: len(GOOD) // 2], "cut short"),
+        (GOOD[:5], "incomplete"),
+        (GOOD[:-1], "incomplete"),
+        (GOOD[: len(GOOD) // 2], "incomplete"),
         (GOOD[:3000] + bytes([GOOD[3000] ^ 255]) + GOOD[3001:], "damaged"),
         (GOOD[:-6] + b"\0\0" + GOOD[-4:], "damaged"),
-        (b"\x89PNG\r\n", "no gzip file"),
-        (b'{"code": 403, "message": "Access denied"}', "JSON answer"),
-        (gzip.compress(b'{"code": 403, "message": "Access denied"}', mtime=0), "JSON answer"),
+        (b"\x89PNG\r\n", "not a gzip file"),
+        (b'{"code": 403, "message": "Access denied"}', "JSON instead of the file"),
+        (
+            gzip.compress(b'{"code": 403, "message": "Access denied"}', mtime=0),
+            "JSON instead of the file",
+        ),
         (b"<!DOCTYPE html><html>Bad gateway", "HTML or XML page"),
         (b'<?xml version="1.0"?><Error>', "HTML or XML page"),
-        (packed(b""), "not even a header"),
+        (packed(b""), "without even a header"),
         (packed(b"<!DOCTYPE html>\n<html>\n"), "HTML or XML page"),
-        (packed(b"idApp,eventName\n1,\xff\n"), "no UTF-8 text"),
+        (packed(b"idApp,eventName\n1,\xff\n"), "invalid UTF-8"),
         (packed("idApp,eventName\n1,a\n".encode("utf-16")), "UTF-8"),
         (packed(b'idApp,eventName\n1,"a\n2,b\n'), "never ends"),
         (packed(b"idApp,idApp\n1,2\n"), "twice: idApp"),
@@ -645,20 +648,20 @@ ROWS_OF_PLAIN = {"idApp": [1, 2], "eventName": ["a", "b"]}
     # without the time of day, which would be in the names of the tests
     [
         (gzip.compress(PLAIN, mtime=0) + b"garbage", "after the end of the gzip stream"),
-        (PLAIN, "not packed with gzip"),
-        (gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0), "packed with gzip twice"),
+        (PLAIN, "not compressed with gzip"),
+        (gzip.compress(gzip.compress(PLAIN, mtime=0), mtime=0), "compressed with gzip twice"),
         (
             gzip.compress(b"eventName,IDAPP\na,1\nb,2\n", mtime=0),
-            "writes names of columns otherwise",
+            "spells column names differently",
         ),
         (
             gzip.compress(b"idApp,tsEvent,eventName\n1,odd,a\n2,,b\n", mtime=0),
-            "not asked for; left out: tsEvent",
+            "ignored columns that were not requested: tsEvent",
         ),
         (
             gzip.compress(b"idApp,eventName\n1,a\n", mtime=0)
             + gzip.compress(b"idApp,eventName\n2,b\n", mtime=0),
-            "joined in it",
+            "consists of several files",
         ),
     ],
 )
@@ -696,13 +699,13 @@ def test_a_row_that_is_not_the_whole_header_is_kept(tmp_path, second):
 
 def test_a_header_that_is_not_the_requests_is_told(file):
     first, second = file("idApp,idOs\n", "1.csv.gz"), file("idApp,tsEvent\n", "2.csv.gz")
-    with pytest.raises(mt.FileError, match=r"missing: idOs; not asked for: tsEvent") as error:
+    with pytest.raises(mt.FileError, match=r"missing: idOs; not requested: tsEvent") as error:
         open_files([first, second]).to_arrow()
     assert (error.value.file, error.value.line) == (str(second), 1)
 
 
 def test_no_path_and_a_path_without_a_file(tmp_path):
-    with pytest.raises(mt.MyTrackerError, match="no path"):
+    with pytest.raises(mt.MyTrackerError, match="the path of at least one"):
         open_files([])
     with pytest.raises(mt.FileError, match="No such file"):
         open_files(tmp_path / "none.csv.gz").to_arrow()
@@ -715,7 +718,7 @@ def test_a_file_that_grows_too_far_is_given_up(tmp_path, limits):
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"idApp\n" + b"1\n" * 1_000_000))
     rows = raw_data.RawData(open_files(path).files, limits=limits)
-    with pytest.raises(mt.FileError, match="if the file is to be trusted"):
+    with pytest.raises(mt.FileError, match="if you trust the file"):
         rows.to_arrow()
     assert open_files(path).to_arrow().num_rows == 1_000_000
 

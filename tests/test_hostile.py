@@ -167,7 +167,7 @@ def test_an_expired_file_is_told_and_the_request_can_be_made_anew(desk):
     export = here.create().wait()
     here.sandbox.clock.advance(200)
 
-    with pytest.raises(mt.LinkExpired, match="Make the export once more"):
+    with pytest.raises(mt.LinkExpired, match="Create the export again"):
         export.to_pandas()
     assert export.retry().to_pandas().shape[0] > 100
 

@@ -21,7 +21,7 @@ from forking import forks, in_child
 import mytracker_nb as mt
 from mytracker_nb import locks
 from mytracker_nb.download.http_stream import Fetcher
-from mytracker_nb.download.workers import ahead, run_all
+from mytracker_nb.download.workers import prefetch, run_all
 from mytracker_nb.service.api import Api, Link
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
@@ -192,7 +192,7 @@ def test_stopping_ends_a_fetch_on_another_thread(raw, drip):
 
 def test_who_reads_ahead_does_not_wait_for_a_file_that_never_comes(raw):
     server = raw(dripping(OK + b"Content-Length: 100000\r\n\r\n", b"x"))
-    blocks = ahead(fetcher().stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz"))
+    blocks = prefetch(fetcher().stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz"))
     stop = Stop()
     timer = threading.Timer(0.2, stop.set)
     timer.start()
@@ -208,15 +208,15 @@ def test_what_is_stopped_already_does_not_begin(raw):
         api_at(raw(DRIPS["body"]).url).get(1)
 
 
-@pytest.mark.parametrize("go_on", [False, True])
-def test_work_that_is_stopped_before_it_begins_ends(go_on):
+@pytest.mark.parametrize("continue_on_error", [False, True])
+def test_work_that_is_stopped_before_it_begins_ends(continue_on_error):
     outer, done = Stop(), []
     outer.set()
     ended = threading.Event()
 
     def fetch() -> None:
         with outer.governing(), pytest.raises(Stopped):
-            run_all(done.append, 3, threads=2, stop=Stop(), go_on=go_on)
+            run_all(done.append, 3, threads=2, stop=Stop(), continue_on_error=continue_on_error)
         ended.set()
 
     threading.Thread(target=fetch, daemon=True).start()

@@ -656,7 +656,7 @@ def has_files(export: Export) -> bool:
     """Whether every file of an export is in the cache or can still be downloaded."""
     now = clock.now()
     return all(
-        file.link.expires is None or file.link.expires > now or file.is_kept
+        file.link.expires is None or file.link.expires > now or file.is_cached
         for file in export._remote_files()
     )
 

@@ -1,8 +1,8 @@
-"""A gzip CSV file as a stream of pieces: whole rows, a few megabytes at a time.
+"""A gzip CSV file as a stream of blocks of complete rows, a few megabytes each.
 
-Memory stays bounded whatever the size of the file. A piece ends at a line break outside of quotes,
-so that each can be parsed on its own: Arrow's own streaming reader loses the line feed of a CRLF
-inside a cell where two of its blocks meet.
+Memory stays bounded whatever the size of the file. A block ends at a line break outside of quotes,
+so that each block can be parsed on its own. Arrow's own streaming reader is not used: it loses the
+line feed of a CRLF inside a cell if two of its blocks meet there.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ __all__ = [
     "inflate",
     "match_header",
     "open_csv",
-    "read_through",
+    "verify",
 ]
 
-PIECE = 4 << 20
-_BLOCK = 1 << 20
-_CACHED = 64 << 10
+BLOCK_SIZE = 4 << 20
+_INFLATED = 1 << 20  # bytes of text that one call of the decompressor returns at most
+_CACHED = 64 << 10  # bytes that fit the processor's cache
 _LONGEST_ROW = 256 << 20
 _GZIP = b"\x1f\x8b"
-# Compressed bytes that may follow each other without a byte of text: padding after the end, empty
-# members, a name in a header. Gzip itself needs a few, a server that never ends sends all of these.
+# The most compressed bytes in a row that yield no text: padding after the end, empty members, a
+# name in a header. Gzip itself needs a few of them; a hostile server can send them without end.
 _LONGEST_WITHOUT_TEXT = 1 << 20
-_FLOOR = 16 << 20  # compressed bytes from which on a file has to hold about as much text
+_FLOOR = 16 << 20  # compressed bytes after which a file must have yielded about as much text
 BOM = b"\xef\xbb\xbf"
 
 
-# A column's name and what follows it, at the start of a file that was unpacked on its way.
+# The first column's name and what follows it, in a file that a proxy has already decompressed.
 _CSV_START = re.compile(rb'(?:\xef\xbb\xbf)?"?[A-Za-z][\w.]*"?(?:,|\r?\n|$)')
 _PAGE_STARTS = ("<", "{", "[")
 
 
 class FileFormatWarning(UserWarning):
-    """A file is not quite what the service hands out, and was read nevertheless."""
+    """A file deviates from the service's format, but could be read."""
 
 
 def _warn(name: str, what: str) -> None:
@@ -56,22 +56,30 @@ def _warn(name: str, what: str) -> None:
 
 
 class CorruptFile(FileError):
-    """A file's bytes are not those of a whole gzip file; to fetch it again may help."""
+    """A file is not a complete gzip file; fetching it again may help."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a file may grow when it is decompressed, against files made to fill a machine.
+    """The largest size to which a file may grow when it is decompressed.
+
+    It protects the machine from a file made to fill its memory or disk. Set it as `Client.limits`.
 
     Attributes
     ----------
     size : int
-        The most bytes that one file may hold.
+        The largest decompressed size of one file, in bytes; 256 GiB by default.
     ratio : int
-        The most bytes that one compressed byte may stand for, once `floor` is passed. Gzip itself
-        reaches 1032; exports are seen at 4 to 30.
+        The largest ratio of decompressed to compressed bytes, checked above `floor`; 300 by
+        default. Gzip itself reaches 1032; exports have 4 to 30.
     floor : int
-        Bytes up to which every ratio is fine: a column of one value compresses very well.
+        The decompressed size in bytes up to which any ratio is accepted, since a column of one
+        value compresses very well; 256 MiB by default.
+
+    Examples
+    --------
+    >>> client = mt.Client()
+    >>> client.limits = mt.Limits(size=10 << 30)  # 10 GiB a file
     """
 
     size: int = 256 << 30
@@ -81,16 +89,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class CsvBlock:
-    """Whole rows of a file.
+    """Complete rows of a file.
 
     Attributes
     ----------
     text : bytes
-        The rows, the last one with its line break.
+        The rows, each with its line break.
     line : int
-        The line of the decompressed text that the first row starts in, counted from 1.
+        The line of the decompressed text in which the first row starts, counted from 1.
     quotes : int
-        How many double quotes the text holds.
+        How many double quotes the text has.
     """
 
     text: bytes
@@ -112,13 +120,13 @@ def _not_gzip(start: bytes, name: str) -> CorruptFile:
     if text.startswith(_PAGE_STARTS):
         return _a_page(text, name)
     return CorruptFile(
-        f"{name}: it is no gzip file; it starts with {text[:30]!r}. Fetch it again", file=name
+        f"{name}: not a gzip file; it starts with {text[:30]!r}. Fetch it again", file=name
     )
 
 
 def _a_page(text: str, name: str) -> CorruptFile:
     return CorruptFile(
-        f"{name}: an HTML or XML page or a JSON answer was sent in its place: {text[:60]!r}. "
+        f"{name}: the server sent an HTML or XML page or JSON instead of the file: {text[:60]!r}. "
         "Fetch it again",
         file=name,
     )
@@ -132,9 +140,9 @@ def inflate(
     Parameters
     ----------
     chunks : iterable of bytes
-        The compressed bytes in order, cut anywhere.
+        The compressed bytes in order, in chunks of any size.
     name : str
-        What the file is called in errors.
+        The file's name in errors.
     limits : Limits, optional
         How far it may grow.
 
@@ -146,9 +154,10 @@ def inflate(
     Raises
     ------
     CorruptFile
-        If the stream is empty, no gzip, damaged or ends too early; after what is sound of it.
+        If the stream is empty, not gzip, damaged or incomplete; the text before the damage is
+        yielded first.
     FileError
-        If it passes a limit.
+        If it exceeds a limit.
     """
     limits = limits or Limits()
     text = _inflate_once(chunks, name, limits)
@@ -157,11 +166,11 @@ def inflate(
         start += part
         if len(start) >= len(_GZIP):
             break
-    whole: Iterator[bytes] = itertools.chain([start] if start else [], text)
+    inflated: Iterator[bytes] = itertools.chain([start] if start else [], text)
     if start.startswith(_GZIP):
-        _warn(name, "it was packed with gzip twice; both were undone")
-        whole = _inflate_once(whole, name, limits)
-    yield from whole
+        _warn(name, "it was compressed with gzip twice; both were undone")
+        inflated = _inflate_once(inflated, name, limits)
+    yield from inflated
 
 
 def _inflate_once(
@@ -179,18 +188,18 @@ def _inflate_once(
         rest = chunk
         while rest:
             if inner is None or inner.eof:
-                # Zeros after the last member are padding.
+                # zeros after the last member are padding
                 rest = rest if inner is None else rest.lstrip(b"\0")
                 if not rest:
                     break
                 if not _GZIP.startswith(rest[:2]):
                     if inner:
-                        # The checksum of what came before was right.
-                        _warn(name, "bytes after the end of the gzip stream were left out")
+                        # the checksum of the data before them was right
+                        _warn(name, "bytes after the end of the gzip stream were ignored")
                         return
                     if not _CSV_START.match(rest):
                         raise _not_gzip(rest, name)
-                    _warn(name, "it is not packed with gzip; it was read as plain CSV")
+                    _warn(name, "it is not compressed with gzip; it was read as plain CSV")
                     for plain in itertools.chain([rest], chunks):
                         given += len(plain)
                         _check_growth(name, given, given, limits)
@@ -200,14 +209,14 @@ def _inflate_once(
                     yield from headers.next_member()
                 inner = _decompressor()
             try:
-                text = inner.decompress(rest, _BLOCK)
+                text = inner.decompress(rest, _INFLATED)
             except Exception as error:
-                # zlib and isal each have an error class of their own
+                # zlib and isal have different error classes
                 raise _damaged(name, given, printable(error)) from error
             given += len(text)
             _check_growth(name, taken, given, limits)
             if taken > _FLOOR + 4 * given:
-                raise _damaged(name, given, f"{taken:,} bytes hold no more text than that")
+                raise _damaged(name, given, f"{taken:,} compressed bytes have no more text")
             last = taken if text else last
             text = headers.drop(text)
             if text:
@@ -222,16 +231,16 @@ def _inflate_once(
     yield from headers.next_member()
     if not inner.eof:
         raise CorruptFile(
-            f"{name}: the file is cut short after {taken:,} bytes "
+            f"{name}: the file is incomplete: it ends after {taken:,} bytes "
             f"({given:,} decompressed). Fetch it again",
             file=name,
         )
 
 
 class _LaterHeaders:
-    """Drops the header of a member that is not the first, as ``cat a.csv.gz b.csv.gz`` leaves it.
+    """Drops the CSV header of each gzip member but the first, as in ``cat a.csv.gz b.csv.gz``.
 
-    Only the start of a member is looked at, so a row like the header anywhere else is kept.
+    Only the start of a member is compared, so a row equal to the header elsewhere stays.
     """
 
     def __init__(self, name: str) -> None:
@@ -242,11 +251,11 @@ class _LaterHeaders:
         self._last = b""
 
     def drop(self, text: bytes) -> bytes:
-        """The next text, less the header at the start of a member; b"" while that is unclear."""
+        """The next text without a repeated header; b"" until enough text came to compare."""
         if not self._has_header:
             line, end, _ = text.partition(b"\n")
             self._header += line + end
-            self._has_header = bool(end) or len(self._header) > _BLOCK
+            self._has_header = bool(end) or len(self._header) > _INFLATED
         if self._start is not None:
             text = self._start + text
             if len(text) < len(self._header) and self._header.startswith(text):
@@ -254,13 +263,13 @@ class _LaterHeaders:
                 return b""
             self._start = None
             if text.startswith(self._header):
-                _warn(self._name, "several files are joined in it; the later headers were left out")
+                _warn(self._name, "it consists of several files; the repeated headers were ignored")
                 text = text[len(self._header) :]
         self._last = text[-1:] or self._last
         return text
 
     def next_member(self) -> Iterator[bytes]:
-        """A member ends here; the text of it that was held back."""
+        """Note that a member ends; return the text that `drop` held back."""
         if self._start:
             yield self._start
             self._last = self._start[-1:]
@@ -279,145 +288,145 @@ def _damaged(name: str, given: int, what: str) -> CorruptFile:
 def _check_growth(name: str, taken: int, given: int, limits: Limits) -> None:
     if given > limits.size:
         raise FileError(
-            f"{name}: more than {limits.size:,} bytes when decompressed, which is the limit. "
-            "Raise Limits.size in client.limits if the file is to be trusted",
+            f"{name}: larger than the limit of {limits.size:,} bytes when decompressed. "
+            "Raise Limits.size in client.limits if you trust the file",
             file=name,
         )
     if given > limits.floor and given > taken * limits.ratio:
         raise FileError(
-            f"{name}: {taken:,} bytes grew to more than {given:,}, more than {limits.ratio} times "
-            "as many. Raise Limits.ratio in client.limits if the file is to be trusted",
+            f"{name}: {taken:,} compressed bytes grew to {given:,}, more than {limits.ratio} times "
+            "as many. Raise Limits.ratio in client.limits if you trust the file",
             file=name,
         )
 
 
 def open_csv(
-    blocks: Iterable[bytes], name: str, size: int = PIECE
+    chunks: Iterable[bytes], name: str, size: int = BLOCK_SIZE
 ) -> tuple[list[str], Generator[CsvBlock, None, None]]:
-    """The header of a CSV text, and its rows in pieces.
+    """Read the header of a CSV text, and divide its rows into blocks.
 
     Parameters
     ----------
-    blocks : iterable of bytes
-        The text in order, cut anywhere.
+    chunks : iterable of bytes
+        The text in order, in chunks of any size.
     name : str
-        What the file is called in errors.
+        The file's name in errors.
     size : int
-        About how many bytes a piece shall have.
+        The approximate size of a block, in bytes.
 
     Returns
     -------
     header : list of str
         The names in the first row.
-    pieces : iterator of CsvBlock
+    blocks : iterator of CsvBlock
         The other rows.
 
     Raises
     ------
     FileError
-        If there is no header, it is no UTF-8 text or a page's; while iterating, if a quoted cell
-        never ends.
+        If the header is missing, is not UTF-8 or is the start of an HTML page; while iterating, if
+        a quoted cell never ends.
     """
-    blocks = iter(blocks)
+    chunks = iter(chunks)
     start = b""
     end = 0
-    for block in blocks:
-        start += block
+    for chunk in chunks:
+        start += chunk
         end = start.find(b"\n") + 1
-        if end or len(start) > _BLOCK:
+        if end or len(start) > _INFLATED:
             break
     if not start.strip():
         raise CorruptFile(
-            f"{name}: the file holds nothing, not even a header. Fetch it again", file=name
+            f"{name}: the file is empty, without even a header. Fetch it again", file=name
         )
     line = (start[:end] if end else start).removeprefix(BOM)
     try:
         header = next(csv.reader([line.decode().rstrip("\r\n")]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(
-            f"{name}, line 1: the header is no UTF-8 CSV text ({error}). "
-            "Fetch the file again; if it stays so, ask for a new export",
+            f"{name}, line 1: the header is not valid UTF-8 CSV ({error}). "
+            "Fetch the file again; if the error persists, create a new export",
             file=name,
             line=1,
         ) from error
     if header and header[0].lstrip().startswith(_PAGE_STARTS):
         raise _a_page(line[:80].decode("utf-8", "replace").strip(), name)
     rest = start[end:] if end else b""
-    pieces = _pieces(itertools.chain([rest], blocks), name, size, one_column=len(header) == 1)
-    return header, pieces
+    blocks = _row_blocks(itertools.chain([rest], chunks), name, size, one_column=len(header) == 1)
+    return header, blocks
 
 
 def match_header(header: Sequence[str], selectors: Sequence[str], name: str) -> list[str]:
-    """The columns of a file, by the names that were asked for.
+    """Match the columns of a file with the selectors of the request.
 
-    They can stand in any order, have letters of another case, and be more than were asked for.
+    The file may have them in another order, in another letter case, and with further columns.
 
     Parameters
     ----------
     header : sequence of str
         The names in the file.
     selectors : sequence of str
-        The names asked for.
+        The requested names.
     name : str
-        What the file is called in errors.
+        The file's name in errors.
 
     Returns
     -------
     list of str
-        A name for each column of the file; those that were not asked for keep their own.
+        The selector for each column of the file; a column without a selector keeps its name.
 
     Raises
     ------
     CorruptFile
-        If one is missing, or there twice: it is another file, or a damaged one.
+        If a selector is missing or repeated: it is another file, or a damaged one.
     """
     known = {selector.lower(): selector for selector in selectors}
     if len(known) < len(set(selectors)):
-        known = {}  # two differ in the case of letters only
+        known = {}  # two selectors differ in letter case only, so case can't be ignored
     names = [
         column if column in selectors else known.get(column.strip().lower(), column)
         for column in header
     ]
-    unasked = [column for column in names if column not in selectors]
+    unrequested = [column for column in names if column not in selectors]
     if set(selectors) <= set(names) and len(set(names)) == len(names):
-        if unasked:
-            columns = printable(", ".join(unasked)[:200])
-            _warn(name, f"it has columns that were not asked for; left out: {columns}")
+        if unrequested:
+            columns = printable(", ".join(unrequested)[:200])
+            _warn(name, f"ignored columns that were not requested: {columns}")
         if any(new != old for new, old in zip(names, header, strict=True)):
-            _warn(name, "its header writes names of columns otherwise than the request")
+            _warn(name, "its header spells column names differently from the request")
         return names
     missing = ", ".join(sorted(set(selectors) - set(names)))
     extra = ", ".join(sorted(set(names) - set(selectors)))
     twice = ", ".join(sorted({column for column in names if names.count(column) > 1}))
     facts = [
         f"{label}: {printable(columns[:200])}"
-        for label, columns in (("missing", missing), ("not asked for", extra), ("twice", twice))
+        for label, columns in (("missing", missing), ("not requested", extra), ("twice", twice))
         if columns
     ]
     raise CorruptFile(
-        f"{name}, line 1: the header is not that of this export ({'; '.join(facts)}). "
-        "Read files of different exports on their own",
+        f"{name}, line 1: the header does not match the export ({'; '.join(facts)}). "
+        "Read files of different exports separately",
         file=name,
         line=1,
     )
 
 
-def read_through(text: Iterable[bytes], name: str, selectors: Sequence[str] | None) -> None:
-    """Read a file to its end, for nothing but to see whether it is sound.
+def verify(text: Iterable[bytes], name: str, selectors: Sequence[str] | None) -> None:
+    """Read a file to its end to verify that it is complete and undamaged.
 
     Parameters
     ----------
     text : iterable of bytes
-        As `inflate` gives it.
+        The text from `inflate`, which checks the gzip checksum.
     name : str
-        What the file is called in errors.
+        The file's name in errors.
     selectors : sequence of str, optional
-        The columns that it has to have; not looked at by default.
+        The columns that it must have; not checked by default.
 
     Raises
     ------
     CorruptFile
-        If it is damaged or another file.
+        If it is damaged, or the file of another export.
     """
     if selectors is not None:
         header, _ = open_csv(text, name)
@@ -426,20 +435,28 @@ def read_through(text: Iterable[bytes], name: str, selectors: Sequence[str] | No
         pass
 
 
-def _pieces(
-    blocks: Iterator[bytes], name: str, size: int, *, one_column: bool
+def _row_blocks(
+    chunks: Iterator[bytes], name: str, size: int, *, one_column: bool
 ) -> Generator[CsvBlock, None, None]:
+    r"""Divide CSV text, in chunks of any size, into blocks of complete rows.
+
+    Chunks are collected until they exceed `size`. Then `_last_row` finds the last line break of
+    the newest chunk that ends a row: one with an even number of quotes before it. The text up to
+    it is a block; the remainder starts the next. So ``a,"x\ny"\nb,"z`` gives the block
+    ``a,"x\ny"\n``: its inner line break follows one quote, so it belongs to the cell.
+    """
     line = 2
+    # the text since the last block: its chunks, their length, and how many quotes they have
     waiting: list[bytes | memoryview] = []
     length = quotes = 0
     try:
-        for block in blocks:
+        for chunk in chunks:
             end = 0
-            if length + len(block) >= size:
-                end, before = _last_row(block, quotes)
-            rest = memoryview(block)[end:]
+            if length + len(chunk) >= size:
+                end, before = _last_row(chunk, quotes)
+            rest = memoryview(chunk)[end:]
             if end:
-                text = b"".join([*waiting, memoryview(block)[:end]])
+                text = b"".join([*waiting, memoryview(chunk)[:end]])
                 waiting, length, quotes = [], 0, 0
                 yield CsvBlock(text, line, before)
                 line += _lines([text])
@@ -453,7 +470,7 @@ def _pieces(
         raise
     text = b"".join(waiting)
     if not one_column:
-        # In one column an empty line is a row with an empty cell.
+        # an empty line at the end is no row, except in one column: there it is an empty cell
         text = text.rstrip(b"\r\n")
     if quotes % 2:
         raise _open_quote(name, line)
@@ -461,14 +478,14 @@ def _pieces(
         yield CsvBlock(text if text.endswith(b"\n") else text + b"\n", line, quotes)
 
 
-def _lines(blocks: Iterable[bytes | memoryview]) -> int:
-    return sum(_count(block, b"\n") for block in blocks)
+def _lines(chunks: Iterable[bytes | memoryview]) -> int:
+    return sum(_count(chunk, b"\n") for chunk in chunks)
 
 
 def _open_quote(name: str, line: int) -> FileError:
     return FileError(
         f"{name}: a quoted cell in or after line {line:,} never ends. "
-        "Fetch the file again; if it stays so, ask for a new export",
+        "Fetch the file again; if the error persists, create a new export",
         file=name,
         line=line,
     )
@@ -477,8 +494,8 @@ def _open_quote(name: str, line: int) -> FileError:
 def _count(text: bytes | memoryview, byte: bytes) -> int:
     import numpy as np
 
-    # Three times as fast as bytes.count, as other threads go on meanwhile and what is compared
-    # stays in the processor's cache.
+    # three times as fast as bytes.count: numpy lets other threads run, and each part of the
+    # comparison fits the processor's cache
     octets = np.frombuffer(text, np.uint8)
     equal = np.empty(min(len(octets), _CACHED), bool)
     count = 0
@@ -488,16 +505,29 @@ def _count(text: bytes | memoryview, byte: bytes) -> int:
     return count
 
 
-def _last_row(block: bytes, quotes: int) -> tuple[int, int]:
-    """Where in a block the last row ends (0: nowhere), and the quotes before that place.
+def _last_row(chunk: bytes, quotes: int) -> tuple[int, int]:
+    """Find where the last complete row of a chunk ends.
 
-    `quotes` are those since the last piece and before the block.
+    Parameters
+    ----------
+    chunk : bytes
+        Text that follows the chunks collected since the last block.
+    quotes : int
+        How many quotes those have.
+
+    Returns
+    -------
+    end : int
+        The position after the row's line break; 0 if no row ends in the chunk.
+    before : int
+        How many quotes there are since the last block and before `end`.
     """
-    end = block.rfind(b"\n") + 1
-    before = quotes + _count(memoryview(block)[:end], b'"')
+    end = chunk.rfind(b"\n") + 1
+    before = quotes + _count(memoryview(chunk)[:end], b'"')
     while end and before % 2:
-        # The last quote before `end` opens a cell that goes on: look before it.
-        earlier = block.rfind(b"\n", 0, max(0, block.rfind(b'"', 0, end))) + 1
-        before -= block.count(b'"', earlier, end)
+        # an odd number: the line break is inside a cell, which the last quote before it opened.
+        # Continue with the last line break before that quote
+        earlier = chunk.rfind(b"\n", 0, max(0, chunk.rfind(b'"', 0, end))) + 1
+        before -= chunk.count(b'"', earlier, end)
         end = earlier
     return end, before

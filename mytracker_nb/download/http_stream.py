@@ -1,4 +1,4 @@
-"""Fetching one file over HTTP: signed, and through faults from where it broke.
+"""Fetching one file over HTTP: signed requests, retries, and resuming after a fault.
 
 Source: page ``download`` of the service's documentation.
 """
@@ -33,35 +33,36 @@ from mytracker_nb.service.retry import (
     is_retryable_status,
     log_wait,
 )
-from mytracker_nb.service.stopping import rest
+from mytracker_nb.service.stopping import pause_or_stop
 from mytracker_nb.service.transport import NoResponse, Sign, Transport
 
-__all__ = ["Fetcher", "as_sent", "pause"]
+__all__ = ["Fetcher", "pause", "prepared_url"]
 
 _log = logging.getLogger(__name__)
 
 _BLOCK = 256 << 10
-_SILENCE = 60.0  # seconds: for the headers of an answer, and between two pieces of a file
+_SILENCE = 60.0  # seconds: for the headers of a response, and between two reads of its body
 _REDIRECTS = 5
-_LONGEST_REFUSAL = 64 << 10  # bytes of what a server says when it refuses
-_FIRST_WORDS = 200  # of it that are shown
-_PAGES = 6  # refusals in a row by an HTML page, which may be a proxy's, until they are believed
+_LONGEST_REFUSAL = 64 << 10  # bytes read of an error's body
+_SHOWN = 200  # characters of it that are shown
+# An HTML page instead of an answer can be a proxy's error. So many in a row are taken as final.
+_PAGES = 6
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_AGAIN = "Run it again; what is complete is kept"
+_RUN_AGAIN = "Run it again: files that are complete are not fetched again"
 
 
 class _Fault(Exception):
-    """Something that may pass; told in the words that an error would have.
+    """A temporary fault; the text describes it.
 
     Attributes
     ----------
     delay : float or None
-        Seconds that the server asks to wait.
+        The pause in seconds that the server asks for.
     is_quota : bool
-        Whether it refuses for now as too much was asked of it, which is no fault.
+        Whether a quota was exceeded, which does not count as a fault.
     verdict : MyTrackerError or None
-        What it means if it does not pass soon.
+        What to raise if the fault repeats, instead of a general error.
     """
 
     def __init__(
@@ -79,32 +80,32 @@ class _Fault(Exception):
 
 
 def _failed(error: NoResponse, link: Link, name: str) -> _Fault:
-    """What to make of a request that got no answer; the link may hold a secret, and is not shown.
+    """The fault of a request without a response; its text omits the link, which can be secret.
 
     Raises
     ------
     FileError
-        Where another try would get none either.
+        If a retry can't help.
     """
     from urllib3.exceptions import NewConnectionError
 
-    if isinstance(error.error, ValueError):  # those of requests too
+    if isinstance(error.error, ValueError):  # errors of requests about the URL are such, too
         raise _no_address(link, name)
     if not error.may_pass:
         raise FileError(
-            f"{name}: could not be fetched ({printable(error.kind)}). {error.hint}. {_AGAIN}",
+            f"{name}: could not be fetched ({printable(error.kind)}). {error.hint}. {_RUN_AGAIN}",
             file=name,
         )
     cause = error.error.args[0] if error.error and error.error.args else None
     if not (
         isinstance(getattr(cause, "reason", None), NewConnectionError)
-        and is_local(as_sent(link.url))
+        and is_local(prepared_url(link.url))
     ):
         return _Fault(error.kind)
-    # a sandbox that has stopped does not come back at the same port
+    # a stopped sandbox does not return at the same port
     verdict = FileError(
-        f"{name}: nothing listens at {_host(link.url)} any more. The exports of a sandbox end with "
-        "it: start one and create the export again",
+        f"{name}: no server at {_host(link.url)}: the sandbox has stopped, and its exports are "
+        "gone. Start a sandbox and create the export again",
         file=name,
     )
     return _Fault(error.kind, verdict=verdict)
@@ -112,14 +113,14 @@ def _failed(error: NoResponse, link: Link, name: str) -> _Fault:
 
 def _no_address(link: Link, name: str) -> FileError:
     return FileError(
-        f"{name}: its link is not an address that can be fetched "
-        f"({printable(link.url)[:_FIRST_WORDS]!r}). Ask MyTracker's support about it",
+        f"{name}: its link is not a valid URL "
+        f"({printable(link.url)[:_SHOWN]!r}). Contact MyTracker's support",
         file=name,
     )
 
 
 def _one_header(sign: Callable[[str], Mapping[str, str]] | None) -> Sign:
-    """Send exactly this Authorization, or none: not that of a session or a .netrc file."""
+    """Sends exactly this Authorization header, or none: not that of a session or a .netrc file."""
 
     def set_header(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.pop("Authorization", None)
@@ -137,18 +138,18 @@ class Fetcher:
     Attributes
     ----------
     transport : Transport
-        What sends requests.
+        Sends the requests.
     sign : callable
-        Takes a URL as it will be sent, gives the signed header (`AuthHMAC.header`).
+        Takes a prepared URL, returns the signed header (`AuthHMAC.header`).
     turn : callable, optional
-        Takes a URL as it will be sent, gives the seconds until it may be asked for (`Api.turn`).
+        Takes a prepared URL, returns the seconds until it may be requested (`Api.turn`).
     retry_policy : RetryPolicy
-        How many faults in a row, without one byte of progress, are survived, and for how long.
+        How many faults in a row, without one byte of progress, are retried, and for how long.
     on_wait : callable, optional
-        Called with each `WaitEvent` before the wait begins, by the thread that waits.
+        Called with each `WaitEvent` before the wait begins, on the thread that waits.
     service_is_local : bool
-        Whether the service that named the links is on this machine. Links of one that is not may
-        not point here: a signed request would go to whatever listens.
+        Whether the service is on this machine. If not, its links must not point to this machine:
+        a signed request would go to whatever listens there.
     """
 
     transport: Transport
@@ -161,19 +162,24 @@ class Fetcher:
     def stream(
         self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
     ) -> Generator[bytes, None, None]:
-        """The bytes of a file from the start, through faults.
+        """Fetch the bytes of a file; after a fault, resume where it broke.
 
-        After a fault it goes on from where it broke; where the server cannot do that, what was
-        had before is passed over.
+        If the server can't resume, the file is fetched from the start and the bytes that were
+        already yielded are skipped.
 
         Parameters
         ----------
         link : Link
-            The file as the service named it.
+            The file's link.
         name : str
-            What it is called in errors.
+            The file's name in errors.
         on_bytes : callable, optional
-            Takes bytes done and bytes in all (None while not known).
+            Called with the bytes done and the bytes in total (None while not known).
+
+        Yields
+        ------
+        bytes
+            The file as the service stores it, compressed.
 
         Raises
         ------
@@ -182,21 +188,21 @@ class Fetcher:
         AccessDenied
             If it refuses the signature.
         CorruptFile
-            If the file changed on the way.
+            If the file changed between two requests for it.
         FileError
-            If faults do not pass.
+            If the faults continue, or the link may not be requested.
         """
-        place = _Position(name)
+        position = _Position(name)
         retries = Retries(self.retry_policy)
         while True:
-            before = place.done
+            before = position.done
             try:
-                with self._answer(link, place) as response:
-                    for block in place.blocks(response):
+                with self._response(link, position) as response:
+                    for block in position.blocks(response):
                         if on_bytes:
-                            on_bytes(place.done, place.size)
+                            on_bytes(position.done, position.size)
                         yield block
-                _log.info("downloaded %s: %s bytes", name, f"{place.done:,}")
+                _log.info("downloaded %s: %s bytes", name, f"{position.done:,}")
                 return
             except ValueError:
                 raise _no_address(link, name) from None
@@ -204,7 +210,7 @@ class Fetcher:
                 fault = _failed(error, link, name)
             except _Fault as error:
                 fault = error
-            if place.done > before:
+            if position.done > before:
                 retries.reset()
             delay = retries.pause(fault.delay, is_quota=fault.is_quota)
             if fault.verdict and retries.faults >= _PAGES:
@@ -212,7 +218,7 @@ class Fetcher:
             if delay is None:
                 raise FileError(
                     f"{name}: could not be fetched, {retries.tries} tries in a row failed at byte "
-                    f"{place.done:,} ({printable(fault)}). {_AGAIN}",
+                    f"{position.done:,} ({printable(fault)}). {_RUN_AGAIN}",
                     file=name,
                 )
             kind = WaitKind.QUOTA if fault.is_quota else WaitKind.FAULT
@@ -223,41 +229,41 @@ class Fetcher:
         log_wait(event)
         if self.on_wait:
             self.on_wait(event)
-        rest(event.seconds)
+        pause_or_stop(event.seconds)
 
     @contextmanager
-    def _answer(self, link: Link, place: _Position) -> Iterator[requests.Response]:
-        """An answer with the bytes from `place` on, or from the start."""
-        url = as_sent(link.url)
+    def _response(self, link: Link, position: _Position) -> Iterator[requests.Response]:
+        """A response with the bytes from `position` on, or from the start."""
+        url = prepared_url(link.url)
         origin = _origin(url)
         sign: Callable[[str], Mapping[str, str]] | None = self.sign
         for _ in range(_REDIRECTS + 1):
-            self._check_address(url, place.name)
+            self._check_address(url, position.name)
             while self.turn and (delay := self.turn(url)) > 0:
                 self._wait(WaitEvent(WaitKind.QUOTA, delay, limit_text(delay, "file")))
             with self.transport.open(
                 "GET",
                 url,
                 _one_header(sign),
-                headers={"User-Agent": USER_AGENT, **place.headers()},
+                headers={"User-Agent": USER_AGENT, **position.headers()},
                 silence=_SILENCE,
                 deadline=_SILENCE,
                 deadline_of_headers=True,
             ) as response:
                 if not response.is_redirect:
-                    _check_status(response, link, place.name)
+                    _check_status(response, link, position.name)
                     yield response
                     return
-                url = as_sent(urljoin(url, response.headers["Location"]))
+                url = prepared_url(urljoin(url, response.headers["Location"]))
             if _origin(url) != origin:
-                # A signature is for the host that the service named, and for none it points to.
+                # the signature is for the link's own host, and must not go to another
                 sign = None
         raise FileError(
-            f"{place.name}: more than {_REDIRECTS} redirects. {_AGAIN}", file=place.name
+            f"{position.name}: more than {_REDIRECTS} redirects. {_RUN_AGAIN}", file=position.name
         )
 
     def _check_address(self, url: str, name: str) -> None:
-        """Raise if no request may be sent there."""
+        """Raise a `FileError` if no request may be sent to `url`."""
         if urlsplit(url).scheme != "https" and not is_local(url):
             what = f"is not https ({_host(url)})"
         elif not self.service_is_local and _is_inside(urlsplit(url).hostname or ""):
@@ -265,13 +271,13 @@ class Fetcher:
         else:
             return
         raise FileError(
-            f"{name}: its link {what}; nothing was sent. Ask MyTracker's support about it",
+            f"{name}: its link {what}; nothing was sent. Contact MyTracker's support",
             file=name,
         )
 
 
 class _Position:
-    """How far a file has come, and what is known of it."""
+    """How many bytes of a file were received, and what identifies its version."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -280,7 +286,7 @@ class _Position:
         self._version = ""
 
     def headers(self) -> dict[str, str]:
-        # the bytes as they are: a .gz file packed once more would have another length
+        # no further compression, with which lengths and ranges would not be those of the file
         headers = {"Accept-Encoding": "identity"}
         if self.done:
             headers["Range"] = f"bytes={self.done}-"
@@ -289,12 +295,12 @@ class _Position:
         return headers
 
     def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
-        """What is new in an answer."""
+        """The bytes of a response that were not received before."""
         from urllib3.exceptions import HTTPError
 
         skip = self._skip(response)
         try:
-            # decode_content=False: not unpacked, whatever Content-Encoding says
+            # decode_content=False: the file stays compressed, whatever Content-Encoding says
             for block in response.raw.stream(_BLOCK, decode_content=False):
                 new = block[skip:]
                 skip = max(0, skip - len(block))
@@ -311,7 +317,7 @@ class _Position:
         return _Fault(f"the connection broke after {self.done:,}{size} bytes")
 
     def _skip(self, response: requests.Response) -> int:
-        """How many bytes of an answer are had already."""
+        """How many bytes at the start of a response were already received."""
         size = _integer(response.headers.get("Content-Length"))
         skip = self.done
         if response.status_code == HTTPStatus.PARTIAL_CONTENT:
@@ -319,7 +325,7 @@ class _Position:
                 r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip()
             )
             if not match or int(match[1]) > self.done:
-                raise _Fault("the server sent another part of the file than was asked for")
+                raise _Fault("the server sent a different range of the file than requested")
             skip = self.done - int(match[1])
             size = _integer(match[2])
         version = response.headers.get("ETag", "")
@@ -329,73 +335,78 @@ class _Position:
             (self._version and version and version != self._version)
             or (self.size is not None and size is not None and size != self.size)
         ):
-            raise CorruptFile(f"{self.name}: the file changed on the way. {_AGAIN}", file=self.name)
+            raise _changed(self.name)
         self._version = version or self._version
         self.size = size if size is not None else self.size
         return skip
 
 
+def _changed(name: str) -> CorruptFile:
+    return CorruptFile(f"{name}: the file changed during the download. {_RUN_AGAIN}", file=name)
+
+
 def _check_status(response: requests.Response, link: Link, name: str) -> None:
+    """Raise the error or the fault that a response's HTTP status means."""
     status = response.status_code
     if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
         return
     body = _refusal_of(response)
-    words = printable(body[:_FIRST_WORDS].decode("utf-8", "replace"))
-    told = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
+    words = printable(body[:_SHOWN].decode("utf-8", "replace"))
+    reason = f"HTTP {status} {response.reason or ''}".strip() + (f", {words!r}" if words else "")
     is_past = link.expires is not None and link.expires <= clock.now()
     verdict: MyTrackerError | None = None
     if status in _GONE or (status in _REFUSED and is_past):
-        when = f" (its link was good until {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
+        when = f" (its link expired at {link.expires:%Y-%m-%d %H:%M} UTC)" if is_past else ""
         verdict = LinkExpired(
             f"{name}: the service has deleted the file{when}; HTTP {status}. "
-            "Make the export once more",
+            "Create the export again",
             file=name,
         )
     elif status in _REFUSED:
         verdict = AccessDenied(
-            f"{name}: the service refuses to hand out the file ({told}). "
+            f"{name}: the service denies access to the file ({reason}). "
             "Check the API User ID, the secret key and the export permission",
             status=status,
             detail=words,
         )
     if verdict:
         is_page = "html" in response.headers.get("Content-Type", "").lower()
-        raise _Fault(told, verdict=verdict) if is_page and not is_past else verdict
+        raise _Fault(reason, verdict=verdict) if is_page and not is_past else verdict
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         error = refusal(response, body)
-        raise _Fault(told, getattr(error, "retry_after", None), is_quota=True)
+        raise _Fault(reason, getattr(error, "retry_after", None), is_quota=True)
     if is_retryable_status(status):
-        raise _Fault(told, asked_pause([], response.headers.get("Retry-After")))
+        raise _Fault(reason, asked_pause([], response.headers.get("Retry-After")))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise CorruptFile(f"{name}: the file changed on the way. {_AGAIN}", file=name)
-    raise FileError(f"{name}: could not be fetched ({told}). {_AGAIN}", file=name)
+        raise _changed(name)
+    raise FileError(f"{name}: could not be fetched ({reason}). {_RUN_AGAIN}", file=name)
 
 
 def _refusal_of(response: requests.Response) -> bytes:
-    """What a server says when it refuses."""
+    """The body of an error response; b"" if it can't be read."""
     from urllib3.exceptions import HTTPError
 
     try:
         page: bytes = response.raw.read(_LONGEST_REFUSAL, decode_content=False)
-    except (HTTPError, OSError):  # one whose body breaks off is a refusal all the same
+    except (HTTPError, OSError):  # the status is enough
         return b""
     return page
 
 
 def pause(faults: int) -> None:
-    """Wait after the `faults`-th fault in a row, longer each time."""
-    rest(FILE_RETRY.delay(faults))
+    """Wait after the `faults`-th fault in a row; the wait grows with `faults`."""
+    pause_or_stop(FILE_RETRY.delay(faults))
 
 
 def _is_inside(host: str) -> bool:
-    """Whether a host's name is that of this machine, or of one that only it can reach."""
+    """Whether a host is this machine, or one that only this machine can reach."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        try:  # 127.1, 0x7f000001: written in other ways, as the system reads them
+        try:  # other notations that the system accepts, such as 127.1 and 0x7f000001
             address = ipaddress.ip_address(socket.inet_aton(name))
         except (OSError, ValueError):
             return False
@@ -407,16 +418,16 @@ def _integer(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def as_sent(url: str) -> str:
-    """`url` in the form that requests sends it in.
+def prepared_url(url: str) -> str:
+    """`url` as requests will send it.
 
-    Only that may be judged: where a backslash stands before an ``@``, requests and `urlsplit` each
-    see another host.
+    Checks must use this form: with a backslash before an ``@``, `urlsplit` finds another host in
+    the original URL than the one that requests connects to.
 
     Raises
     ------
     ValueError
-        If it is no address that can be fetched.
+        If it is not a valid URL.
     """
     return requests.Request("GET", url).prepare().url or url
 

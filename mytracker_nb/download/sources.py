@@ -1,4 +1,4 @@
-"""The files of an export as streams of bytes: on disk, or fetched, checked and kept."""
+"""The files of an export as streams of bytes: read from disk, or fetched, verified and cached."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate, read_through
-from mytracker_nb.download.http_stream import Fetcher, as_sent, pause
-from mytracker_nb.download.workers import run_all, until
+from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate, verify
+from mytracker_nb.download.http_stream import Fetcher, pause, prepared_url
+from mytracker_nb.download.workers import run_all, until_stopped
 from mytracker_nb.errors import FileError
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import KeyHolder
@@ -42,20 +42,21 @@ _log = logging.getLogger(__name__)
 OnProgress = Callable[[int, "int | None", int, int], None]
 
 _BLOCK = 256 << 10
-_AT_ONCE = 3
-_DAMAGED = 5  # times that a file which came damaged is fetched once more
+_AT_ONCE = 3  # files that are downloaded at the same time
+_DAMAGED = 5  # how often a file that arrived damaged is fetched again
 _LONGEST_NAME = 120
 
 
 class Progress:
-    """How far several files are; filled by threads, told on the caller's own.
+    """The progress of several files: updated by worker threads, reported on the caller's thread.
 
     Parameters
     ----------
     files : int
-        How many there are.
+        How many files there are.
     on_progress : callable, optional
-        Takes bytes done, bytes in all (None while not known), files done, files in all.
+        Called with the bytes done, the bytes in total (None while not known), the files done and
+        the number of files.
     """
 
     def __init__(self, files: int, on_progress: OnProgress | None = None) -> None:
@@ -63,42 +64,43 @@ class Progress:
         self._on_progress = on_progress
         self._done: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
-        self._told: tuple[Any, ...] = ()
+        self._reported: tuple[Any, ...] = ()
 
-    def at(self, file: str, done: int, size: int | None) -> None:
-        """`done` bytes of a file are there; all of them where `size` says so."""
+    def update(self, file: str, done: int, size: int | None) -> None:
+        """Note how many bytes of a file are done, and its size if it is known."""
         self._done[file] = done
         if size is not None:
             self._sizes[file] = size
 
     @property
     def bytes_done(self) -> int:
-        """The bytes of all files that are there."""
+        """How many bytes of all files are done."""
         return sum(dict(self._done).values())
 
-    def tell(self) -> None:
-        """Call `on_progress`, if anything is new."""
+    def report(self) -> None:
+        """Call `on_progress`, if the progress has changed."""
         if not self._on_progress:
             return
         done, sizes = dict(self._done), dict(self._sizes)
         total = sum(sizes.values()) if len(sizes) == self._files else None
         complete = sum(1 for file, size in sizes.items() if done.get(file) == size)
         now = (sum(done.values()), total, complete, self._files)
-        if now != self._told:
-            self._told = now
+        if now != self._reported:
+            self._reported = now
             self._on_progress(*now)
 
 
 class PartialFile:
-    """A file that is written on the way, and kept once it has proved to be whole.
+    """A file that is written during the download, and renamed once it has been verified.
 
     Parameters
     ----------
     path : Path
-        The name it will have.
+        The final path.
     cache : FileCache, optional
-        What it is for: it is for this user alone, no larger than the cache may be, and to be done
-        without where it cannot be written. Without one a failure is an error.
+        The cache that the file is for. Then only the user can read it, it may not be larger than
+        the cache, and if it can't be written, the download continues without it. Without a cache,
+        a failure to write is an error.
     """
 
     def __init__(self, path: Path, cache: FileCache | None = None) -> None:
@@ -112,7 +114,7 @@ class PartialFile:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """What a failure means."""
+        """Discard the file if it can't be written; raise a `FileError` unless it is for a cache."""
         try:
             yield
         except OSError as error:
@@ -120,12 +122,12 @@ class PartialFile:
             if not self._cache:
                 raise FileError(
                     f"{self._final}: cannot be written ({error.strerror or error}). "
-                    "Make room, or choose another directory",
+                    "Free space, or choose another directory",
                     file=self._final,
                 ) from error
 
     def write(self, block: bytes) -> None:
-        """Write on, unless that failed before or is beyond the cache."""
+        """Append a block, unless writing failed before or the file exceeds the cache."""
         self._written += len(block)
         if self._cache and self._written > self._cache.limit:
             self.discard()
@@ -134,7 +136,7 @@ class PartialFile:
                 self._file.write(block)
 
     def commit(self) -> None:
-        """Give it its final name."""
+        """Give the file its final name."""
         if self._file:
             with self._failing():
                 self._file.commit()
@@ -143,47 +145,50 @@ class PartialFile:
                 self._cache.trim()
 
     def discard(self) -> None:
-        """Delete it, unless it has its final name."""
+        """Delete the file, unless it has its final name."""
         if self._file:
             self._file.discard()
         self._file = None
 
 
 class FileReader:
-    """A file being read; a context manager.
+    """A file that is being read, and perhaps copied; a context manager.
+
+    Leaving the ``with`` block discards the copy unless `commit` was called, so a file that was not
+    read to its end, or turned out damaged, is never cached.
 
     Parameters
     ----------
     blocks : generator of bytes
-        What is in it, cut anywhere.
-    half : PartialFile, optional
-        Where it is written on the way.
+        The file's bytes, in blocks of any size.
+    partial : PartialFile, optional
+        The copy, written as the blocks are read.
     """
 
     def __init__(
-        self, blocks: Generator[bytes, None, None], half: PartialFile | None = None
+        self, blocks: Generator[bytes, None, None], partial: PartialFile | None = None
     ) -> None:
         self._blocks = blocks
-        self._half = half
+        self._partial = partial
 
     def __iter__(self) -> Iterator[bytes]:
         for block in self._blocks:
-            if self._half:
-                self._half.write(block)
+            if self._partial:
+                self._partial.write(block)
             yield block
 
     def commit(self) -> None:
-        """Give what was written its final name; for who has read all of it and found it sound."""
-        if self._half:
-            self._half.commit()
+        """Keep the copy; call it once the file was read to its end and verified."""
+        if self._partial:
+            self._partial.commit()
 
     def __enter__(self) -> FileReader:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._blocks.close()
-        if self._half:
-            self._half.discard()
+        if self._partial:
+            self._partial.discard()
 
 
 @dataclass(frozen=True)
@@ -208,7 +213,7 @@ class LocalFile:
         return FileReader(self.blocks())
 
     def blocks(self) -> Generator[bytes, None, None]:
-        """The file's bytes, cut anywhere."""
+        """The file's bytes, in blocks."""
         try:
             with open(self.path, "rb") as file:
                 while block := file.read(_BLOCK):
@@ -220,42 +225,42 @@ class LocalFile:
             ) from error
 
     def retry(self) -> bool:
-        """Never: what is on disk stays as it is."""
+        """Whether to read it again after damage: no, the file on disk does not change."""
         return False
 
     def ticket(self) -> dict[str, str]:
-        """What another process needs to read it (see `source_of`)."""
+        """The facts from which another process opens the file (see `source_of`)."""
         return {"path": str(self.path.absolute())}
 
 
 @dataclass
 class RemoteFile(KeyHolder):
-    """A file at the service.
+    """A file on the service.
 
     Attributes
     ----------
     link : Link
-        Where it is.
+        The file's link.
     name : str
         A safe file name (see `remote_files`).
     fetcher : Fetcher
-        What fetches it.
-    kept : Path or None
-        Where it is kept once it was read to its end and found sound.
+        Fetches the file.
+    cached : Path or None
+        Its path in the cache, where it is stored once it was read to its end and verified.
     cache : FileCache or None
-        What `kept` lies in; larger files than it may hold are not kept.
-    into : Path or None
-        Where else it is written, in place of `kept`.
+        The cache; a file larger than its limit is not stored.
+    copy_to : Path or None
+        A path to write the file to, instead of `cached`.
     progress : Progress or None
-        Hears of every byte.
+        Updated with each block.
     """
 
     link: Link
     name: str
     fetcher: Fetcher
-    kept: Path | None = None
+    cached: Path | None = None
     cache: FileCache | None = None
-    into: Path | None = None
+    copy_to: Path | None = None
     progress: Progress | None = None
     _tries: int = field(default=0, init=False, repr=False)
 
@@ -266,36 +271,35 @@ class RemoteFile(KeyHolder):
     )
 
     @property
-    def is_kept(self) -> bool:
-        """Whether it need not be fetched."""
-        return self.kept is not None and self.kept.exists()
+    def is_cached(self) -> bool:
+        """Whether it is in the cache, so that it need not be fetched."""
+        return self.cached is not None and self.cached.exists()
 
     def open(self) -> FileReader:
-        """The file's bytes: from where it is kept, or fetched and written down on the way."""
-        if self.kept and self.kept.exists():
-            blocks = self._kept_blocks(self.kept)
-            return FileReader(blocks, PartialFile(self.into) if self.into else None)
-        blocks = self.fetcher.stream(self.link, self.name, self._tell)
-        if self.into:
-            return FileReader(blocks, PartialFile(self.into))
-        return FileReader(blocks, PartialFile(self.kept, self.cache) if self.kept else None)
+        """The file's bytes: from the cache, or fetched and copied while they are read."""
+        if self.cached and self.cached.exists():
+            blocks = self._cached_blocks(self.cached)
+            return FileReader(blocks, PartialFile(self.copy_to) if self.copy_to else None)
+        blocks = self.fetcher.stream(self.link, self.name, self._report)
+        if self.copy_to:
+            return FileReader(blocks, PartialFile(self.copy_to))
+        return FileReader(blocks, PartialFile(self.cached, self.cache) if self.cached else None)
 
-    def _kept_blocks(self, path: Path) -> Generator[bytes, None, None]:
+    def _cached_blocks(self, path: Path) -> Generator[bytes, None, None]:
         with suppress(OSError):
-            # what is used stays longest
-            os.utime(path)
+            os.utime(path)  # the cache deletes the files first that were used longest ago
         size = path.stat().st_size
         done = 0
         for block in LocalFile(path).blocks():
             done += len(block)
-            self._tell(done, size)
+            self._report(done, size)
             yield block
         _log.info("read %s from the cache: %s bytes", self.name, f"{done:,}")
 
     def retry(self) -> bool:
-        """Forget what is kept, as it is damaged; whether to fetch it once more."""
-        if self.kept:
-            self.kept.unlink(missing_ok=True)
+        """Delete the cached copy, which is damaged; return whether to fetch the file again."""
+        if self.cached:
+            self.cached.unlink(missing_ok=True)
         self._tries += 1
         if self._tries > _DAMAGED:
             return False
@@ -303,23 +307,23 @@ class RemoteFile(KeyHolder):
         return True
 
     def ticket(self) -> dict[str, str]:
-        """What another process needs to fetch it: the link with its signed header, not the key.
+        """The facts from which another process fetches the file: its link with the signed header.
 
-        Where the file is kept is told too, for a process on this machine.
+        The secret key is not among them. The path in the cache is, for a process on this machine.
         """
-        url = as_sent(self.link.url)
-        kept = {"kept": str(self.kept)} if self.is_kept else {}
+        url = prepared_url(self.link.url)
+        cached = {"cached": str(self.cached)} if self.is_cached else {}
         local = {"local": "yes"} if self.fetcher.service_is_local else {}
-        return {"url": url, "name": self.name, **kept, **local, **self.fetcher.sign(url)}
+        return {"url": url, "name": self.name, **cached, **local, **self.fetcher.sign(url)}
 
-    def _tell(self, done: int, size: int | None) -> None:
+    def _report(self, done: int, size: int | None) -> None:
         if self.progress:
-            self.progress.at(self.name, done, size)
+            self.progress.update(self.name, done, size)
 
 
 @dataclass(frozen=True)
 class _Ticket:
-    """What `RemoteFile.ticket` gave: signs one link, knows no key."""
+    """Signs the one link of a `RemoteFile.ticket`; it has the signed header, not the key."""
 
     url: str
     header: Mapping[str, str] = field(repr=False)
@@ -329,7 +333,13 @@ class _Ticket:
 
 
 def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
-    """The file that a ticket is for, in the process that was given it."""
+    """Open the file of a ticket in another process.
+
+    Parameters
+    ----------
+    ticket : mapping of str to str
+        From `LocalFile.ticket` or `RemoteFile.ticket`.
+    """
     if "path" in ticket:
         return LocalFile(Path(ticket["path"]))
     header = {"Authorization": ticket["Authorization"]}
@@ -337,8 +347,8 @@ def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
         Transport(), _Ticket(ticket["url"], header), service_is_local="local" in ticket
     )
     file = RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
-    kept = Path(ticket.get("kept", ""))
-    return replace(file, kept=kept) if kept.is_file() else file
+    cached = Path(ticket.get("cached", ""))
+    return replace(file, cached=cached) if cached.is_file() else file
 
 
 def remote_files(
@@ -349,20 +359,20 @@ def remote_files(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> list[RemoteFile]:
-    """The files of an export, each with a name of its own that is safe as a file name.
+    """The files of an export, with unique names that are safe as file names.
 
     Parameters
     ----------
     links : sequence of Link
-        As the service named them.
+        The links of the export's files.
     fetcher : Fetcher
-        What fetches them.
+        Fetches the files.
     cache : FileCache, optional
-        Where to keep them.
+        Stores the files.
     folder : Path, optional
-        The export's place in the cache (`FileCache.folder`); None keeps nothing.
+        The export's directory in the cache (`FileCache.folder`); None caches nothing.
     progress : Progress, optional
-        Hears of every byte.
+        Updated with each block.
     """
     names = [_safe_name(link.name) for link in links]
     digests = _digests(links)
@@ -371,19 +381,19 @@ def remote_files(
             link,
             name,
             fetcher,
-            kept=folder / f"{digest}-{name}" if folder else None,
+            cached=folder / f"{digest}-{name}" if folder else None,
             cache=cache,
             progress=progress,
         )
-        for link, name, digest in zip(links, _different(names, links), digests, strict=True)
+        for link, name, digest in zip(links, _unique_names(names, links), digests, strict=True)
     ]
 
 
-def _different(names: Sequence[str], links: Sequence[Link]) -> list[str]:
-    """The names, those that stand twice with a digest of their link's path, else with their number.
+def _unique_names(names: Sequence[str], links: Sequence[Link]) -> list[str]:
+    """Make names unique: prefix a repeated one with a digest of its link's path, or its number.
 
-    The path stays the same when the files are asked for again, in whatever order; what is in a
-    query may be new each time.
+    The path of a link is the same each time the service lists the files, in whatever order; its
+    query may change.
     """
     digests = [
         hashlib.sha256(link.path.encode("utf-8", "replace")).hexdigest()[:8] for link in links
@@ -398,10 +408,10 @@ def _different(names: Sequence[str], links: Sequence[Link]) -> list[str]:
 
 
 def _digests(links: Sequence[Link]) -> list[str]:
-    """A short text for each link that tells it from all others of its export.
+    """A digest for each link that is unique in its export and stays the same when listed again.
 
-    What signs a link is left out, as it changes whenever the service is asked; unless it is all
-    that two links differ in.
+    So the part of a link that signs it is left out, since it changes each time, unless two links
+    differ in nothing else.
     """
     unsigned = [_unsigned(link.url) for link in links]
     times = Counter(unsigned)
@@ -411,8 +421,8 @@ def _digests(links: Sequence[Link]) -> list[str]:
     return [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:DIGEST] for text in texts]
 
 
-# The parameters of a query that sign it, by the one that says so: Amazon's, Google's and Azure's
-# ways, and the older ways of the first. Any other parameter may name the file.
+# The query parameters that sign a link, by the parameter that has the signature: of Amazon, Google
+# and Azure storage, and of Amazon's older scheme. Any other parameter may name the file.
 _SIGNING: Mapping[str, str] = {
     "x-amz-signature": r"x-amz-.*",
     "x-goog-signature": r"x-goog-.*",
@@ -423,16 +433,16 @@ _SIGNING: Mapping[str, str] = {
 
 
 def _unsigned(url: str) -> str:
-    """A link without what signs it."""
+    """A link without the parameters that sign it."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # no URL at all: fetching it will tell
+    except ValueError:  # an invalid URL; fetching it raises an error that says so
         return url
     fields = [(field.partition("=")[0].lower(), field) for field in parts.query.split("&")]
     names = {name for name, _ in fields}
     signing = "|".join(pattern for sign, pattern in _SIGNING.items() if sign in names)
-    kept = [field for name, field in fields if not re.fullmatch(signing, name)]
-    return urlunsplit(parts._replace(query="&".join(kept), fragment=""))
+    fields_left = [field for name, field in fields if not re.fullmatch(signing, name)]
+    return urlunsplit(parts._replace(query="&".join(fields_left), fragment=""))
 
 
 def _safe_name(name: str) -> str:
@@ -442,13 +452,13 @@ def _safe_name(name: str) -> str:
     return name if name.endswith(".gz") else f"{name}.csv.gz"
 
 
-def _keep(path: Path, half: PartialFile) -> None:
-    """Keep a copy of a file that was fetched to another place."""
+def _keep(path: Path, partial: PartialFile) -> None:
+    """Copy a downloaded file to the cache."""
     with suppress(OSError), open(path, "rb") as file:
         while block := file.read(_BLOCK):
-            half.write(block)
-        half.commit()
-    half.discard()
+            partial.write(block)
+        partial.commit()
+    partial.discard()
 
 
 def download(
@@ -459,31 +469,31 @@ def download(
     on_progress: OnProgress | None = None,
     limits: Limits | None = None,
 ) -> list[Path]:
-    """Fetch files into a directory, a few at once.
+    """Download files to a directory, a few at the same time.
 
     Parameters
     ----------
     files : sequence of RemoteFile
-        What to fetch; what is kept already is copied.
+        The files; those in the cache are copied from it.
     directory : path
-        Where to; it is made if there is none. A file of the same name is replaced.
+        The directory; it is created if it does not exist. A file of the same name is replaced.
     selectors : sequence of str, optional
-        The columns that every file has to have; not looked at by default.
+        The columns that each file must have; not checked by default.
     on_progress : callable, optional
-        Takes bytes done, bytes in all (None while not known), files done, files in all; called on
-        this thread.
+        Called on this thread with the bytes done, the bytes in total (None while not known), the
+        files done and the number of files.
     limits : Limits, optional
         How far a file may grow when it is decompressed.
 
     Returns
     -------
     list of Path
-        Where each is, in order. Every one was decompressed once to check it.
+        The paths, in order. Each file was decompressed once to verify it.
 
     Raises
     ------
     LinkExpired, AccessDenied, FileError
-        If one cannot be fetched or written; the others are fetched and stay.
+        If a file can't be fetched or written; the others are still downloaded, and stay.
     """
     target = Path(directory)
     progress = Progress(len(files), on_progress)
@@ -492,19 +502,21 @@ def download(
     def fetch(number: int) -> Path:
         file = files[number]
         path = target / file.name
-        copy = replace(file, into=path, cache=None, progress=progress)
+        copy = replace(file, copy_to=path, cache=None, progress=progress)
         while True:
             try:
                 with copy.open() as reading, closing(inflate(reading, copy.name, limits)) as text:
-                    read_through(until(stop, text), copy.name, selectors)
+                    verify(until_stopped(stop, text), copy.name, selectors)
                     reading.commit()
             except CorruptFile:
                 if not copy.retry():
                     raise
             else:
                 break
-        if file.kept and file.cache and not file.is_kept:
-            _keep(path, PartialFile(file.kept, file.cache))
+        if file.cached and file.cache and not file.is_cached:
+            _keep(path, PartialFile(file.cached, file.cache))
         return path
 
-    return run_all(fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.tell, go_on=True)
+    return run_all(
+        fetch, len(files), threads=_AT_ONCE, stop=stop, tick=progress.report, continue_on_error=True
+    )

@@ -1,4 +1,4 @@
-"""A few things at once: files side by side, and the next piece while this one is worked on."""
+"""Threads for reading files: several files at the same time, and the next block in advance."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 from mytracker_nb.service.stopping import Stop, Stopped
 
-__all__ = ["ahead", "run_all", "until"]
+__all__ = ["prefetch", "run_all", "until_stopped"]
 
 _T = TypeVar("_T")
-_TICK = 0.1  # seconds between two looks at how far things are
-_GRACE = 2.0  # seconds that work has to end in, once it is stopped; it is left alone afterwards
+_TICK = 0.1  # seconds between two reports of progress
+_GRACE = 2.0  # seconds to wait for threads that were stopped; after that they are left to end alone
 
 
-def ahead(items: Iterable[_T], depth: int = 1) -> Generator[_T, None, None]:
-    """The same items in order; up to `depth` of them are made ahead, on another thread."""
+def prefetch(items: Iterable[_T], depth: int = 1) -> Generator[_T, None, None]:
+    """The same items in order, up to `depth` of them computed in advance on another thread."""
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(depth)
     closed = Stop()
 
@@ -41,13 +41,13 @@ def ahead(items: Iterable[_T], depth: int = 1) -> Generator[_T, None, None]:
                 ready.put(last)
 
     run = contextvars.copy_context().run
-    thread = threading.Thread(target=run, args=[work], name="mytracker-ahead", daemon=True)
+    thread = threading.Thread(target=run, args=[work], name="mytracker-prefetch", daemon=True)
     with closed.linked():
         thread.start()
         try:
             while True:
-                good, item = _next_of(ready, thread)
-                if good:
+                is_item, item = _next_of(ready, thread)
+                if is_item:
                     yield item
                 elif item is None:
                     return
@@ -63,13 +63,13 @@ def _next_of(ready: queue.Queue[tuple[bool, Any]], thread: threading.Thread) -> 
         try:
             return ready.get(timeout=1.0)
         except queue.Empty:
-            # stopped from outside it ends without a word
+            # a thread that another `Stop` has ended puts nothing into the queue
             if not thread.is_alive() and ready.empty():
                 return False, Stopped("stopped")
 
 
 def _end(thread: threading.Thread, ready: queue.Queue[Any]) -> None:
-    """Wait for a thread that was stopped; it may be waiting for a place in the queue."""
+    """Wait for a stopped thread to end; it may be blocked by the full queue, so empty that."""
     for _ in range(int(_GRACE / 0.01)):
         if not thread.is_alive():
             return
@@ -79,13 +79,13 @@ def _end(thread: threading.Thread, ready: queue.Queue[Any]) -> None:
             continue
 
 
-def until(stop: Stop, items: Generator[_T, None, None]) -> Generator[_T, None, None]:
-    """The items, until `stop` is set.
+def until_stopped(stop: Stop, items: Generator[_T, None, None]) -> Generator[_T, None, None]:
+    """Iterate over the items until `stop` is set.
 
     Raises
     ------
     Stopped
-        Once it is.
+        Once it is set.
     """
     with closing(items):
         for item in items:
@@ -101,36 +101,36 @@ def run_all(
     threads: int,
     stop: Stop,
     tick: Callable[[], None] | None = None,
-    go_on: bool = False,
+    continue_on_error: bool = False,
 ) -> list[_T]:
-    """Do ``work(0)`` to ``work(count - 1)`` on a few threads.
+    """Run ``work(0)`` to ``work(count - 1)`` on a few threads.
 
     Parameters
     ----------
     work : callable
-        Takes its number; has to end soon after `stop` is set.
+        Takes the number of the item; must end soon after `stop` is set.
     count : int
-        How many there are.
+        How many items there are.
     threads : int
-        The most that run at once.
+        How many items are worked on at the same time, at most.
     stop : Stop
-        Set when one has failed, or when this call is interrupted.
+        Set if an item fails, or this call is interrupted.
     tick : callable, optional
-        Called on the caller's own thread ten times a second, and at the end.
-    go_on : bool
-        Whether the others are still done after one has failed.
+        Called on the caller's thread ten times a second, and at the end.
+    continue_on_error : bool
+        Whether to work on the other items after one has failed.
 
     Returns
     -------
     list
-        What each returned, in order.
+        The results, in order.
 
     Raises
     ------
     Exception
-        What the first of them, in order, raised.
+        The error of the first item that failed, in order.
     """
-    numbers = iter(range(count))  # of which each is taken once
+    numbers = iter(range(count))  # shared by the threads: each number is taken once
     futures: list[Future[_T]] = [Future() for _ in range(count)]
 
     def run() -> None:
@@ -138,7 +138,7 @@ def run_all(
             for number in numbers:
                 if stop.is_set():
                     futures[number].cancel()
-                # a cancelled future counts as done only once its end was announced like this
+                # `wait` takes a cancelled future as done only after this call
                 if not futures[number].set_running_or_notify_cancel():
                     continue
                 try:
@@ -146,8 +146,8 @@ def run_all(
                 except BaseException as error:
                     futures[number].set_exception(error)
 
-    # Threads that do not keep the process from ending, unlike those of an executor: one that waits
-    # where nothing can end it, as for the name of a host, is left alone.
+    # daemon threads, unlike those of an executor, do not keep the process from ending: a thread
+    # can block where nothing can stop it, as in a look-up of a host's name
     workers = [
         threading.Thread(target=run, name=f"mytracker-{number}", daemon=True)
         for number in range(max(1, min(threads, count)))
@@ -161,7 +161,7 @@ def run_all(
                 done, waiting = wait(waiting, _TICK, FIRST_EXCEPTION)
                 if tick:
                     tick()
-                if not go_on and any(_failed(future) for future in done):
+                if not continue_on_error and any(_failed(future) for future in done):
                     break
         finally:
             if waiting:

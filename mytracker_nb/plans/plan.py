@@ -355,7 +355,7 @@ class Plan(KeyHolder, Convertible):
             "params": params if params is None or isinstance(params, str) else list(params),
         }
 
-        misfits: list[str] = []
+        type_errors: list[str] = []
 
         def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
@@ -364,7 +364,7 @@ class Plan(KeyHolder, Convertible):
             try:
                 data = task.export.data()
                 files = data.write_parquet(staging, partition_by=partition_by, params=params)
-                parts = parts_in(files, task.piece, misfits.append, task.export)
+                parts = parts_in(files, task.piece, type_errors.append, task.export)
             except BaseException as error:
                 shutil.rmtree(staging, ignore_errors=True)
                 if isinstance(error, OSError):  # it can't be written, as the disk is full
@@ -387,8 +387,8 @@ class Plan(KeyHolder, Convertible):
                 # what was stopped writes to the directory, whose lock this block releases
                 self._scheduler.join(_GRACE)
                 manifest.remove_staging()
-            self._reports += misfits
-            for text in misfits:
+            self._reports += type_errors
+            for text in type_errors:
                 warnings.warn(text, AvailabilityWarning, stacklevel=2)
             self.raise_for_failures()
             if compact:

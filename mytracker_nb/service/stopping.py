@@ -1,8 +1,8 @@
-"""Ending work on other threads, what blocks in the system included.
+"""Stopping work on other threads, including a request that waits for the service.
 
-A `Stop` is an event that also calls back: a request that waits for the service ends when it is set
-(`mytracker_nb.service.transport`), and so does a pause (`rest`). Work on a thread finds the one
-that governs it by itself, so that it need not be handed through every call.
+A `Stop` is an event with callbacks. When it is set, a waiting request is aborted
+(`mytracker_nb.service.transport`) and a pause ends (`pause_or_stop`). The `Stop` of a thread is in
+a context variable (`current`), so that it need not be passed through every call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mytracker_nb import clock
 from mytracker_nb.errors import MyTrackerError
 from mytracker_nb.locks import fork_safe
 
-__all__ = ["Stop", "Stopped", "current", "rest"]
+__all__ = ["Stop", "Stopped", "current", "pause_or_stop"]
 
 
 class Stopped(MyTrackerError):
@@ -24,7 +24,7 @@ class Stopped(MyTrackerError):
 
 
 class Stop(threading.Event):
-    """An event that ends the work that it governs."""
+    """An event that stops the work on threads where it is current."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Stop(threading.Event):
         self._list_lock = fork_safe(threading.Lock())
 
     def set(self) -> None:
-        """End the work; may be called more than once, on any thread."""
+        """Stop the work; may be called more than once, on any thread."""
         super().set()
         with self._list_lock:
             callbacks = list(self._callbacks)
@@ -41,7 +41,7 @@ class Stop(threading.Event):
 
     @contextmanager
     def calling(self, callback: Callable[[], object]) -> Iterator[None]:
-        """Call back when this is set, for the length of a ``with`` block.
+        """Call `callback` if this is set during the ``with`` block.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class Stop(threading.Event):
         with self._list_lock:
             self._callbacks.append(callback)
         try:
-            if self.is_set():  # perhaps before the callback was on the list
+            if self.is_set():  # it may have been set before the callback was added
                 callback()
             yield
         finally:
@@ -60,14 +60,14 @@ class Stop(threading.Event):
 
     @contextmanager
     def linked(self) -> Iterator[Stop]:
-        """Be set by what governs this thread, too, for the length of a ``with`` block."""
+        """Set this too if the thread's current `Stop` is set during the ``with`` block."""
         outer = current()
         with outer.calling(self.set) if outer is not None else nullcontext():
             yield self
 
     @contextmanager
     def governing(self) -> Iterator[Stop]:
-        """Govern what this thread does in a ``with`` block."""
+        """Make this the thread's current `Stop` during the ``with`` block."""
         token = _current.set(self)
         try:
             yield self
@@ -79,17 +79,17 @@ _current: contextvars.ContextVar[Stop | None] = contextvars.ContextVar("stop", d
 
 
 def current() -> Stop | None:
-    """What governs the work of this thread, if anything does."""
+    """The `Stop` of this thread; None if it has none."""
     return _current.get()
 
 
-def rest(seconds: float) -> None:
-    """Wait, but no longer than the work goes on that this belongs to.
+def pause_or_stop(seconds: float) -> None:
+    """Wait for `seconds`, or until the thread's current `Stop` is set.
 
     Raises
     ------
     Stopped
-        Once the work is to end.
+        If it is set.
     """
     stop = current()
     if stop is None:

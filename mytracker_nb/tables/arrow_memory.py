@@ -1,4 +1,4 @@
-"""Where Arrow columns lie, and in how large chunks."""
+"""The memory of Arrow columns: the pool they are in, and the size of their chunks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ __all__ = [
 ]
 
 
-# Rows of a chunk: the arrays of common widths then fill what the allocator hands out.
+# Rows of a chunk. Arrays of common widths then just fit the sizes in which the allocator reserves
+# memory, and waste none.
 CHUNK = 32_700
 
 
 @cache
 def pool() -> Any:
-    """The memory pool for columns that stay.
+    """The memory pool for columns that are kept.
 
-    With jemalloc, which gives back at once what is free, a load takes a tenth less memory than
-    with Arrow's default.
+    It is jemalloc, set to return freed memory to the system at once: a load then takes a tenth less
+    memory than with Arrow's default pool.
     """
     import pyarrow as pa
 
@@ -43,7 +44,7 @@ def pool() -> Any:
 
 
 def release_unused() -> None:
-    """Give back the memory that is free in Arrow's pools; each keeps some for every thread."""
+    """Return the freed memory of Arrow's pools to the system; a pool keeps some for each thread."""
     import pyarrow as pa
 
     pool().release_unused()
@@ -68,19 +69,19 @@ def code_type(most: int) -> Any:
 
 
 def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of just `rows` rows, the last one of fewer.
+    """Divide the same rows into tables of `rows` rows; the last table can have fewer.
 
     Parameters
     ----------
     tables : iterable of pyarrow.Table
         Tables of the same schema.
     rows : int
-        How many rows each shall have.
+        How many rows each table gets.
 
     Yields
     ------
     pyarrow.Table
-        At least one, if there was any.
+        At least one, unless there are no tables.
     """
     waiting: list[pa.Table] = []
     count = 0
@@ -88,31 +89,31 @@ def rechunk(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         waiting.append(table)
         count += len(table)
         if count >= rows:
-            whole = _concat(waiting)
+            joined = _concat(waiting)
             waiting, start = [], 0
             while count >= rows:
-                yield whole.slice(start, rows)
+                yield joined.slice(start, rows)
                 start += rows
                 count -= rows
             if count:
-                waiting = [whole.slice(start)]
-            del whole
+                waiting = [joined.slice(start)]
+            del joined
     if waiting:
         yield _concat(waiting)
 
 
 def _concat(tables: list[pa.Table]) -> pa.Table:
-    """Tables as one, with one dictionary for all rows of a column of text.
+    """Join tables; each dictionary-encoded column of text gets one dictionary for all rows.
 
-    Arrow cannot unify dictionaries of lists; each chunk of theirs keeps its own.
+    Arrow can't unify dictionaries of lists, so their chunks keep their own.
     """
     import pyarrow as pa
 
-    whole = pa.concat_tables(tables)
-    for place, column in enumerate(whole.columns):
+    joined = pa.concat_tables(tables)
+    for index, column in enumerate(joined.columns):
         if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
-            whole = whole.set_column(place, whole.field(place), column.unify_dictionaries())
-    return whole
+            joined = joined.set_column(index, joined.field(index), column.unify_dictionaries())
+    return joined
 
 
 def copy_to_pool(
@@ -121,16 +122,16 @@ def copy_to_pool(
     *,
     release_memory: bool = False,
 ) -> list[pa.Array]:
-    """The columns of a table in `pool`, each one array.
+    """Copy the columns of a table to `pool`, each as one array.
 
     Parameters
     ----------
     table : pyarrow.Table
-        All chunks of a title have the same dictionary.
+        The table; all chunks of a title have the same dictionary.
     narrow : callable, optional
-        What to make of each chunk before.
+        Converts each chunk before it is copied.
     release_memory : bool
-        Whether to give back the memory that it took to make the table.
+        Whether to return the memory that was used to parse the table to the system.
     """
     import pyarrow as pa
 
@@ -141,6 +142,6 @@ def copy_to_pool(
             pa.concat_arrays(chunks, memory_pool=pool()) if chunks else pa.array([], column.type)
         )
     if release_memory:
-        # the allocator keeps what is free, for each thread of its own, and that is a lot
+        # the allocator keeps the freed memory of each thread, which adds up
         pa.default_memory_pool().release_unused()
     return columns

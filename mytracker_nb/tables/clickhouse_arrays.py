@@ -1,8 +1,8 @@
-r"""ClickHouse's array text, ``['level','item\'s name']``, as lists of text.
+r"""Parsing of ClickHouse's array text, ``['level','item\'s name']``, to lists of text.
 
-`parse_arrays` works on whole columns: Arrow splits the cells of the common form (quoted elements
-without an escape, single commas). All others (escapes, elements without quotes, blanks, ``[]``) go
-one by one through `parse_array`, which reads every form.
+`parse_arrays` parses columns: Arrow splits the cells of the common form (quoted elements without
+escapes, commas without spaces). Other cells (with escapes, unquoted elements, spaces, or ``[]``)
+are parsed one by one by `parse_array`, which accepts every form.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _ESCAPES = {
 _ELEMENT = re.compile(r"""'((?:[^'\\]|\\.|'')*)'|([^\s,'"\[\]\\]+)""", re.DOTALL)
 _COMMA_BETWEEN = re.compile(r"\s*,\s*")
 _ESCAPE = re.compile(r"((?:\\x[0-9A-Fa-f]{2})+)|\\(.)|''", re.DOTALL)
-# No quote and no backslash inside of an element, so "','" can only separate two of them.
+# No element has a quote or a backslash, so "','" can only be a separator.
 _COMMON = r"^\['[^'\\]*'(?:,'[^'\\]*')*\]$"
 
 
 class NotAnArray(ValueError):
-    """A cell is no array text.
+    """A cell is not array text.
 
     Attributes
     ----------
@@ -58,15 +58,15 @@ def _unescape(match: re.Match[str]) -> str:
         return bytes.fromhex(octets.replace("\\x", "")).decode()
     if letter is None:
         return "'"
-    # ClickHouse keeps a backslash that escapes nothing.
+    # ClickHouse keeps the backslash of an unknown escape
     return _ESCAPES.get(letter, f"\\{letter}")
 
 
 def parse_array(cell: str) -> list[str | None] | None:
-    r"""The elements of one cell, or None where it is no array text.
+    r"""Parse one cell; None if it is not array text.
 
-    Elements stand in single quotes with backslash escapes; bare ones (numbers) stay text, and a
-    bare ``NULL`` is None.
+    Quoted elements have single quotes and backslash escapes. Unquoted elements (numbers) stay text,
+    except ``NULL``, which is None.
 
     Examples
     --------
@@ -101,38 +101,40 @@ def parse_array(cell: str) -> list[str | None] | None:
 
 
 def parse_arrays(cells: pa.Array) -> pa.Array:
-    """The elements of many cells.
+    """Parse a column of cells.
 
     Parameters
     ----------
     cells : pyarrow.StringArray
-        Array text, without nulls; best only the different ones (`dictionary_encode` first).
+        Array text, without nulls. Pass each different text once (`dictionary_encode`), since
+        columns repeat them.
 
     Returns
     -------
     pyarrow.ListArray
-        A ``list<string>`` for every cell.
+        A ``list<string>`` for each cell.
 
     Raises
     ------
     NotAnArray
-        If a cell is no array text.
+        If a cell is not array text.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     is_common = pc.match_substring_regex(cells, _COMMON)
-    # Of a cell of another form this makes nonsense, which is replaced below.
+    # wrong for cells of other forms, which are replaced below
     inner = pc.binary_slice(cells.cast(pa.binary()), 2, -2).view(pa.string())
     lists = pc.split_pattern(inner, "','")
     if is_common.true_count == len(cells):
         return lists
     rare = np.flatnonzero(pc.invert(is_common).to_numpy(zero_copy_only=False))
     exact = [_parsed(cell) for cell in cells.take(pa.array(rare)).to_pylist()]
-    places = np.arange(len(cells))
-    places[rare] = len(cells) + np.arange(len(rare))
-    return pa.concat_arrays([lists, pa.array(exact, lists.type)]).take(pa.array(places))
+    # append the exact lists to the others, and take them instead of the wrong ones
+    positions = np.arange(len(cells))
+    positions[rare] = len(cells) + np.arange(len(rare))
+    return pa.concat_arrays([lists, pa.array(exact, lists.type)]).take(pa.array(positions))
 
 
 def _parsed(cell: str) -> list[str | None]:

@@ -22,7 +22,7 @@ __all__ = ["columns"]
 
 
 def columns(event: str | None = None) -> pd.DataFrame:
-    """List the columns that are publicly known, and what they hold.
+    """List the known columns, with their meanings and types.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def columns(event: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each column: ``column``, ``meaning``, ``kind`` (what it holds), ``dtype`` (its
-        type in pandas), ``group``, ``seen_with`` (events that public requests had it with),
-        ``slow`` (when the service warns that it slows the export) and ``seen`` (whether it was
-        seen with `event`). In a notebook it is shown as a table with a search.
+        A row for each column: ``column``, ``meaning``, ``kind`` (the kind of its values),
+        ``dtype`` (its type in pandas), ``group``, ``seen_with`` (events with which public requests
+        used it), ``slow`` (when the service warns that it slows the export) and ``seen`` (whether
+        it was seen with `event`). In a notebook it is shown as a table with a search field.
 
     Raises
     ------
     ValueError
-        If there is no such event.
+        If the event is unknown.
 
     Notes
     -----
@@ -77,9 +77,9 @@ def columns(event: str | None = None) -> pd.DataFrame:
 
 @cache
 def _dtypes() -> dict[str, str]:
-    """The type that each column has in pandas: those of an export without rows.
+    """The pandas type of each column, read from an export without rows.
 
-    So they are right whatever the rules of the conversion are.
+    So they are those of the conversion itself.
     """
     with TemporaryDirectory() as directory:
         file = Path(directory) / "columns.csv.gz"

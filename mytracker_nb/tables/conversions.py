@@ -1,4 +1,4 @@
-"""What hands its rows on to the targets of `RawData`, whatever they come from."""
+"""`Convertible`: the conversions of `RawData` as methods of `Export` and `Plan`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["Convertible"]
 
 
 class Convertible(ABC):
-    """The targets of `data`, a method each; all take the options of the method of `RawData`."""
+    """An object with rows (`data`), which its methods convert as those of `RawData` do."""
 
     @abstractmethod
     def data(self) -> RawData:
-        """The rows, to be handed on to whatever the analysis needs."""
+        """The rows, ready to convert."""
 
     def head(self, n: int = 20) -> pd.DataFrame:
-        """The first rows, without fetching the rest: `RawData.head`."""
+        """Load the first rows, without fetching the others: see `RawData.head`."""
         return self.data().head(n)
 
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
-        """All rows as an Arrow table: `RawData.to_arrow`."""
+        """Convert all rows to an Arrow table: see `RawData.to_arrow`."""
         return self.data().to_arrow(params=params)
 
     def to_pandas(
@@ -46,13 +46,13 @@ class Convertible(ABC):
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> pd.DataFrame:
-        """All rows as a pandas DataFrame: `RawData.to_pandas`."""
+        """Convert all rows to a pandas DataFrame: see `RawData.to_pandas`."""
         return self.data().to_pandas(
             dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
         )
 
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
-        """All rows as a polars DataFrame: `RawData.to_polars`."""
+        """Convert all rows to a polars DataFrame: see `RawData.to_polars`."""
         return self.data().to_polars(params=params)
 
     def to_duckdb(
@@ -62,7 +62,7 @@ class Convertible(ABC):
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> duckdb.DuckDBPyRelation:
-        """All rows as a DuckDB relation: `RawData.to_duckdb`."""
+        """Convert all rows to a DuckDB relation: see `RawData.to_duckdb`."""
         return self.data().to_duckdb(connection, tz=tz, params=params)
 
     def to_parquet(
@@ -72,7 +72,7 @@ class Convertible(ABC):
         partition_by: str | None = None,
         params: ParamsOption = None,
     ) -> Path:
-        """All rows as a Parquet dataset: `RawData.to_parquet`."""
+        """Write all rows as a Parquet dataset: see `RawData.to_parquet`."""
         return self.data().to_parquet(directory, partition_by=partition_by, params=params)
 
     def to_dask(
@@ -82,5 +82,5 @@ class Convertible(ABC):
         params: ParamsOption = None,
         as_text: Sequence[str] = (),
     ) -> dask.dataframe.DataFrame:
-        """A Dask DataFrame of one partition a file: `RawData.to_dask`."""
+        """Convert the rows to a Dask DataFrame, one partition a file: see `RawData.to_dask`."""
         return self.data().to_dask(client, params=params, as_text=as_text)

@@ -1,8 +1,8 @@
-"""Pieces of CSV text as Arrow tables with the right types, no digit changed.
+"""Blocks of CSV text to Arrow tables with the types of the dictionary, every value exact.
 
-Arrow reads a number leniently: ``007``, ``0x7`` and `` 7`` all become 7. So every piece is checked:
-written back, its values would take exactly as many bytes as they came in. Only where they would
-not, or where Arrow refuses, the piece is looked at cell by cell.
+Arrow parses numbers leniently: ``007``, ``0x7`` and `` 7`` all become 7. So each block is checked:
+written back as CSV, the parsed values must take as many bytes as the block has (`_length`). If they
+do not, or Arrow rejects the block, it is examined cell by cell (`_examine`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mytracker_nb.tables.schema import (
     LAST_SECOND,
     field,
     fits,
-    is_sent_text,
+    keeps_empty_text,
     kind,
     schema,
 )
@@ -34,7 +34,7 @@ __all__ = ["CellTypeError", "Parser"]
 
 @dataclass(frozen=True)
 class CellTypeError:
-    """The first cell that did not fit its column's type.
+    """The first cell of a column that does not fit the column's type.
 
     Attributes
     ----------
@@ -66,34 +66,34 @@ def _schema(selectors: tuple[str, ...], as_text: frozenset[str], encode_lists: b
 
     types = schema(selectors, as_text=as_text)
     if encode_lists:
-        for place, one in enumerate(types):
+        for index, one in enumerate(types):
             if pa.types.is_list(one.type):
                 encoded = pa.dictionary(pa.int32(), one.type)
-                types = types.set(place, one.with_type(encoded))
+                types = types.set(index, one.with_type(encoded))
     return types
 
 
 class _NeedsSlowPath(Exception):
-    """A piece has to be looked at cell by cell."""
+    """A block must be examined cell by cell."""
 
 
 class Parser:
-    """Parses the pieces of files that all have the same columns.
+    """Parses the blocks of files that have the same columns.
 
     Parameters
     ----------
     selectors : sequence of str
-        The columns of the tables, in this order.
+        The columns of the tables, in order.
     as_text : collection of str
-        Those to take as text, whatever the dictionary says.
+        Columns to load as text, whatever their type in the dictionary.
     encode_lists : bool
-        Whether a column of lists shall come dictionary-encoded: each different list once.
+        Whether columns of lists are dictionary-encoded: each different list once.
 
     Attributes
     ----------
-    misfits : dict of str to CellTypeError
-        The columns that turned out to be text. A table parsed before a misfit was found has the
-        column's own type.
+    type_errors : dict of str to CellTypeError
+        The columns loaded as text since a cell did not fit their type. A table parsed before the
+        cell was found has the column's type from the dictionary.
     """
 
     def __init__(
@@ -106,91 +106,97 @@ class Parser:
         self.selectors = tuple(selectors)
         self._as_text = frozenset(as_text)
         self._encode_lists = encode_lists
-        self.misfits: dict[str, CellTypeError] = {}
+        self.type_errors: dict[str, CellTypeError] = {}
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of the tables, after all misfits known by now."""
-        as_text = self._as_text.union(self.misfits)
+        """The schema of the next table, with the columns of `type_errors` as text."""
+        as_text = self._as_text.union(self.type_errors)
         return _schema(self.selectors, as_text, self._encode_lists)
 
     def parse(
         self,
-        piece: CsvBlock,
+        block: CsvBlock,
         header: Sequence[str],
         file: str,
         found: dict[str, CellTypeError] | None = None,
     ) -> pa.Table:
-        """The rows of a piece.
+        """Parse the rows of a block.
 
         Parameters
         ----------
-        piece : CsvBlock
-            Whole rows.
+        block : CsvBlock
+            Complete rows.
         header : sequence of str
-            The names of the columns as they stand in the file: those of `selectors`, in any order.
+            The names of the file's columns, in their order: `selectors`, and perhaps others.
         file : str
-            The file's name, for errors.
+            The file's name in errors.
         found : dict of str to CellTypeError, optional
-            Takes the misfits found, for who does not know yet whether the file is sound;
-            `misfits` by default.
+            Gets the type errors of this block, instead of `type_errors`: pass it while the file is
+            not yet verified.
 
         Returns
         -------
         pyarrow.Table
-            Of one chunk.
+            The rows, as one chunk.
 
         Raises
         ------
         FileError
-            If a row has too many or too few cells, is no UTF-8 text or cannot be read exactly.
+            If a row has too many or too few cells, is not UTF-8 or can't be parsed exactly.
         """
         import pyarrow as pa
 
-        found = self.misfits if found is None else found
+        found = self.type_errors if found is None else found
         while True:
-            # other threads find misfits too
-            as_text = self._as_text | self.misfits.keys() | found.keys()
-            # columns that were not asked for are left out below, whatever they hold
+            # read each time: other threads add type errors, too
+            as_text = self._as_text | self.type_errors.keys() | found.keys()
+            # columns that were not requested are dropped below, so they are not converted
             unread = as_text.union(header) - set(self.selectors) | as_text
             roles = {name: "text" if name in unread else kind(name) for name in header}
             try:
                 types = {name: _wire_type(name, role) for name, role in roles.items()}
-                raw = _read(piece.text, types)
-                if _length(raw, piece) != len(piece.text):
+                raw = _read(block.text, types)
+                if _length(raw, block) != len(block.text):
                     raise _NeedsSlowPath
                 columns = [
                     _convert(name, roles[name], raw.column(name), self._encode_lists)
                     for name in self.selectors
                 ]
             except (pa.ArrowInvalid, NotAnArray, _NeedsSlowPath) as error:
-                misfits = _examine(piece, roles, file)
-                found.update(misfits)
-                if not misfits:
+                type_errors = _examine(block, roles, file)
+                found.update(type_errors)
+                if not type_errors:
                     raise FileError(
-                        f"{file}: the rows from line {piece.line:,} on cannot be read exactly "
-                        f"({printable(error) or 'line breaks or quotes out of place'}). "
-                        "Fetch the file again; if it stays so, ask for a new export",
+                        f"{file}: the rows from line {block.line:,} on can't be parsed exactly "
+                        f"({printable(error) or 'misplaced line breaks or quotes'}). "
+                        "Fetch the file again; if the error persists, create a new export",
                         file=file,
-                        line=piece.line,
+                        line=block.line,
                     ) from error
             else:
                 typed = _schema(self.selectors, frozenset(as_text), self._encode_lists)
                 return pa.table(columns, schema=typed)
 
 
-def _examine(piece: CsvBlock, roles: dict[str, str], file: str) -> dict[str, CellTypeError]:
-    """Find what is odd about a piece: the misfits; raise for what cannot be read."""
+def _examine(block: CsvBlock, roles: dict[str, str], file: str) -> dict[str, CellTypeError]:
+    """Find the type errors of a block, cell by cell.
+
+    Raises
+    ------
+    FileError
+        If the block is not UTF-8, or a row has too many or too few cells.
+    """
     import pyarrow as pa
 
     try:
-        piece.text.decode()
+        block.text.decode()
     except UnicodeDecodeError as error:
-        line = piece.line + piece.text.count(b"\n", 0, error.start)
+        line = block.line + block.text.count(b"\n", 0, error.start)
         raise FileError(
-            f"{file}, line {line:,}: this is no UTF-8 text ({error.reason}, "
-            f"byte 0x{piece.text[error.start]:02x}). Fetch the file again; "
-            "if it stays so, ask for a new export",
+            f"{file}, line {line:,}: invalid UTF-8 ({error.reason}, "
+            f"byte 0x{block.text[error.start]:02x}). Fetch the file again; "
+            "if the error persists, create a new export",
             file=file,
             line=line,
         ) from error
@@ -200,31 +206,31 @@ def _examine(piece: CsvBlock, roles: dict[str, str], file: str) -> dict[str, Cel
         bad_rows.append(row)
         return "skip"
 
-    cells = _read_csv(piece.text, dict.fromkeys(roles, pa.string()), on_bad_row=skip)
+    cells = _read_csv(block.text, dict.fromkeys(roles, pa.string()), on_bad_row=skip)
     if bad_rows:
         row = bad_rows[0]
-        raise _bad_row(file, _line(piece, cells, row.number - 1), row.actual_columns, len(roles))
-    empty = _empty_line(piece, cells)
+        raise _bad_row(file, _line(block, cells, row.number - 1), row.actual_columns, len(roles))
+    empty = _empty_line(block, cells)
     if empty:
         raise _bad_row(file, empty, 1, len(roles))
-    misfits: dict[str, CellTypeError] = {}
+    type_errors: dict[str, CellTypeError] = {}
     for name in [name for name, role in roles.items() if role != "text"]:
         column = cells.column(name)
-        bad = _unfit(name, column)
+        bad = _unfitting(name, column)
         if bad:
             row = next(row for row, value in enumerate(column.to_pylist()) if value in bad)
-            line = _line(piece, cells, row)
-            misfits[name] = CellTypeError(name, file, line, column[row].as_py())
-    return misfits
+            line = _line(block, cells, row)
+            type_errors[name] = CellTypeError(name, file, line, column[row].as_py())
+    return type_errors
 
 
-def _unfit(selector: str, column: pa.Array) -> set[str]:
+def _unfitting(selector: str, column: pa.Array) -> set[str]:
     """The texts of a column that do not fit its type."""
     return {value for value in column.unique().to_pylist() if value and not fits(selector, value)}
 
 
 def _wire_type(selector: str, role: str) -> pa.DataType:
-    """What Arrow's CSV reader makes of a column, before `_convert`."""
+    """The type as which Arrow's CSV reader parses a column, before `_convert`."""
     import pyarrow as pa
 
     if role == "timestamp":
@@ -237,7 +243,7 @@ def _wire_type(selector: str, role: str) -> pa.DataType:
 
 
 def _convert(selector: str, role: str, column: pa.Array, encode_lists: bool) -> pa.Array:
-    """From what was read to the column's type."""
+    """Convert a column from its `_wire_type` to the type of the dictionary."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -250,10 +256,10 @@ def _convert(selector: str, role: str, column: pa.Array, encode_lists: bool) -> 
             if encode_lists:
                 return pa.DictionaryArray.from_arrays(column.indices, lists)
             return lists.take(column.indices)
-    elif pa.types.is_string(column.type) and not is_sent_text(selector):
+    elif pa.types.is_string(column.type) and not keeps_empty_text(selector):
         column = _without_empty(column)
     if role == "number":
-        if _unfit(selector, column):
+        if _unfitting(selector, column):
             raise _NeedsSlowPath
         return column.cast(pa.float64())
     if role == "date" and (pc.min(column.view(pa.int32())).as_py() or 0) < FIRST_DAY:
@@ -262,10 +268,12 @@ def _convert(selector: str, role: str, column: pa.Array, encode_lists: bool) -> 
 
 
 def _read(text: bytes, types: dict[str, Any]) -> pa.RecordBatch:
-    """What Arrow's reader makes of a piece.
+    """Parse a block with Arrow's CSV reader.
 
-    An empty cell is missing, in quotes or not; in a text column it is an empty text. Only in what
-    the app sends is it missing without quotes.
+    An empty cell is missing, with quotes or without; a text column has an empty text for it, which
+    `_convert` makes missing. In a text that the app sends (`keeps_empty_text`) it is missing only
+    without quotes. Arrow decides this for all columns alike, so these columns are parsed a second
+    time, if they have empty cells at all.
     """
     import pyarrow as pa
 
@@ -275,7 +283,7 @@ def _read(text: bytes, types: dict[str, Any]) -> pa.RecordBatch:
     sent = {
         name: kept
         for name, kept in types.items()
-        if is_sent_text(name) and not _has_text(batch.column(name)).all()
+        if keeps_empty_text(name) and not _has_text(batch.column(name)).all()
     }
     if sent:
         again = _read_csv(text, types, only=list(sent), bare_is_missing=True)
@@ -296,7 +304,7 @@ def _read_csv(
     from pyarrow import csv
 
     if text.startswith(BOM):
-        # Arrow drops one at the start of what it reads, where it is a part of a cell here.
+        # Arrow drops a BOM at the start of what it reads; in a later block it belongs to a cell
         text = BOM + text
     table = csv.read_csv(
         pa.BufferReader(text),
@@ -311,7 +319,7 @@ def _read_csv(
             null_values=[""],
             strings_can_be_null=bare_is_missing,
             quoted_strings_can_be_null=not bare_is_missing,
-            # looked at as a whole before, which is faster than cell by cell
+            # `_is_utf8` has checked the block as a whole, which is faster than cell by cell
             check_utf8=False,
         ),
     )
@@ -331,17 +339,23 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _length(raw: pa.RecordBatch, piece: CsvBlock) -> int:
-    """How many bytes the values would take as CSV text."""
+def _length(raw: pa.RecordBatch, block: CsvBlock) -> int:
+    """How many bytes the parsed values would take as CSV text.
+
+    The sum of the values' lengths, a comma or line break after each, and what the text has but the
+    values lack: quotes around and doubled inside cells, and carriage returns. ``7,"a"`` and a line
+    break have 6 bytes: values of 1 and 1, 2 separators, 2 quotes. From ``007,"a"`` Arrow parses the
+    same values, but 8 bytes came in.
+    """
     import pyarrow as pa
 
-    # a comma or a line break after every cell
     total: int = raw.num_rows * raw.num_columns
-    # what is in the text and in no value
-    total += piece.quotes
-    inside = [b'"'] if b'""' in piece.text else []
-    if b"\r" in piece.text:
-        total += piece.text.count(b"\r")
+    # all quotes and carriage returns of the text are counted here, so those inside of values
+    # (`inside`) are not counted again below
+    total += block.quotes
+    inside = [b'"'] if b'""' in block.text else []
+    if b"\r" in block.text:
+        total += block.text.count(b"\r")
         inside.append(b"\r")
     for column in raw.columns:
         if pa.types.is_integer(column.type):
@@ -354,7 +368,7 @@ def _length(raw: pa.RecordBatch, piece: CsvBlock) -> int:
 
 
 def _text_length(column: pa.Array, inside: Sequence[bytes]) -> int:
-    """The bytes of a column of text, less those that are one of `inside`."""
+    """How many bytes the texts of a column have, without those that are in `inside`."""
     import numpy as np
     import pyarrow as pa
 
@@ -365,15 +379,15 @@ def _text_length(column: pa.Array, inside: Sequence[bytes]) -> int:
     offsets, octets = _octets(column.dictionary)
     lengths = np.diff(offsets)
     for mark in inside:
-        places = np.flatnonzero(octets == mark[0])
-        if len(places):
-            lengths -= np.diff(np.searchsorted(places, offsets))
+        positions = np.flatnonzero(octets == mark[0])
+        if len(positions):
+            lengths -= np.diff(np.searchsorted(positions, offsets))
     codes = column.indices.drop_null().to_numpy()
     return int(np.bincount(codes, minlength=len(lengths)) @ lengths)
 
 
 def _octets(texts: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Where each text starts and ends within the bytes of all, and these."""
+    """The offsets of the texts in an array, and the bytes that these refer to."""
     import numpy as np
 
     _, offsets, data = texts.buffers()
@@ -383,7 +397,7 @@ def _octets(texts: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]
 
 
 def _digits(numbers: np.ndarray[Any, Any]) -> int:
-    """How many characters these integers take in decimal."""
+    """How many characters the integers have in decimal notation, in total."""
     import numpy as np
 
     if not len(numbers):
@@ -392,7 +406,7 @@ def _digits(numbers: np.ndarray[Any, Any]) -> int:
     low = int(numbers.min())
     if low < 0:
         total += int(np.count_nonzero(numbers < 0))
-        # the lowest integer has no positive twin in int64
+        # the absolute value of the lowest int64 fits uint64 only
         numbers = np.abs(numbers).view(np.uint64)
         low = int(numbers.min())
     high = int(numbers.max())
@@ -404,6 +418,7 @@ def _digits(numbers: np.ndarray[Any, Any]) -> int:
 
 
 def _times(seconds: pa.Array) -> pa.Array:
+    """Unix seconds as timestamps; 0 is the service's value for no time, so it is missing."""
     import numpy as np
     import pyarrow as pa
 
@@ -419,7 +434,7 @@ def _times(seconds: pa.Array) -> pa.Array:
 
 
 def _has_text(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Which cells of a text column, as it was read, are neither missing nor empty."""
+    """Which cells of a text column are neither missing nor empty."""
     import numpy as np
 
     bounds = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1)
@@ -427,7 +442,7 @@ def _has_text(column: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def _without_empty(column: pa.Array) -> pa.Array:
-    """A text column in which an empty text is missing, in the same memory."""
+    """The text column with empty texts as missing; it shares the memory."""
     import numpy as np
     import pyarrow as pa
 
@@ -440,7 +455,7 @@ def _without_empty(column: pa.Array) -> pa.Array:
 
 
 def _coded_without_empty(column: pa.Array) -> pa.Array:
-    """The same of a dictionary-encoded text column; its dictionary has no empty text."""
+    """`_without_empty` for a dictionary-encoded column; its dictionary gets no empty text."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -459,28 +474,34 @@ def _coded_without_empty(column: pa.Array) -> pa.Array:
 def _bad_row(file: str, line: int, cells: int, wanted: int) -> FileError:
     return FileError(
         f"{file}, line {line:,}: the row has {cells} cells, the header {wanted}. "
-        "Fetch the file again; if it stays so, ask for a new export",
+        "Fetch the file again; if the error persists, create a new export",
         file=file,
         line=line,
     )
 
 
-def _empty_line(piece: CsvBlock, cells: pa.RecordBatch) -> int | None:
-    """The first line of the piece that is a row without a single comma, if columns want some."""
+def _empty_line(block: CsvBlock, cells: pa.RecordBatch) -> int | None:
+    """The line of the first blank row of a block; None if there is none.
+
+    Arrow parses a blank line as a row of empty cells, which is right for one column only.
+    """
     if cells.num_columns > 1:
-        lines = piece.text.split(b"\n")
+        lines = block.text.split(b"\n")
         for row, values in enumerate(cells.to_pylist()):
             if not any(values.values()):
-                line = _line(piece, cells, row)
-                if not lines[line - piece.line].strip():
+                line = _line(block, cells, row)
+                if not lines[line - block.line].strip():
                     return line
     return None
 
 
-def _line(piece: CsvBlock, cells: pa.RecordBatch, row: int) -> int:
-    """The line that a row of the piece starts in: rows and line breaks inside of cells before."""
+def _line(block: CsvBlock, cells: pa.RecordBatch, row: int) -> int:
+    """The line of the file in which a row of the block starts.
+
+    The rows before it have a line each, and one more for each line break inside their cells.
+    """
     import pyarrow.compute as pc
 
     before = cells.slice(0, row)
     inside = sum(pc.sum(pc.count_substring(column, "\n")).as_py() or 0 for column in before.columns)
-    return piece.line + row + int(inside)
+    return block.line + row + int(inside)

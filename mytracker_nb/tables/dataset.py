@@ -1,7 +1,7 @@
-"""Reading a Parquet dataset: the files that count, and no others.
+"""`open_dataset`: reads a Parquet dataset, only the files that belong to it.
 
-A directory of `Plan.to_parquet` has a ``_manifest.json`` that lists them and is replaced at once;
-one of `RawData.to_parquet` appears as a whole, and all its Parquet files count.
+`Plan.to_parquet` lists these in a ``_manifest.json``, which it replaces atomically. A directory of
+`RawData.to_parquet` appears once it is complete, and all its Parquet files belong to it.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ __all__ = [
 MANIFEST = "_manifest.json"
 FORMAT = 2
 PARTIAL = "_partial-"
-"""What the names of directories begin with in which files are written."""
+"""The prefix of directories in which files are being written."""
 
 
 class AvailabilityWarning(UserWarning):
-    """Rows of a dataset did not appear when the service was asked for them: some may be missing."""
+    """The service may not have had all rows of an interval yet: the dataset may lack some."""
 
 
 @dataclass(frozen=True)
 class ParquetDataset:
-    """The files of a dataset that count, as they were when it was opened.
+    """The files of a dataset at the time it was opened.
 
     Attributes
     ----------
     directory : Path
-        Where they are.
+        The directory of the dataset.
     files : tuple of str
-        Their paths: what ``pandas.read_parquet``, ``polars.scan_parquet``,
-        ``duckdb.read_parquet`` and ``dask.dataframe.read_parquet`` take as a list.
+        The paths of its files. ``pandas.read_parquet``, ``polars.scan_parquet``,
+        ``duckdb.read_parquet`` and ``dask.dataframe.read_parquet`` accept them as a list.
     complete_as_of : datetime.datetime or None
-        Until when rows that appeared in the system are in it (UTC); None where that is not
-        recorded, or not all windows of the last `Plan.to_parquet` have been exported yet.
+        The dataset has all rows that were available in MyTracker until this time (UTC); None if it
+        was not recorded, or not all windows of the last `Plan.to_parquet` have been exported yet.
     rows : int
         How many rows there are.
 
@@ -83,10 +83,12 @@ class ParquetDataset:
     rows: int
 
     def to_pyarrow(self) -> pyarrow.dataset.Dataset:
-        """The files as a dataset of pyarrow, of which nothing was read yet.
+        """Open the files as a pyarrow dataset, which reads rows when they are needed.
 
-        A column that is text in one file and a number in another, since a cell was no number
-        there, is text.
+        Returns
+        -------
+        pyarrow.dataset.Dataset
+            A column that is text in one file, since a cell did not fit its type, is text in all.
         """
         from pyarrow import dataset, parquet
 
@@ -94,7 +96,7 @@ class ParquetDataset:
         return dataset.dataset(list(self.files), _common_schema(schemas), format="parquet")
 
     def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table."""
+        """Read all rows to an Arrow table."""
         return self.to_pyarrow().to_table().unify_dictionaries()
 
     def to_pandas(
@@ -104,12 +106,24 @@ class ParquetDataset:
         categories: bool | None = None,
         tz: str = "UTC",
     ) -> pd.DataFrame:
-        """All rows as a pandas DataFrame, with the types of `RawData.to_pandas`.
+        """Read all rows to a pandas DataFrame, with the types of `RawData.to_pandas`.
 
         Parameters
         ----------
         dtype_backend, categories, tz
-            As for `RawData.to_pandas`; `tz` is the name of a zone.
+            As for `RawData.to_pandas`; `tz` is the name of a time zone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``.attrs`` has a description of each column.
+
+        Raises
+        ------
+        MyTrackerError
+            If `tz` is unknown.
+        ValueError
+            If `dtype_backend` is unknown.
         """
         options = FrameOptions(dtype_backend, categories, tz)
         table = self.to_arrow()
@@ -118,7 +132,7 @@ class ParquetDataset:
         return to_frame(table.schema, [to_columns(table)] if len(table) else [], options)
 
     def to_polars(self) -> pl.DataFrame:
-        """All rows as a polars DataFrame.
+        """Read all rows to a polars DataFrame.
 
         Raises
         ------
@@ -131,12 +145,12 @@ class ParquetDataset:
     def to_duckdb(
         self, connection: duckdb.DuckDBPyConnection | None = None
     ) -> duckdb.DuckDBPyRelation:
-        """The files as a DuckDB relation, of which a query reads what it needs.
+        """Open the files as a DuckDB relation; a query reads only the rows and columns it needs.
 
         Parameters
         ----------
         connection : duckdb.DuckDBPyConnection, optional
-            Where to; DuckDB's default connection by default.
+            The connection; by default DuckDB's own.
 
         Raises
         ------
@@ -154,24 +168,31 @@ class ParquetDataset:
 
 
 def open_dataset(directory: str | os.PathLike[str]) -> ParquetDataset:
-    """Open a Parquet dataset that `Plan.to_parquet` or `RawData.to_parquet` has written.
+    """Open a Parquet dataset written by `Plan.to_parquet` or `RawData.to_parquet`.
 
     Parameters
     ----------
     directory : path
-        Where it is.
+        The directory of the dataset.
 
     Returns
     -------
     ParquetDataset
-        The files that count at this moment, also while another process adds some. None of them is
-        changed later; only ``to_parquet(..., compact=True)`` and a replacement of damaged files
-        remove some.
+        The files of the dataset at this moment, also while another process adds some. They are not
+        changed later; only ``to_parquet(..., compact=True)`` and the replacement of damaged files
+        delete some.
 
     Raises
     ------
     FileError
-        If there is no dataset, or it has to be brought up to date first.
+        If the directory has no dataset, or one that `Plan.to_parquet` must repair first.
+
+    Examples
+    --------
+    >>> plan = mt.plan(event="installs", selectors="idDevice, tsEvent",
+    ...                dateFrom="today-14d", dateTo="yesterday", every="7d")
+    >>> _ = plan.to_parquet("installs")
+    >>> frame = mt.open_dataset("installs").to_pandas()
     """
     from pyarrow import parquet
 
@@ -189,25 +210,25 @@ def open_dataset(directory: str | os.PathLike[str]) -> ParquetDataset:
         names = [part["file"] for part in content["parts"] if part["file"] is not None]
         as_of = content.get("completeAsOf")
         if not names:
-            raise _error(path, "nothing has been fetched yet. Run to_parquet once more")
+            raise _error(path, "nothing has been fetched yet. Run to_parquet again")
     if any("=" in name.split("/")[0] and "/" in name for name in names):
         raise _error(
             path,
-            "its partitions were written by an earlier version of mytracker-nb, in a way that "
-            "readers change values of. Run to_parquet once more, or choose another directory",
+            "its partitions were written by an earlier version of mytracker-nb, with names from "
+            "which readers guess values. Run to_parquet again, or choose another directory",
         )
     files = tuple(str(path / name) for name in names)
     try:
         rows = sum(parquet.read_metadata(file).num_rows for file in files)
     except OSError as error:
         raise _error(
-            path, f"a file is missing or damaged ({error}). Run to_parquet once more"
+            path, f"a file is missing or damaged ({error}). Run to_parquet again"
         ) from error
     return ParquetDataset(path, files, datetime.fromisoformat(as_of) if as_of else None, rows)
 
 
 def refuse_content(directory: Path) -> None:
-    """Raise a `FileError` if a directory has data in it."""
+    """Raise a `FileError` if a directory has data."""
     names = []
     if directory.is_dir():
         names = sorted(path.name for path in directory.iterdir() if path.name[0] not in "_.")
@@ -219,15 +240,15 @@ def refuse_content(directory: Path) -> None:
 
 
 def unwritable(directory: Path, error: OSError) -> FileError:
-    """What to raise where a directory can't be written to."""
-    reason = os.strerror(error.errno) if error.errno else error  # pyarrow says where in its code
+    """The error of a directory that can't be written to."""
+    reason = os.strerror(error.errno) if error.errno else error  # pyarrow's text names its sources
     return _error(
         directory, f"cannot be written ({reason}). Free space, or choose another directory"
     )
 
 
 def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
-    """The schema that all files can be read with."""
+    """A schema with which all files can be read: a column whose types differ is text."""
     import pyarrow as pa
 
     fields = []
@@ -238,16 +259,16 @@ def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
 
 
 def with_coded_lists(table: pa.Table) -> pa.Table:
-    """The table with lists as `to_columns` takes them for tuples: each by a code of its own."""
+    """The table with dictionary-encoded lists, which `to_columns` converts to tuples."""
     import pyarrow as pa
 
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
-            lists = table.column(place).combine_chunks()
+            lists = table.column(index).combine_chunks()
             known = lists.is_valid()
             codes = pa.array(range(len(lists)), pa.int32(), mask=~known.to_numpy(False))
             coded = pa.DictionaryArray.from_arrays(codes, lists)
-            table = table.set_column(place, field.with_type(coded.type), coded)
+            table = table.set_column(index, field.with_type(coded.type), coded)
     return table
 
 

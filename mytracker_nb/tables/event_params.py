@@ -1,4 +1,4 @@
-"""The parallel columns params.name and params.value in the form that an analysis needs."""
+"""The parameters of events: the parallel columns params.name and params.value, converted."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _MAP = "params"
 _ACCEPTED = 'params takes "map" (one column that maps names to values) or a list of names'
 
 ParamsOption = Literal["map"] | Sequence[str] | None
-"""What to make of params.name and params.value (see `with_params`)."""
+"""How to convert params.name and params.value (see `with_params`)."""
 
 
 class EventParams(dict[str, "str | None"]):
-    """The parameters of one event, by name: a dict that can be hashed and not be changed.
+    """The parameters of one event, by name: an immutable, hashable dict.
 
-    Rows with the same parameters share one, so that each costs a pointer only; a change would show
-    in all of them. ``dict(params)`` is a copy that can be changed.
+    Rows with the same parameters share one object, which saves memory; a change would affect all of
+    them. ``dict(params)`` is a mutable copy.
     """
 
     def _is_fixed(self, *arguments: object, **values: object) -> NoReturn:
         raise TypeError(
-            "the parameters of an event cannot be changed, as other rows share them. "
+            "the parameters of an event can't be changed, since other rows share them. "
             "Change a copy: dict(params)"
         )
 
@@ -42,18 +42,18 @@ class EventParams(dict[str, "str | None"]):
         return hash(frozenset(self.items()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # by default pickle would fill an empty one
+        # by default pickle creates an empty dict and fills it, which this class refuses
         return type(self), (dict(self),)
 
 
 def check_params(params: ParamsOption, columns: Sequence[str]) -> None:
-    """Whether `with_params` can do what is asked for.
+    """Validate the arguments of `with_params`.
 
     Raises
     ------
     MyTrackerError
         If `params` is neither ``"map"`` nor a list of names, if `columns` lack params.name or
-        params.value, or if a new column would have the name of one that is there.
+        params.value, or if a new column has the name of an existing one.
     """
     if params is None:
         return
@@ -70,8 +70,8 @@ def check_params(params: ParamsOption, columns: Sequence[str]) -> None:
     taken = [name for name in _new_names(params) if name in columns]
     if taken:
         raise MyTrackerError(
-            f"params={params!r} would make a second column {taken[0]!r}: it is a selector of this "
-            "export. Leave it out of the selectors or out of params"
+            f"params={params!r} would create a second column {taken[0]!r}, which is a selector of "
+            "this export. Remove it from the selectors or from params"
         )
 
 
@@ -87,24 +87,24 @@ def _new_names(params: str | Sequence[str]) -> list[str]:
 
 
 def with_params(table: pa.Table, params: ParamsOption) -> pa.Table:
-    """A table with params.name and params.value in another form.
+    """Convert params.name and params.value to one column of maps, or a column for each name.
 
     Parameters
     ----------
     table : pyarrow.Table
-        With both columns; in one that was loaded as text, as a cell is no array, that cell counts
-        as missing.
+        A table with both columns. If one was loaded as text since a cell is not an array, that cell
+        is treated as missing.
     params : {"map"} or sequence of str or None
-        None: both as they are. ``"map"``: one column ``params`` that maps names to values, missing
-        where an event has no names. Names: a text column ``params.<name>`` for each, missing where
-        an event has no such parameter. Of parameters that an event has twice the first counts. The
-        new columns stand where the first of the two stood.
+        None: no conversion. ``"map"``: one column ``params`` that maps names to values, missing if
+        an event has no names. A list of names: a text column ``params.<name>`` for each, missing if
+        an event has no such parameter. If an event has a parameter twice, the first value is used.
+        The new columns replace the two, at the position of the first.
 
     Returns
     -------
     pyarrow.Table
-        The table; a row's names and values that are not equally many are paired as far as both go,
-        a name without a value is missing.
+        The table. If a row has fewer values than names, the other names have no value (missing);
+        surplus values are dropped.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def with_params(table: pa.Table, params: ParamsOption) -> pa.Table:
     both = pa.table([_as_lists(table.column(name)) for name in (_NAME, _VALUE)], [_NAME, _VALUE])
     batches = both.to_batches()
     chunks = [_pairs(batch) for batch in batches]
-    place = min(columns.index(_NAME), columns.index(_VALUE))
+    position = min(columns.index(_NAME), columns.index(_VALUE))
     rest = table.drop_columns([_NAME, _VALUE])
     if isinstance(params, str):
         maps = [_map(pairs, _missing(batch)) for pairs, batch in zip(chunks, batches, strict=True)]
@@ -132,12 +132,12 @@ def with_params(table: pa.Table, params: ParamsOption) -> pa.Table:
             for name in dict.fromkeys(params)
         ]
     for offset, (name, column) in enumerate(zip(_new_names(params), new, strict=True)):
-        rest = rest.add_column(place + offset, name, column)
+        rest = rest.add_column(position + offset, name, column)
     return rest
 
 
 def _as_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of lists; of text that is no array nothing is known."""
+    """The column as lists; text that is not an array becomes missing."""
     import pyarrow as pa
 
     lists = pa.list_(pa.string())
@@ -152,19 +152,18 @@ def _as_lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _missing(batch: pa.RecordBatch) -> np.ndarray[Any, Any]:
-    """Which rows of a batch have no names: without them nothing is known of the parameters."""
+    """Which rows of a batch have no names, so that their parameters are missing."""
     missing: np.ndarray[Any, Any] = batch.column(0).is_null().to_numpy(zero_copy_only=False)
     return missing
 
 
 def _pairs(batch: pa.RecordBatch) -> tuple[Any, pa.Array, pa.Array]:
-    """For a batch: where each row's pairs start, the names, the values.
+    """Flatten the lists of a batch to pairs of name and value.
 
-    The names of all rows lie one after the other in one array, and so do the values. Of the rows
-    ``[level, item] [5, sword]``, ``[] []`` and ``[level, gold] [7]`` the pairs start at 0, 2, 2
-    and end at 4; the names are ``level item level gold`` and the values ``5 sword 7 null``: where
-    a row has fewer values than names, or more, values are taken by the place that each
-    name has in its row.
+    Returns the offsets of each row's pairs, the names of all rows as one array, and their values.
+    The rows ``[level, item] [5, sword]``, ``[] []`` and ``[level, gold] [7]`` give the offsets
+    0, 2, 2, 4, the names ``level item level gold`` and the values ``5 sword 7 null``: if a row has
+    more or fewer values than names, the n-th name of the row gets its n-th value.
     """
     import numpy as np
     import pyarrow as pa
@@ -177,41 +176,43 @@ def _pairs(batch: pa.RecordBatch) -> tuple[Any, pa.Array, pa.Array]:
     starts = np.concatenate([[0], np.cumsum(counts[0])])
     flat_names, flat_values = names.flatten(), values.flatten()
     if (counts[0] != counts[1]).any():
+        # for each name: its row, its rank in the row, and where the value of that rank is
         row = np.repeat(np.arange(len(names)), counts[0])
         rank = np.arange(len(row)) - starts[row]
-        places = np.concatenate([[0], np.cumsum(counts[1])])[row] + rank
-        flat_values = flat_values.take(pa.array(places, mask=rank >= counts[1][row]))
+        positions = np.concatenate([[0], np.cumsum(counts[1])])[row] + rank
+        flat_values = flat_values.take(pa.array(positions, mask=rank >= counts[1][row]))
     return starts, flat_names, flat_values
 
 
 def _map(pairs: tuple[Any, pa.Array, pa.Array], missing: np.ndarray[Any, Any]) -> pa.Array:
-    """One map a row, each name once: two of the same are no map to some readers."""
+    """One map a row. Each name is in it once: some readers reject a map with a repeated key."""
     import numpy as np
     import pyarrow as pa
 
     starts, names, values = pairs
     row = np.repeat(np.arange(len(missing)), np.diff(starts))
-    # One number for each pair of row and name: where it comes first, the pair counts.
+    # a key for each combination of row and name; `unique` finds the first position of each
     codes = names.dictionary_encode()
     keys = row * (len(codes.dictionary) + 1) + codes.indices.fill_null(-1).to_numpy()
-    _, places = np.unique(keys, return_index=True)
-    places = np.sort(places)
-    places = places[names.is_valid().to_numpy(zero_copy_only=False)[places]]
-    if len(places) < len(names):
-        starts = np.searchsorted(places, starts)
-        names, values = names.take(pa.array(places)), values.take(pa.array(places))
+    _, first = np.unique(keys, return_index=True)
+    first = np.sort(first)
+    first = first[names.is_valid().to_numpy(zero_copy_only=False)[first]]
+    if len(first) < len(names):
+        starts = np.searchsorted(first, starts)
+        names, values = names.take(pa.array(first)), values.take(pa.array(first))
     offsets = pa.array(starts.astype(np.int32), mask=np.append(missing, False))
     return pa.MapArray.from_arrays(offsets, names, values)
 
 
 def _column(pairs: tuple[Any, pa.Array, pa.Array], name: str) -> pa.Array:
+    """The value of the parameter `name` of each row, missing if the row has none."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     starts, names, values = pairs
     hits = np.flatnonzero(pc.fill_null(pc.equal(names, name), False).to_numpy(zero_copy_only=False))
-    # the first hit at or after each row's start, if it is one of the row's own
+    # the first hit at or after each row's start; at or after its end it belongs to a later row
     first = np.searchsorted(hits, starts[:-1])
-    place = np.append(hits, len(names))[first]
-    return values.take(pa.array(place, mask=place >= starts[1:]))
+    position = np.append(hits, len(names))[first]
+    return values.take(pa.array(position, mask=position >= starts[1:]))

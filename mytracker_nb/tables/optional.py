@@ -1,4 +1,4 @@
-"""Libraries that are not installed with the package."""
+"""Optional libraries, which the package does not install by default."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["optional"]
 
 
 def optional(name: str, package: str | None = None) -> Any:
-    """Import a library.
+    """Import an optional library.
 
     Parameters
     ----------
     name : str
-        What to import.
+        The module to import.
     package : str, optional
-        The extra of mytracker-nb that installs it, where it has another name.
+        The extra of mytracker-nb that installs it, if its name differs.
 
     Raises
     ------

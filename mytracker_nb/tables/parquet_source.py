@@ -1,4 +1,4 @@
-"""`ParquetSource`: rows that were parsed before, in place of a gzip CSV file."""
+"""`ParquetSource`: the rows of a recording, which `RawData` reads instead of a gzip CSV file."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ParquetSource:
     Attributes
     ----------
     path : Path
-        Where it is.
+        The path.
     as_text : tuple of str
-        The columns that are text in it, though the dictionary has another type for them.
+        The columns that are text in the file although the dictionary has another type for them.
     """
 
     path: Path
@@ -39,12 +39,12 @@ class ParquetSource:
         return str(self.path)
 
     def check(self, sha256: str) -> None:
-        """Compare the file with its digest.
+        """Verify the file by its digest.
 
         Raises
         ------
         FileError
-            If it is missing, or is not the file that it was.
+            If the file is missing or was changed.
         """
         digest = hashlib.sha256()
         try:
@@ -59,7 +59,7 @@ class ParquetSource:
             ) from error
         if digest.hexdigest() != sha256:
             raise FileError(
-                f"{self.path}: was changed since it was recorded. Restore the file, or record the "
+                f"{self.path}: changed since it was recorded. Restore the file, or record the "
                 "export again",
                 file=self.path,
             )
@@ -71,7 +71,7 @@ class ParquetSource:
         return tuple(pq.read_schema(self.path).names)
 
     def tables(self, schema: pa.Schema) -> Generator[pa.Table, None, None]:
-        """The rows, a piece at a time.
+        """The rows, `CHUNK` rows at a time.
 
         Parameters
         ----------
@@ -87,21 +87,21 @@ class ParquetSource:
                 if any(_is_coded_list(one.type) for one in schema):
                     table = with_coded_lists(table)
                 columns = [
-                    _converted(table.column(place), one.type) for place, one in enumerate(schema)
+                    _converted(table.column(index), one.type) for index, one in enumerate(schema)
                 ]
                 yield pa.table(columns, schema=schema)
 
     def retry(self) -> bool:
-        """Never: what is on disk stays as it is."""
+        """Whether to read it again after damage: no, the file on disk does not change."""
         return False
 
     def ticket(self) -> dict[str, str]:
-        """What another process needs to read it."""
+        """The facts from which another process opens the file (see `of_ticket`)."""
         return {"parquet": str(self.path.absolute()), "as_text": ",".join(self.as_text)}
 
     @classmethod
     def of_ticket(cls, ticket: dict[str, str]) -> ParquetSource:
-        """The file that a ticket is for."""
+        """Open the file of a ticket in another process."""
         return cls(Path(ticket["parquet"]), tuple(filter(None, ticket["as_text"].split(","))))
 
 

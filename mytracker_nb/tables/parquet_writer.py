@@ -1,4 +1,4 @@
-"""Parquet files, written as rows come."""
+"""`ParquetFiles`: writes rows to Parquet files while they are parsed."""
 
 from __future__ import annotations
 
@@ -21,29 +21,27 @@ if TYPE_CHECKING:
 __all__ = ["UNFINISHED", "ParquetFiles", "check_partition"]
 
 UNFINISHED = ".partial"
-"""What the name of a file ends with until it counts: no reader takes it for a Parquet file."""
+"""The suffix of a file that is being written; Parquet readers do not open it."""
 
-# Large enough to compress and to skip well, small enough to hold a few at a time.
+# Large enough to compress well and to be skipped, small enough to have a few in memory.
 _ROW_GROUP = 64 << 10
-# A partition gets its share of these rows as one row group.
+# So many rows are partitioned at a time; each partition writes its share as one row group.
 _ROWS_TO_PART = 8 * _ROW_GROUP
-# Files of one source; a system may allow as few as 256 in all.
+# Open files of one source; some systems allow 256 a process.
 _MOST_OPEN = 32
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
 _MOST_CHARACTERS = 40  # of a value in the name of a directory
 
 
 class ParquetFiles:
-    """Parquet files that are being written to a directory.
-
-    They have names that end with `UNFINISHED` until `finish`.
+    """Writes Parquet files to a directory; their names end with `UNFINISHED` until `finish`.
 
     Parameters
     ----------
     directory : Path
-        Where to; it exists, and nothing else is in it.
+        An existing, empty directory.
     partition_by : str, optional
-        A column; the rows of each of its values get a directory of their own.
+        A column; the rows of each of its values are written to a directory of their own.
     """
 
     def __init__(self, directory: Path, partition_by: str | None = None) -> None:
@@ -56,7 +54,7 @@ class ParquetFiles:
         return sorted(self.directory.rglob(f"*{UNFINISHED}"))
 
     def collect(self) -> None:
-        """Put the files of all sources side by side, as they shall be in the end.
+        """Move the files of all sources, each written to its own directory, to the final layout.
 
         Raises
         ------
@@ -83,12 +81,12 @@ class ParquetFiles:
             path.replace(path.with_name(path.name.removesuffix(UNFINISHED)))
 
     def write(self, number: int, tables: Iterator[pa.Table]) -> None:
-        """Write the rows of one source; what was written under this number before is replaced.
+        """Write the rows of one source; what was written for it before is replaced.
 
         Parameters
         ----------
         number : int
-            Which source; sources may be written on different threads.
+            The number of the source; different sources may be written on different threads.
         tables : iterator of pyarrow.Table
             The rows, all with the same schema.
         """
@@ -101,7 +99,7 @@ class ParquetFiles:
                     writers.at(folder, part.schema).write_table(part, row_group_size=_ROW_GROUP)
 
     def _parts(self, table: pa.Table) -> Iterator[tuple[Path, pa.Table]]:
-        """The table, or its partitions, with the directory of each."""
+        """The table, or its partitions, each with the path of its directory."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -112,7 +110,7 @@ class ParquetFiles:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         codes = column.dictionary_encode()
-        # by code: 0.0 and -0.0 are two values that compare as equal, and nan equals nothing
+        # compare codes, not values: 0.0 equals -0.0, and nan does not equal itself
         for code, value in enumerate(codes.dictionary.to_pylist()):
             mask = pc.equal(codes.indices, code).fill_null(False)
             yield Path(partition_name(self._partition_by, value)), table.filter(mask)
@@ -125,12 +123,11 @@ _SOURCE = "source-"
 
 
 def partition_name(column: str, value: Any) -> str:
-    """The name of the directory of a value: ``dtEvent_2026-11-01``.
+    """The name of the directory of a partition: ``dtEvent_2026-11-01``.
 
-    It is there for whoever looks at the directory. No reader takes a value from it: the column is
-    in the files too, since a reader that guesses types from names of directories
-    (``SDKKey=00042``) changes what it reads. Values that are long, or differ in what some file
-    system does not tell apart, get a digest.
+    It is for people. Readers do not take the value from it, unlike from Hive's ``SDKKey=00042``, of
+    which they guess a type and lose the zeros: the column is in the files. A digest is added to
+    long values, and to values that some file systems can't distinguish (by letter case).
     """
     if not re.fullmatch(r"[\w.]{1,40}", column, re.ASCII):
         column = "value"
@@ -146,9 +143,9 @@ def partition_name(column: str, value: Any) -> str:
 
 
 class _Writers:
-    """The files of one source, one a directory; only a few are open at once.
+    """The files of one source, one for each directory; at most `_MOST_OPEN` are open.
 
-    Where one was closed that turns out to go on, its directory gets a further file.
+    If further rows come for a file that was closed, its directory gets another file.
     """
 
     def __init__(self, home: Path, name: str, partition_by: str | None) -> None:
@@ -159,12 +156,12 @@ class _Writers:
         self._made: Counter[Path] = Counter()
 
     def at(self, folder: Path, schema: pa.Schema) -> Any:
-        """The writer of the file of this directory."""
+        """The writer of the file in this directory."""
         if folder not in self._open:
             if len(self._open) >= _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
             (self._home / folder).mkdir(parents=True, exist_ok=True)
-            # names in the order of the rows
+            # sorted by name, the files are in the order of the rows
             further = f"_{self._made[folder]:04d}" if folder in self._made else ""
             path = self._home / folder / f"{self._name}{further}.parquet{UNFINISHED}"
             self._open[folder] = _writer(path, schema, self._partition_by)
@@ -184,7 +181,7 @@ def check_partition(partition_by: str | None, schema: pa.Schema) -> None:
     Raises
     ------
     MyTrackerError
-        If there is no such column, or it holds lists or maps.
+        If the column does not exist, or has lists or maps.
     """
     import pyarrow as pa
 
@@ -201,21 +198,22 @@ def _writer(path: Path, schema: pa.Schema, partition_by: str | None = None) -> A
 
     times = {field.name for field in schema if pa.types.is_timestamp(field.type)}
     numbers = {field.name for field in schema if pa.types.is_primitive(field.type)}
-    # with the partition's only value in them, readers skip the files of others
+    # statistics let readers skip the files of other partitions
     numbers |= {partition_by} if partition_by else set()
     return parquet.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
-        # Few times are equal; the least and the greatest text of rows in no order tell nothing.
+        # times seldom repeat, so a dictionary saves nothing; the least and greatest text of
+        # unordered rows let no reader skip anything
         use_dictionary=[leaf for leaf in _leaves(schema) if leaf not in times],
         write_statistics=[leaf for leaf in _leaves(schema) if leaf in numbers],
     )
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    """What Parquet calls the columns, lists and maps by what is in them."""
+    """The names of the columns in Parquet, where lists and maps have names for their contents."""
     import pyarrow as pa
 
     names: list[str] = []

@@ -1,7 +1,6 @@
-"""`RawData`: the rows of an export in the form that an analysis needs.
+"""`RawData`: the rows of an export, converted to what an analysis needs.
 
-One Arrow core reads the files; every target (pandas, polars, DuckDB, Parquet, Dask) hands on what
-it gives.
+Files are parsed to Arrow tables once; pandas, polars, DuckDB, Parquet and Dask convert these.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from mytracker_nb.download.gzip_csv import (
-    PIECE,
+    BLOCK_SIZE,
     CorruptFile,
     Limits,
     inflate,
     match_header,
     open_csv,
-    read_through,
+    verify,
 )
 from mytracker_nb.download.sources import FileReader, LocalFile, Progress, source_of
-from mytracker_nb.download.workers import ahead, run_all, until
+from mytracker_nb.download.workers import prefetch, run_all, until_stopped
 from mytracker_nb.errors import FileError, MyTrackerError
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.storage.staging import staged_directory
@@ -66,73 +65,84 @@ __all__ = ["ColumnTypeWarning", "RawData", "Source", "load_partition", "open_fil
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_HEAD_PIECE = 64 << 10
-# Smaller than is fast, for when little memory is left.
-_LATE_PIECE = 2 << 20
+_HEAD_BLOCK = 64 << 10
+# Smaller than is fast: for the last files, when most rows are in memory.
+_LATE_BLOCK = 2 << 20
 _MOST_FILES_AT_ONCE = 4
 
 
 class ColumnTypeWarning(UserWarning):
-    """A column holds what does not fit its type and is handed out as text."""
+    """A cell does not fit the type of its column, so the column was loaded as text."""
 
 
 class Source(Protocol):
-    """Where the bytes of one file come from."""
+    """A file, on disk or on the service."""
 
     @property
     def name(self) -> str:
-        """What the file is called in messages."""
+        """The file's name in messages."""
 
     def open(self) -> FileReader:
-        """The compressed bytes from the start; told when they were found sound."""
+        """The compressed bytes from the start; call `FileReader.commit` once they are verified."""
 
     def retry(self) -> bool:
-        """Told when they turned out to be damaged; whether to open it once more."""
+        """Note that the bytes are damaged; return whether to open the file again."""
 
     def ticket(self) -> dict[str, str]:
-        """What another process needs to read it, without any key."""
+        """The facts from which another process opens the file, without any key."""
 
 
 def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> RawData:
-    """Files of an export that someone already has.
+    """Open files of an export that are already on disk.
 
     Parameters
     ----------
     paths : path or iterable of paths
-        gzip CSV files with the same columns, as the service hands them out, in the order that
-        their rows shall have.
+        gzip CSV files of the service with the same columns, in the order of their rows.
 
     Returns
     -------
     RawData
-        The rows; nothing is read before they are asked for.
+        The rows; a file is read when they are converted.
+
+    Raises
+    ------
+    MyTrackerError
+        If there is no path.
+
+    Examples
+    --------
+    >>> export = mt.export(event="installs", selectors="idDevice, tsEvent",
+    ...                    dateFrom="today-7d", dateTo="yesterday")
+    >>> paths = export.download("files")
+    >>> mt.open_files(paths).to_arrow().column_names
+    ['idDevice', 'tsEvent']
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     files = [LocalFile(Path(path)) for path in paths]
     if not files:
-        raise MyTrackerError("open_files got no path. Name at least one .csv.gz file")
+        raise MyTrackerError("open_files needs the path of at least one .csv.gz file")
     return RawData(files)
 
 
 class RawData:
-    """The rows of an export, read when they are asked for.
+    """The rows of an export; the files are read when the rows are converted.
 
     Parameters
     ----------
     files : sequence of Source
-        The files, in the order that their rows shall have.
+        The files, in the order of their rows.
     selectors : sequence of str, optional
-        The columns as asked for; every file has to have exactly these. None: those of the first
-        file.
+        The requested columns; each file must have them. None: the columns of the first file.
     as_text : sequence of str
-        Columns to take as text, whatever the dictionary says.
+        Columns to load as text, whatever their type in the dictionary.
     limits : Limits, optional
         How far a file may grow when it is decompressed.
     progress : Progress, optional
-        Hears of every byte of `files`; told on the thread that asks for the rows.
+        The progress of `files`, reported on the thread that converts the rows.
     timezone : str, optional
-        The zone of the request, for ``tz="request"``.
+        The time zone of the request, for ``tz="request"``.
     on_rows : callable, optional
         Called with the number of rows each time that all of them were read.
 
@@ -159,7 +169,7 @@ class RawData:
         self.files = tuple(files)
         self._selectors = None if selectors is None else tuple(selectors)
         parsed = [file for file in self.files if isinstance(file, ParquetSource)]
-        # files of an export with a cell that did not fit, and of one without, are read alike
+        # a column that is text in one recorded file is text in all of them
         self._as_text = frozenset(as_text).union(*(file.as_text for file in parsed))
         self._limits = limits or Limits()
         self._progress = progress or Progress(len(self.files))
@@ -173,7 +183,7 @@ class RawData:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the files were read so far, as they are compressed."""
+        """How many compressed bytes of the files were read so far."""
         return self._progress.bytes_done
 
     @property
@@ -181,7 +191,7 @@ class RawData:
         """The columns, in order."""
         if self._selectors is None:
             source = self.files[0]
-            self._selectors = _patiently(source, partial(self._header, source))
+            self._selectors = _with_refetch(source, partial(self._header, source))
         return self._selectors
 
     def _header(self, source: Source | ParquetSource) -> tuple[str, ...]:
@@ -193,27 +203,29 @@ class RawData:
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow type of every column, as far as the dictionary says (see `schema.field`)."""
+        """The names and Arrow types of the columns, by the dictionary (see `schema.field`)."""
         return schema(self.selectors, as_text=self._as_text)
 
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
-        """All rows as an Arrow table.
+        """Convert all rows to an Arrow table.
 
         Parameters
         ----------
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            How to convert the columns params.name and params.value (see `with_params`).
 
         Returns
         -------
         pyarrow.Table
-            With the types of `schema`. A column with a cell that does not fit its type is text,
-            and a `ColumnTypeWarning` names the cell.
+            With the types of `schema`. If a cell does not fit the type of its column, the column
+            is text, and a `ColumnTypeWarning` names the cell.
 
         Raises
         ------
         FileError
-            If a file cannot be fetched or read; ``.file`` and ``.line`` say where.
+            If a file can't be fetched or read; ``.file`` and ``.line`` say where.
+        MyTrackerError
+            If `params` is invalid.
         """
         return self._table(params)
 
@@ -225,40 +237,42 @@ class RawData:
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> pd.DataFrame:
-        """All rows as a pandas DataFrame.
+        """Convert all rows to a pandas DataFrame.
 
         Parameters
         ----------
         dtype_backend : {"numpy_nullable", "pyarrow"}
             ``"numpy_nullable"``: pandas' own types. Times are ``datetime64[us, UTC]``, dates
             ``datetime64[us]``, ids and whole numbers ``Int64``, other numbers ``Float64``; text,
-            keys and titles are ``str`` (``string`` before pandas 3), arrays tuples. ``"pyarrow"``:
-            the types of `schema`, which take less memory.
+            keys and titles are ``str`` (``string`` before pandas 3), arrays are tuples.
+            ``"pyarrow"``: the types of `schema`, which take less memory.
         categories : bool, optional
             Whether titles are categories; by default only with ``dtype_backend="pyarrow"``.
         tz : str
-            The zone of the times: a name such as ``"Europe/Moscow"``, or ``"request"`` for that of
-            the request, in which the service counts days.
+            The time zone of the times: a name such as ``"Europe/Moscow"``, or ``"request"`` for
+            that of the request, in which the service counts days.
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`). A map is
-            a dict that cannot be changed (`EventParams`).
+            How to convert the columns params.name and params.value (see `with_params`). A map is
+            an immutable dict (`EventParams`).
 
         Returns
         -------
         pandas.DataFrame
-            Columns in the order asked for, rows in the order of the files; what the columns hold
-            is in ``.attrs``.
+            Columns in the order of the request, rows in the order of the files; ``.attrs`` has a
+            description of each column.
 
         Raises
         ------
         FileError
-            If a file cannot be fetched or read.
+            If a file can't be fetched or read.
         MyTrackerError
-            If an option has a value that it does not take.
+            If `tz` or `params` is invalid.
+        ValueError
+            If `dtype_backend` is unknown.
         """
         options = FrameOptions(dtype_backend, categories, self._zone(tz))
         parser, frame = self._frame(options, params)
-        _warn_of_misfits(parser, params)
+        _warn_of_type_errors(parser, params)
         return frame
 
     def _zone(self, tz: str) -> str:
@@ -272,17 +286,22 @@ class RawData:
         return self._timezone
 
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
-        """All rows as a polars DataFrame; memory is shared with Arrow where polars can.
+        """Convert all rows to a polars DataFrame; polars shares memory with Arrow where it can.
 
         Parameters
         ----------
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            How to convert the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        polars.DataFrame
+            With the types of `schema`.
 
         Raises
         ------
         FileError
-            If a file cannot be fetched or read.
+            If a file can't be fetched or read.
         MyTrackerError
             If polars is not installed.
         """
@@ -297,23 +316,28 @@ class RawData:
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> duckdb.DuckDBPyRelation:
-        """All rows as a DuckDB relation over the Arrow table, which is not copied.
+        """Convert all rows to a DuckDB relation over the Arrow table, which is not copied.
 
         Parameters
         ----------
         connection : duckdb.DuckDBPyConnection, optional
-            Where to; DuckDB's default connection by default.
+            The connection; by default DuckDB's own.
         tz : str
-            The zone in which the connection counts days and shows times from now on: its setting
-            ``TimeZone``, which otherwise is the zone of the machine. A name, or ``"request"`` for
-            the zone of the request.
+            The time zone in which the connection counts days and shows times from now on, its
+            setting ``TimeZone``; DuckDB's default is that of the machine. A name, or ``"request"``
+            for the zone of the request.
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            How to convert the columns params.name and params.value (see `with_params`).
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            A relation of the rows.
 
         Raises
         ------
         FileError
-            If a file cannot be fetched or read.
+            If a file can't be fetched or read.
         MyTrackerError
             If DuckDB is not installed.
         """
@@ -331,20 +355,21 @@ class RawData:
         partition_by: str | None = None,
         params: ParamsOption = None,
     ) -> Path:
-        """All rows as a Parquet dataset, in bounded memory whatever their number.
+        """Write all rows as a Parquet dataset, in bounded memory whatever their number.
 
-        The directory appears when all files in it are complete. `open_dataset` and every reader of
-        Parquet read it.
+        The directory appears once all files in it are complete. `open_dataset` and any Parquet
+        reader can read it.
 
         Parameters
         ----------
         directory : path
-            Where to; it is made, or has to be empty but for names that start with ``_`` or ``.``.
+            The directory; it is created, or must be empty but for names that start with ``_`` or
+            ``.``.
         partition_by : str, optional
-            A column, best a date: the rows of each of its values get files in a directory of their
-            own (``dtEvent_2026-11-01/``). The column stays in the files, with its type.
+            A column, best a date: the rows of each of its values are written to a directory of
+            their own (``dtEvent_2026-11-01/``). The column stays in the files, with its type.
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            How to convert the columns params.name and params.value (see `with_params`).
 
         Returns
         -------
@@ -354,10 +379,10 @@ class RawData:
         Raises
         ------
         FileError
-            If a file cannot be fetched, read or written, or the directory has other content;
-            nothing is left in it then.
+            If a file can't be fetched, read or written, or the directory has other content. The
+            directory is then unchanged.
         MyTrackerError
-            If there is no column `partition_by`.
+            If the column `partition_by` does not exist.
         """
         check_params(params, self.selectors)
         check_partition(partition_by, with_params(self.schema.empty_table(), params).schema)
@@ -367,7 +392,7 @@ class RawData:
             with staged_directory(target) as staging:
                 self.write_parquet(staging, partition_by=partition_by, params=params).finish()
         except OSError as error:
-            # another process may have been faster
+            # another process may have written to it meanwhile
             refuse_content(target)
             raise unwritable(target, error) from error
         return target
@@ -379,18 +404,23 @@ class RawData:
         partition_by: str | None = None,
         params: ParamsOption = None,
     ) -> ParquetFiles:
-        """Write all rows to a directory, under names that no reader takes for a Parquet file.
+        """Write all rows as Parquet files with temporary names, which no reader opens.
 
         Parameters
         ----------
         directory : Path
-            Where to; it exists, and nothing else is written to it.
+            An existing directory, to which nothing else is written.
         partition_by, params
-            As for `to_parquet`, which checks them.
+            As for `to_parquet`, which validates them.
+
+        Returns
+        -------
+        ParquetFiles
+            The files; `ParquetFiles.finish` gives them their final names.
         """
         files = ParquetFiles(directory, partition_by)
         parser, _ = self._each(files.write, params)
-        _warn_of_misfits(parser, params)
+        _warn_of_type_errors(parser, params)
         files.collect()
         if not files.files():
             files.write(0, iter([with_params(parser.schema.empty_table(), params)]))
@@ -404,7 +434,7 @@ class RawData:
         params: ParamsOption = None,
         as_text: Sequence[str] = (),
     ) -> dask.dataframe.DataFrame:
-        """A Dask DataFrame of one partition a file, each loaded by the worker that needs it.
+        """Convert the rows to a Dask DataFrame: one partition a file, loaded by a worker.
 
         A worker gets the link with its signed header, never the secret key. Columns have the types
         of `to_pandas`, but text is Dask's ``string``; arrays are tuples. On a cluster Dask shuffles
@@ -415,13 +445,18 @@ class RawData:
         Parameters
         ----------
         client : distributed.Client, optional
-            A cluster that shall load all partitions now and hold them. None: they are loaded when
-            something is computed, by whatever computes it, while the links are good.
+            A cluster that loads all partitions now and keeps them in memory. None: they are loaded
+            each time something is computed, as long as the service keeps the files.
         params : {"map"} or sequence of str, optional
-            What to make of the columns params.name and params.value (see `with_params`).
+            How to convert the columns params.name and params.value (see `with_params`).
         as_text : sequence of str
-            Columns to take as text. No partition knows of the others, so a cell that does not fit
-            its type is an error here.
+            Columns to load as text. Partitions are loaded independently, so a cell that does not
+            fit the type of its column is an error here.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+            With one partition a file.
 
         Raises
         ------
@@ -432,11 +467,11 @@ class RawData:
         selectors = self.selectors
         check_params(params, selectors)
         as_text = sorted(self._as_text.union(as_text))
-        # as the parser of a partition has it
+        # the types that the parser of a partition produces
         typed = Parser(selectors, as_text, encode_lists=params is None).schema
         table = with_params(typed.empty_table(), params)
         empty = _partition(to_frame(table.schema, [], FrameOptions()))
-        # Dask would make text of every column of objects, tuples too
+        # otherwise Dask converts all columns of objects to text, tuples too
         with optional("dask.config", "dask").set({"dataframe.convert-string": False}):
             if not self.files:
                 return frames.from_pandas(empty, npartitions=1)  # type: ignore[no-any-return]
@@ -451,57 +486,62 @@ class RawData:
         return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
 
     def head(self, n: int = 20) -> pd.DataFrame:
-        """The first rows, without fetching more than they need.
+        """Load the first rows; files are fetched only as far as these need.
 
         Parameters
         ----------
         n : int
-            How many.
+            How many rows.
 
         Returns
         -------
         pandas.DataFrame
-            As `to_pandas` gives it; all rows where there are fewer.
+            With the types of `to_pandas`; all rows if there are fewer than `n`.
+
+        Raises
+        ------
+        FileError
+            If a file can't be fetched or read.
         """
         import pyarrow as pa
 
         parser = Parser(self.selectors, self._as_text, encode_lists=True)
         while True:
-            known = len(parser.misfits)
+            known = len(parser.type_errors)
             parts = [parser.schema.empty_table()]
             for source in self.files:
                 wanted = n - sum(map(len, parts))
                 if wanted > 0:
-                    parts += _patiently(source, partial(self._first, source, parser, wanted))
-            if len(parser.misfits) == known:
+                    parts += _with_refetch(source, partial(self._first, source, parser, wanted))
+            if len(parser.type_errors) == known:
                 break
-        _warn_of_misfits(parser, None)
+        _warn_of_type_errors(parser, None)
         (rows,) = rechunk([pa.concat_tables(parts).slice(0, n)], max(n, 1)) if n else [parts[0]]
         return to_frame(rows.schema, [to_columns(rows)], FrameOptions())
 
     def fetch(self) -> None:
-        """Fetch the files one after the other and keep them for later, without reading the rows.
+        """Fetch the files to the cache one after the other, without parsing the rows.
 
         Raises
         ------
         FileError
-            If one cannot be fetched or is damaged.
+            If a file can't be fetched or is damaged.
         """
         for source in self.files:
-            _patiently(source, partial(self._read_through, source))
+            _with_refetch(source, partial(self._read_through, source))
 
     def _read_through(self, source: Source | ParquetSource) -> None:
         if isinstance(source, ParquetSource):
             return
         with source.open() as reading:
             text = inflate(reading, source.name, self._limits)
-            read_through(text, source.name, self._selectors)
+            verify(text, source.name, self._selectors)
             reading.commit()
 
     def _first(self, source: Source | ParquetSource, parser: Parser, rows: int) -> list[pa.Table]:
-        """Tables of at least so many rows of a file, if it has them."""
+        """Tables with the first `rows` rows of a file or a few more; all rows if it has fewer."""
         parts: list[pa.Table] = []
-        with closing(self._tables(source, parser, size=_HEAD_PIECE)) as tables:
+        with closing(self._tables(source, parser, size=_HEAD_BLOCK)) as tables:
             for table in tables:
                 parts.append(table)
                 if sum(map(len, parts)) >= rows:
@@ -509,7 +549,7 @@ class RawData:
         return parts
 
     def _frame(self, options: FrameOptions, params: ParamsOption) -> tuple[Parser, pd.DataFrame]:
-        # takes half a second the first time, in which files are read
+        # the first import of pandas takes half a second, so it runs beside the reading of files
         threading.Thread(target=import_module, args=("pandas",)).start()
         parser, parts = self._each(
             lambda number, tables: [
@@ -525,7 +565,7 @@ class RawData:
 
     def _table(self, params: ParamsOption) -> pa.Table:
         parser, table = self._rows(params)
-        _warn_of_misfits(parser, params)
+        _warn_of_type_errors(parser, params)
         return table
 
     def _rows(self, params: ParamsOption) -> tuple[Parser, pa.Table]:
@@ -554,30 +594,31 @@ class RawData:
         eager: bool = False,
         stop: Stop | None = None,
     ) -> Generator[pa.Table, None, None]:
-        """The rows of one file, a piece at a time; if `eager`, fetched ahead of the parser."""
+        """The rows of one file, a block at a time; if `eager`, the next block is fetched ahead."""
         if isinstance(source, ParquetSource):
-            yield from until(stop or Stop(), source.tables(parser.schema))
+            yield from until_stopped(stop or Stop(), source.tables(parser.schema))
             return
-        known = len(parser.misfits)
+        known = len(parser.type_errors)
         found: dict[str, CellTypeError] = {}
         with source.open() as reading:
-            text = until(stop or Stop(), inflate(reading, source.name, self._limits))
+            text = until_stopped(stop or Stop(), inflate(reading, source.name, self._limits))
             with _read_on(text):
-                header, pieces = open_csv(text, source.name, size)
+                header, blocks = open_csv(text, source.name, size)
                 header = match_header(header, self.selectors, source.name)
-                with closing(ahead(pieces) if eager else pieces) as ready:
-                    for piece in ready:
-                        table = parser.parse(piece, header, source.name, found)
-                        # After a misfit everything is read once more; go on to find the others.
-                        if not found and len(parser.misfits) == known:
+                with closing(prefetch(blocks) if eager else blocks) as ready:
+                    for block in ready:
+                        table = parser.parse(block, header, source.name, found)
+                        # after a type error all files are read again, so read on only to find
+                        # further ones
+                        if not found and len(parser.type_errors) == known:
                             yield table
             reading.commit()
-        # What does not fit in a damaged file tells nothing.
-        for name, misfit in found.items():
-            parser.misfits.setdefault(name, misfit)
+        # only now is the file verified: type errors of a damaged file mean nothing
+        for name, type_error in found.items():
+            parser.type_errors.setdefault(name, type_error)
 
     def _is_late(self, number: int) -> bool:
-        """Whether a file is one of the last, when most rows are there and memory is at its most."""
+        """Whether a file is one of the last, when most rows are in memory."""
         return number >= len(self.files) - _threads()
 
     def _each(
@@ -588,46 +629,57 @@ class RawData:
         stay: bool = False,
         encode_lists: bool = False,
     ) -> tuple[Parser, list[_T]]:
-        """What `consume` makes of each file's tables, a few files at once; whether the rows stay.
+        """Pass the tables of each file to `consume`, a few files at the same time.
 
-        All tables of all files have the same types: where a cell does not fit, everything is read
-        to the end to find all such columns, and then once more.
+        All tables have the same types. If a cell does not fit the type of its column, all files are
+        read to the end, to find all such columns, and then again with these as text.
+
+        Parameters
+        ----------
+        consume : callable
+            Takes the number of a file and its tables; its results are returned in order.
+        params : {"map"} or sequence of str or None
+            As for `to_arrow`.
+        stay : bool
+            Whether `consume` keeps the rows in memory.
+        encode_lists : bool
+            As for `Parser`.
         """
         check_params(params, self.selectors)
-        # parameters are made of plain lists
+        # `with_params` takes lists that are not encoded
         encode_lists = encode_lists and params is None
         parser = Parser(self.selectors, self._as_text, encode_lists=encode_lists)
         stop = Stop()
         counts = [0] * len(self.files)
         threads = _threads()
-        # With a file for each, all are busy; else the steps of one file share them.
+        # with fewer files than threads, fetching, parsing and consuming one file run side by side
         eager = len(self.files) < threads
 
         def run(number: int) -> _T:
             source = self.files[number]
 
             def read() -> _T:
-                size = _LATE_PIECE if stay and self._is_late(number) else PIECE
+                size = _LATE_BLOCK if stay and self._is_late(number) else BLOCK_SIZE
                 tables = self._tables(source, parser, size=size, eager=eager, stop=stop)
-                counted = _counted(until(stop, tables), counts, number)
+                counted = _counted(until_stopped(stop, tables), counts, number)
                 ready = (with_params(table, params) for table in counted)
-                with closing(ahead(ready) if eager else ready) as ready:
+                with closing(prefetch(ready) if eager else ready) as ready:
                     return consume(number, ready)
 
-            return _patiently(source, read)
+            return _with_refetch(source, read)
 
         while True:
-            known = len(parser.misfits)
+            known = len(parser.type_errors)
             results = run_all(
                 run,
                 len(self.files),
                 threads=threads,
                 stop=stop,
-                tick=self._progress.tell,
-                # what is kept need not be fetched again when the others can be had
-                go_on=any(getattr(file, "kept", None) for file in self.files),
+                tick=self._progress.report,
+                # files that reach the cache now need not be fetched by the next try
+                continue_on_error=any(getattr(file, "cached", None) for file in self.files),
             )
-            if len(parser.misfits) == known:
+            if len(parser.type_errors) == known:
                 _log.info("read %d rows, files: %d", sum(counts), len(self.files))
                 if self._on_rows:
                     self._on_rows(sum(counts))
@@ -636,7 +688,7 @@ class RawData:
 
 
 def _counted(tables: Iterable[pa.Table], counts: list[int], number: int) -> Iterator[pa.Table]:
-    """The tables of a file; its rows are counted from the start, as it may be read again."""
+    """The tables of a file, counting its rows; from 0, since a damaged file is read again."""
     counts[number] = 0
     for table in tables:
         counts[number] += len(table)
@@ -645,12 +697,14 @@ def _counted(tables: Iterable[pa.Table], counts: list[int], number: int) -> Iter
 
 @contextmanager
 def _read_on(text: Iterable[bytes]) -> Iterator[None]:
-    """Where rows cannot be read, read the rest: damage may show in them before the checksum does.
+    """If rows can't be parsed, read the file to its end before raising the error.
+
+    The cause may be damage, which the checksum at the end shows; then the file is fetched again.
 
     Raises
     ------
     CorruptFile
-        In place of any other `FileError`, if the text turns out to be damaged.
+        Instead of another `FileError`, if the file is damaged.
     """
     try:
         yield
@@ -672,24 +726,21 @@ def load_partition(
     params: ParamsOption,
     as_text: Sequence[str],
 ) -> pd.DataFrame:
-    """The rows of one file, on a worker (see `RawData.to_dask`)."""
+    """Load the rows of one file on a Dask worker (see `RawData.to_dask`)."""
     source = ParquetSource.of_ticket(ticket) if "parquet" in ticket else source_of(ticket)
     data = RawData([source], selectors, as_text=as_text)
     parser, frame = data._frame(FrameOptions(), params)
-    for misfit in parser.misfits.values():
+    for type_error in parser.type_errors.values():
         raise FileError(
-            f"{misfit}. Name such columns in to_dask(as_text=[...])",
-            file=misfit.file,
-            line=misfit.line,
+            f"{type_error}. Name such columns in to_dask(as_text=[...])",
+            file=type_error.file,
+            line=type_error.line,
         )
     return _partition(frame)
 
 
 def _partition(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame with text of the type that Dask makes of text in other frames.
-
-    Else it warns where two of them are merged.
-    """
+    """Convert text to the type that Dask uses; it warns if frames of two text types are merged."""
     import pandas as pd
 
     text = pd.StringDtype("pyarrow")
@@ -698,8 +749,8 @@ def _partition(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _patiently(source: Source | ParquetSource, read: Callable[[], _T]) -> _T:
-    """What `read` gives; where the file is damaged and a new one may be had, what it then gives."""
+def _with_refetch(source: Source | ParquetSource, read: Callable[[], _T]) -> _T:
+    """Call `read`; if the file is damaged and can be fetched again, call it again."""
     while True:
         try:
             return read()
@@ -708,11 +759,11 @@ def _patiently(source: Source | ParquetSource, read: Callable[[], _T]) -> _T:
                 raise
 
 
-def _warn_of_misfits(parser: Parser, params: ParamsOption) -> None:
-    for misfit in parser.misfits.values():
+def _warn_of_type_errors(parser: Parser, params: ParamsOption) -> None:
+    for type_error in parser.type_errors.values():
         outcome = (
-            "the row counts as one without parameters"
-            if is_replaced(misfit.selector, params)
+            "the row is treated as one without parameters"
+            if is_replaced(type_error.selector, params)
             else "the column was loaded as text"
         )
-        warnings.warn(f"{misfit}; {outcome}", ColumnTypeWarning, stacklevel=4)
+        warnings.warn(f"{type_error}; {outcome}", ColumnTypeWarning, stacklevel=4)

@@ -1,7 +1,7 @@
-"""The Arrow type of every column, by what the dictionary of selectors says that it holds.
+"""The Arrow type of each column, by its kind in the dictionary of selectors.
 
-Nothing is guessed from the data: every file of an export, and every export with the same
-selectors, has the same types. What no dictionary knows is text.
+No type is guessed from the data, so all files of an export, and all exports with the same
+selectors, have the same types. A column that is not in the dictionary is text.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from mytracker_nb.tables.clickhouse_arrays import parse_array
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["descriptions", "field", "fits", "is_sent_text", "kind", "schema"]
+__all__ = ["descriptions", "field", "fits", "keeps_empty_text", "kind", "schema"]
 
-# What the app itself sends: an empty text is something it said, not something it left out.
+# Text that the app sends: it can be empty, which is not the same as missing.
 _SENT_BY_APP = frozenset({"customUserId", "eventName"})
-# Sub ids carry whatever a partner puts into its links, often a value of its own for every click,
-# which a dictionary would only make larger.
+# Sub ids have what a partner writes into its links, often a different value for each click, so
+# that dictionary encoding would take more memory, not less.
 _FREE_TITLE = re.compile(r"idSub\d(Attr)?Title")
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _NUMBER = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|inf)|nan")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# The first day of year 1 and the last second of year 9999, in days and seconds of Unix time: no
-# calendar of Python's goes beyond.
+# The first day of year 1 and the last second of year 9999, in days and seconds of Unix time: the
+# limits of Python's datetime.
 FIRST_DAY = -719_162
 LAST_SECOND = 253_402_300_799
 
@@ -40,13 +40,13 @@ _known = cache(known_selectors)
 
 
 def kind(selector: str) -> str:
-    """What the column holds, as `Selector.kind` has it; ``"unknown"`` for a name not known."""
+    """The kind of a column's values (`Selector.kind`); ``"unknown"`` for an unknown column."""
     entry = _known().get(selector)
     return entry.kind if entry else "unknown"
 
 
-def is_sent_text(selector: str) -> bool:
-    """Whether an empty text (``""`` in quotes) in the column is a value rather than none."""
+def keeps_empty_text(selector: str) -> bool:
+    """Whether an empty text in quotes (``""``) is a value of the column, not a missing one."""
     return selector in _SENT_BY_APP or kind(selector) == "unknown"
 
 
@@ -79,15 +79,15 @@ def field(selector: str, *, as_text: bool = False) -> pa.Field:
     selector : str
         The column's name.
     as_text : bool
-        Whether its cells turned out not to fit the type that the dictionary gives.
+        Whether the column is loaded as text, since a cell does not fit its type.
 
     Returns
     -------
     pyarrow.Field
         Keys and unknown columns are ``string``; titles dictionary-encoded ``string``; ids, counts
         and flags ``int64``; numbers ``double``; times ``timestamp[us, tz=UTC]``; dates
-        ``date32``; array text ``list<string>``. The metadata holds the dictionary's ``title`` of
-        the column and its ``kind``.
+        ``date32``; array text ``list<string>``. The metadata has the column's ``title`` and
+        ``kind`` from the dictionary.
     """
     import pyarrow as pa
 
@@ -107,13 +107,13 @@ def schema(selectors: Iterable[str], *, as_text: Collection[str] = ()) -> pa.Sch
 
 
 def descriptions(selectors: Iterable[str]) -> dict[str, str]:
-    """What the columns hold, in words, for those that the dictionary knows."""
+    """The titles of the columns that are in the dictionary."""
     known = _known()
     return {name: known[name].title for name in selectors if name in known}
 
 
 def fits(selector: str, text: str) -> bool:
-    """Whether a cell's text can become its column's type and be written back unchanged.
+    """Whether a cell can be converted to its column's type and back without a change.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def fits(selector: str, text: str) -> bool:
 
 
 def _is_exact(text: str) -> bool:
-    """Whether a double has all the digits of this number."""
+    """Whether the number can be stored as a double without loss of digits."""
     return text.endswith(("inf", "nan")) or Decimal(repr(float(text))) == Decimal(text)
 
 

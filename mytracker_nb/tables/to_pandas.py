@@ -1,4 +1,4 @@
-"""Arrow tables, piece by piece, to one pandas DataFrame in as little memory as possible."""
+"""Conversion of Arrow tables, one at a time, to one pandas DataFrame, with little extra memory."""
 
 from __future__ import annotations
 
@@ -36,13 +36,12 @@ DtypeBackend = Literal["numpy_nullable", "pyarrow"]
 Columns = list[Any]
 """The columns of some rows: a pyarrow.Array each, or `EncodedCells`."""
 
-# chunks of text that become one: what is copied at once stays small
-_PIECE = 8
+_CHUNKS_OF_TEXT = 8  # chunks of text that are joined to one: few, so that each copy stays small
 
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """How a DataFrame holds the columns.
+    """The types of a DataFrame's columns.
 
     Attributes
     ----------
@@ -51,14 +50,14 @@ class FrameOptions:
     categories : bool, optional
         Whether titles are categories; None: with ``"pyarrow"`` only.
     tz : str
-        The zone of the times.
+        The time zone of the times.
 
     Raises
     ------
     ValueError
-        If there is no such backend.
+        If the backend is unknown.
     MyTrackerError
-        If there is no such zone.
+        If the time zone is unknown.
     """
 
     dtype_backend: DtypeBackend = "numpy_nullable"
@@ -74,7 +73,7 @@ class FrameOptions:
 
     @property
     def is_arrow(self) -> bool:
-        """Whether the columns stay Arrow's."""
+        """Whether the columns keep their Arrow types."""
         return self.dtype_backend == "pyarrow"
 
     @property
@@ -84,12 +83,12 @@ class FrameOptions:
 
 
 def check_zone(tz: str) -> None:
-    """Whether there is such a time zone.
+    """Validate the name of a time zone.
 
     Raises
     ------
     MyTrackerError
-        If there is none.
+        If it is unknown.
     """
     try:
         zoneinfo.ZoneInfo(tz)
@@ -101,12 +100,12 @@ def check_zone(tz: str) -> None:
 
 
 def to_columns(table: pa.Table, *, release_memory: bool = False) -> Columns:
-    """The columns of a table, copied so that nothing of the table is needed any more.
+    """Copy the columns of a table, so that its memory can be freed.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The rows. Titles get the smallest codes that fit.
+        The rows. Titles get the smallest integer type that their codes fit.
     release_memory : bool
         See `copy_to_pool`.
     """
@@ -133,22 +132,22 @@ def _narrow_codes(column: pa.Array) -> pa.Array:
 
 
 def to_frame(schema: pa.Schema, parts: list[Columns], options: FrameOptions) -> pd.DataFrame:
-    """One DataFrame of all rows.
+    """Join all rows to one DataFrame.
 
     Parameters
     ----------
     schema : pyarrow.Schema
-        The names of the columns, and their types where there are no rows.
+        The names of the columns, and their types for a frame without rows.
     parts : list of Columns
-        The rows, as `to_columns` gives them. They are emptied on the way, so that the memory of
-        a column is free before the next is converted.
+        The rows, from `to_columns`. Each column is removed from them once it is converted, so that
+        its memory is free before the next.
     options : FrameOptions
-        How the frame holds them.
+        The types of the columns.
 
     Returns
     -------
     pandas.DataFrame
-        ``.attrs`` says what the columns hold.
+        ``.attrs`` has a description of each column.
     """
     import pandas as pd
 
@@ -196,7 +195,8 @@ def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions)
         return _text(chunks)
     column = pa.chunked_array(chunks, arrow)
     if pa.types.is_timestamp(arrow):
-        # by its name, so that each version of pandas has its own kind of zone
+        # by the zone's name, so that pandas chooses the class of the zone, which depends on its
+        # version
         return column.to_pandas().dt.tz_convert(options.tz)
     if pa.types.is_date(arrow):
         return column.cast(pa.timestamp("us")).to_pandas()
@@ -204,26 +204,26 @@ def _pandas_column(chunks: list[Any], arrow: pa.DataType, options: FrameOptions)
 
 
 def _text(chunks: list[Any]) -> Any:
-    """Text of pandas' own type, `_PIECE` chunks as one: in small ones pandas is slow."""
+    """Text of pandas' own type; `_CHUNKS_OF_TEXT` chunks are joined, since small ones are slow."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
     large = pa.large_string()
-    pieces = []
+    joined = []
     while chunks:
-        some = [pc.cast(chunk, large, memory_pool=pool()) for chunk in chunks[:_PIECE]]
-        del chunks[:_PIECE]
-        pieces.append(pa.concat_arrays(some, memory_pool=pool()))
+        some = [pc.cast(chunk, large, memory_pool=pool()) for chunk in chunks[:_CHUNKS_OF_TEXT]]
+        del chunks[:_CHUNKS_OF_TEXT]
+        joined.append(pa.concat_arrays(some, memory_pool=pool()))
         del some
     own: Any = pd.Series(["text"]).dtype
     if not isinstance(own, pd.StringDtype):  # before pandas 3
         own = pd.StringDtype("pyarrow")
-    return own.__from_arrow__(pa.chunked_array(pieces, large))
+    return own.__from_arrow__(pa.chunked_array(joined, large))
 
 
 def _numbers(chunks: list[Any]) -> Any:
-    """Whole or other numbers with a mask, as pandas' own nullable types have them."""
+    """Numbers with a mask of missing cells: pandas' own nullable types."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -243,7 +243,7 @@ def _numbers(chunks: list[Any]) -> Any:
 
 
 def _categorical(chunks: list[Any]) -> Any:
-    """One categorical of dictionary-encoded chunks, categories in the order of the rows."""
+    """One categorical of dictionary-encoded chunks; categories are in the order of the rows."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -259,8 +259,8 @@ def _categorical(chunks: list[Any]) -> Any:
         here = codes[start : start + len(chunk)]
         start += len(chunk)
         if len(chunk.dictionary):
-            places = pc.index_in(chunk.dictionary, texts).to_numpy().astype(kind)
-            np.take(places, chunk.indices.fill_null(0).to_numpy(), out=here)
+            new_codes = pc.index_in(chunk.dictionary, texts).to_numpy().astype(kind)
+            np.take(new_codes, chunk.indices.fill_null(0).to_numpy(), out=here)
             if chunk.indices.null_count:
                 here[chunk.indices.is_null().to_numpy(zero_copy_only=False)] = -1
     categories: Any = pd.CategoricalDtype(texts.to_pandas())
