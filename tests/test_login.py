@@ -132,7 +132,7 @@ def test_without_a_keyring_it_is_still_a_login(
     answers(sandbox.api_user_id, sandbox.secret_key)
     error = shell.run_cell("%mytracker_login --save").error_in_exec
     assert isinstance(error, mt.CredentialsMissing)
-    assert "not saved: this machine has no keyring that works" in str(error)
+    assert "not saved: this machine has no working keyring" in str(error)
     assert credentials.find().api_user_id == sandbox.api_user_id
 
 
@@ -169,7 +169,7 @@ def test_a_key_in_the_cell_is_refused_and_not_repeated(
     [
         ("", "", "nothing was typed"),
         (77658, "", "nothing was typed"),
-        ("me@example.com", "key", "is a number"),
+        ("me@example.com", "key", "must be a number"),
         (77658, StdinNotImplementedError("no input here"), "MYTRACKER_SECRET_KEY"),
         (EOFError(), "", "MYTRACKER_SECRET_KEY"),
     ],

@@ -232,7 +232,7 @@ def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
     desk = start(seconds=600, queue=2)
     others = [desk.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
     plan = desk.plan("4d")
-    waits = jumping_clock.jump_when(lambda: "waiting for a place" in plan.card().text())
+    waits = jumping_clock.jump_when(lambda: "waiting for space" in plan.card().text())
     with waits, pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
     told = plan.card().text()
@@ -258,7 +258,7 @@ def test_what_was_made_before_needs_no_place(
     desk.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
     plan = desk.plan("1d")
     done = jumping_clock.jump_when(lambda: words(plan) == ["waiting"] + ["done"] * 6)
-    with done, pytest.raises(mt.ExportTimeout, match="waiting for a place"):
+    with done, pytest.raises(mt.ExportTimeout, match="waiting for space"):
         plan.run(timeout=1000)
 
 
@@ -272,13 +272,13 @@ def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
 
     def waits() -> bool:
         told.append(" ".join(plan.card().text().split()))
-        return "waiting for a place" in told[-1]
+        return "waiting for space" in told[-1]
 
     with interrupted_when(waits), pytest.raises(mt.WaitInterrupted):
         plan.run(timeout=20)
     assert "Maximum number of simultaneous requests reached" in told[-1]
     assert f"running: export {other.id_raw_export}" in told[-1]
-    assert "waiting for a place" not in plan.card().text()
+    assert "waiting for space" not in plan.card().text()
 
 
 def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
@@ -286,7 +286,7 @@ def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
 ) -> None:
     desk = start(seconds=600, queue=2)
     plan = desk.plan("2d")
-    stop = interrupted_when(lambda: "waiting for a place" in plan.card().text())
+    stop = interrupted_when(lambda: "waiting for space" in plan.card().text())
     with stop, pytest.raises(mt.WaitInterrupted) as caught:
         plan.run(timeout=20)
     assert len(plan.exports) == 2

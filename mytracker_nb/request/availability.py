@@ -1,11 +1,12 @@
-"""When rows appear in the system, and which rows an export therefore has.
+"""When rows become available in MyTracker, and which rows an export therefore has.
 
-Rows come late: events sent by servers within hours, purchases of months ago at any time, events of
-a phone that was off when the app is next opened. ``availabilityTsFrom`` and ``availabilityTsTo``
-bound an export by the second in which its rows appeared in the system; so a row is exported exactly
-once, however late it comes, where each export begins in the second after the last one's end.
+Rows can be late: servers send events hours later, purchases of months ago can come at any time, and
+a phone that was off sends its events when the app is next opened. ``availabilityTsFrom`` and
+``availabilityTsTo`` limit an export to the rows that became available between two seconds. If each
+export begins in the second after the end of the one before, every row is exported exactly once.
 
-This module is the one place for what that needs and the documentation does not say:
+This needs three properties that the documentation does not state, and that only this module relies
+on:
 
 - both ends are included: an export up to ``T`` and one from ``T + 1`` share no row and miss none;
 - a row never changes its availability;
@@ -46,21 +47,21 @@ _STEP = 3600
 _BOUNDS = next(interval for interval in INTERVALS if interval.availability_delay)
 
 DELAY = _BOUNDS.availability_delay
-"""How long before now an export by availability must end."""
+"""How long before now ``availabilityTsTo`` must be."""
 
 DEFAULT_SETTLE = timedelta(hours=3)
 """How long after a window's end an export of it must have been requested to be reused."""
 
 
 class Availability(NamedTuple):
-    """The rows that appeared in the system after one second, up to another.
+    """The rows that became available after one second, up to another.
 
     Attributes
     ----------
     after : int or None
-        The last second (Unix time) whose rows are not meant; None for all rows from the start.
+        The last second (Unix time) before them; None if there is no lower bound.
     until : int or None
-        The last second whose rows are meant; None where that is not known.
+        Their last second; None if it is not known.
     """
 
     after: int | None = None
@@ -68,24 +69,24 @@ class Availability(NamedTuple):
 
     def parameters(self) -> dict[str, int]:
         """The parameters of the create call that select these rows."""
-        # from the second after: both ends are included
+        # + 1 since both ends of the service's interval are included
         start = {} if self.after is None else {_BOUNDS.start: self.after + 1}
         end = {} if self.until is None else {_BOUNDS.end: self.until}
         return {**start, **end}
 
     def overlaps(self, other: Availability) -> bool:
-        """Whether a row could be in both; where an end is not known, it could."""
+        """Whether a row can be in both; if an end is not known, it can."""
         return _is_before(self.after, other.until) and _is_before(other.after, self.until)
 
     def is_outside(self, first: int, last: int) -> bool:
-        """Whether rows that appeared from `first` to `last` can't all be among these."""
+        """Whether some of the rows that became available from `first` to `last` are not in this."""
         return (self.after is not None and first <= self.after) or (
             self.until is not None and last > self.until
         )
 
 
 ALL_ROWS = Availability()
-"""No bound: whatever there is."""
+"""No bounds."""
 
 
 def _is_before(after: int | None, until: int | None) -> bool:
@@ -93,14 +94,14 @@ def _is_before(after: int | None, until: int | None) -> bool:
 
 
 def known_until(now: float) -> int:
-    """The last second whose rows are all known at a moment, in Unix seconds.
+    """The last second whose rows are all available at a moment, in Unix seconds.
 
     Parameters
     ----------
     now : float
         The moment, in Unix seconds.
     """
-    # it has to be less than now minus the delay
+    # the service accepts ends before now minus the delay
     return math.floor(now) - int(DELAY.total_seconds()) - 1
 
 
@@ -111,27 +112,27 @@ def of_request(request: ExportRequest) -> Availability:
 
 
 def is_bounded(request: ExportRequest) -> bool:
-    """Whether the same rows come whenever the request is sent."""
+    """Whether the request has an upper bound, so that it always returns the same rows."""
     return _BOUNDS.end in request.parameters
 
 
 def since(request: ExportRequest, now: float) -> ExportRequest | None:
-    """The request for the rows of the same window that have appeared since.
+    """The request for the rows of the same window that became available after those of `request`.
 
-    It ends with the last full hour whose rows are all known, so that it is the same request, and
-    its export can be reused, within an hour.
+    It ends with the last full hour whose rows are all available. So within an hour the request is
+    the same, and its export can be reused.
 
     Parameters
     ----------
     request : ExportRequest
-        A valid one with ``availabilityTsTo``: what appeared until then is known.
+        A valid request with ``availabilityTsTo``.
     now : float
         The present moment, in Unix seconds.
 
     Returns
     -------
     ExportRequest or None
-        It shares no row with `request`, and misses none; None while no such hour has passed.
+        A request that has no row of `request` and skips none; None before the next full hour.
     """
     after = of_request(request).until
     assert after is not None
@@ -154,38 +155,38 @@ def closes_at(request: ExportRequest) -> datetime:
 def is_reusable(
     request: ExportRequest, requested_at: datetime, now: datetime, settle: timedelta
 ) -> bool:
-    """Whether an export that succeeded may be reused for the same request.
+    """Whether an export that succeeded can be reused for the same request.
 
-    Rows can come at any time. An export that was requested before its window had closed surely
-    lacks some; one that was requested `settle` later has those that came until then. Where
-    ``availabilityTsTo`` bounds it, it has the rows that a new one would have.
+    Rows can be late. An export that was requested before its window closed certainly lacks some;
+    one requested `settle` after the end has the rows that were available by then. With
+    ``availabilityTsTo``, an export has the same rows whenever it is requested.
 
     Parameters
     ----------
     request : ExportRequest
-        One without errors.
+        A valid request.
     requested_at, now : datetime.datetime
         When the export was requested, and the present moment.
     settle : datetime.timedelta
         How long after the end of the window it must have been requested.
     """
-    if requested_at > now:  # by a clock that was wrong: nothing is known of it
+    if requested_at > now:  # one of the clocks was wrong, so the age is not known
         return False
     return is_bounded(request) or requested_at >= closes_at(request) + settle
 
 
 def read_settle(settle: str | timedelta | None) -> timedelta | None:
-    """How long after a window an export must have been requested to be reused; None if not given.
+    """Convert a `settle` option to a duration; None if it was not given.
 
     Parameters
     ----------
     settle : str or datetime.timedelta, optional
-        Such as ``"3h"`` or ``"2d"``; ``"0h"`` and more.
+        A duration of 0 or more, such as ``"3h"`` or ``"2d"``.
 
     Raises
     ------
     InvalidRequest
-        If it is no such duration.
+        If it is not such a duration.
     """
     if settle is None:
         return None

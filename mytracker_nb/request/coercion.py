@@ -1,7 +1,7 @@
-"""Turn one parameter's value, in whatever form a person has it, into the form that is sent.
+"""Conversion of a parameter's value, in any form that a user gives, to its normal form.
 
-A normal value is plain and immutable: a name or a date (``YYYY-MM-DD``) is a str, an id or a Unix
-time an int, a list a tuple of these.
+A normal value is immutable: a name or a date (``YYYY-MM-DD``) is a str, an id or a Unix time an
+int, a list a tuple of these.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SHOWN = 5  # values named in one message, suggestions in one hint
 _SELECTOR = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*", re.ASCII)
 _SDK_KEY = re.compile(r"\d{20}", re.ASCII)
 _BRACKET = re.compile(r"^[\[(]|\]$")  # names of countries end in a round one
-# what stands for a value in templates, in a text that is nothing else
+# a text that consists of a placeholder of a template language
 _PLACEHOLDER = re.compile(r"\$[A-Za-z_]\w*|\$?\{[A-Za-z_]\w*\}|%\([A-Za-z_]\w*\)s", re.ASCII)
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -58,14 +58,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A value that could not be read.
+    """A value that could not be parsed or read.
 
     Attributes
     ----------
     text : str
-        What was written.
+        The value as it was written.
     why : str
-        Why it could not be read.
+        The reason.
     """
 
     text: str
@@ -73,12 +73,12 @@ class Unreadable:
 
 
 class QuotedPlaceholder(str):
-    """A text in quotes that holds a ``{placeholder}``, which quotes turn off.
+    """A quoted text with a ``{placeholder}``, which is not evaluated in quotes.
 
     Attributes
     ----------
     unquoted : str
-        How it is written to be evaluated.
+        The text to write so that it is evaluated.
     """
 
     __slots__ = ("unquoted",)
@@ -86,14 +86,14 @@ class QuotedPlaceholder(str):
     unquoted: str
 
     def __new__(cls, text: str, unquoted: str) -> QuotedPlaceholder:
-        """Make one of `text`."""
+        """Create it from `text`."""
         self = super().__new__(cls, text)
         self.unquoted = unquoted
         return self
 
 
 class Moment(NamedTuple):
-    """Now, and the zone whose days count."""
+    """The present moment, and the time zone for dates and for times without a zone."""
 
     now: datetime
     zone: zoneinfo.ZoneInfo
@@ -103,19 +103,19 @@ class Moment(NamedTuple):
         """The current day in the zone."""
         try:
             return self.now.astimezone(self.zone).date()
-        except OverflowError:  # at the ends of the calendar
+        except OverflowError:  # at the first or last day that a date can have
             return self.now.date()
 
 
 class CoercedValue(NamedTuple):
-    """The normal form of a given value, None where it has none, and the problems found."""
+    """The normal form of a value, None if it is invalid, and its problems."""
 
     value: Value | None
     problems: tuple[Problem, ...]
 
 
 class _Flawed(Exception):
-    """One item is invalid, or doubtful."""
+    """An item is invalid (an error), or probably a mistake (a warning)."""
 
     def __init__(
         self,
@@ -128,14 +128,14 @@ class _Flawed(Exception):
         super().__init__(code)
         self.code = code
         self.hint = hint
-        self.message = message  # in place of the usual one for the code
+        self.message = message  # replaces the usual message of the code
         self.keep = keep  # the normal item, if the flaw is only a warning
 
 
 def _plain(item: Any) -> Any:
-    """`item` as Python's own type where it is a scalar of numpy or Arrow."""
+    """`item`, converted to Python's own type if it is a scalar of numpy or Arrow."""
     if type(item).__module__ == "numpy" and item.ndim == 0 and item.dtype.kind != "m":
-        # datetime64 in nanoseconds would come out as a bare integer, as timedelta64 does
+        # item() converts datetime64 in nanoseconds to an integer, so change the unit first
         return (item.astype("datetime64[us]") if item.dtype.kind == "M" else item).item()
     return item.as_py() if hasattr(item, "as_py") else item
 
@@ -150,13 +150,13 @@ def presentable(item: Any) -> Any:
 
 
 def iter_values(given: Any) -> list[Any]:
-    """The single values that a collection, or a value alone, stands for.
+    """The single values of a collection, or the one value as a list.
 
-    Nothing raises: what can't be read gives an `Unreadable`.
+    No value raises: one that can't be read gives an `Unreadable`.
     """
     try:
         return [presentable(item) for item in _items(given)]
-    except Exception as error:  # whatever a foreign collection raises
+    except Exception as error:  # iterating over a user's object can raise anything
         return [Unreadable(type(given).__name__, f"can't be read ({type(error).__name__})")]
 
 
@@ -183,17 +183,17 @@ def _items(given: Any) -> Iterator[Any]:
 
 
 def split_values(parameter: Parameter, given: Any) -> list[Any]:
-    """`given` as the list of its single values, text cut at its commas; [] where it is empty.
+    """Split `given` into single values, and text at its commas; [] if it is empty.
 
-    None, blank text and a collection of nothing are empty. A text inside a list of names is one
-    name, commas and all.
+    None, blank text and an empty collection are empty. A text in a list of event names
+    (`repeats_field`) is one name, even if it has commas.
     """
     if given is None:
         return []
-    whole = parameter.repeats_field and not isinstance(given, str)
+    keeps_commas = parameter.repeats_field and not isinstance(given, str)
     result: list[Any] = []
     for item in iter_values(given):
-        if isinstance(item, str) and not whole and not isinstance(item, QuotedPlaceholder):
+        if isinstance(item, str) and not keeps_commas and not isinstance(item, QuotedPlaceholder):
             result.extend(part.strip() for part in item.split(","))
         else:
             result.append(item)
@@ -210,9 +210,9 @@ def _timestamp(moment: datetime) -> int:
 
 def _iso_datetime(text: str) -> datetime | None:
     if not _ISO_DAY.match(text):
-        return None  # newer Pythons read week dates and digits without dashes as well
+        return None  # Python 3.11 also accepts week dates and dates without dashes
     try:
-        # Python 3.10 knows neither the Z nor every fraction of a second; no fraction counts
+        # Python 3.10 accepts neither the Z nor all fractions of seconds, which are dropped anyway
         text = re.sub(r"(:\d\d)\.\d+", r"\1", text)
         return datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
     except ValueError:
@@ -235,7 +235,7 @@ def _read_date(parameter: Parameter, item: Any, moment: Moment) -> str:
 
 
 def _day_in_words(parameter: Parameter, text: str, moment: Moment) -> date | None:
-    """The day that `text` names: of a period the end that the parameter is."""
+    """The day of a text such as ``today-7d``; of a period, its first or last day."""
     if period := find_period(text):
         first, last = period.days(moment.today)
         return first if parameter.name in _STARTS else last
@@ -280,7 +280,7 @@ def _is_number(item: Any) -> bool:
 
 
 def _an_id(names: Dictionary | None) -> str:
-    """What is accepted, as a hint."""
+    """The accepted ids, as a hint."""
     return "expected a whole number, 0 or greater" if names is None else names.accepted()
 
 
@@ -289,7 +289,7 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
     if isinstance(item, str) and item.isascii() and item.isdigit():
         item = int(item) if len(item) <= 20 else -1
     if isinstance(item, float) and item.is_integer() and abs(item) < 2**53:
-        item = int(item)  # a column of ids that has a gap holds floats
+        item = int(item)  # pandas converts a column of ids with missing cells to floats
     if isinstance(item, int) and not isinstance(item, bool):
         if not 0 <= item <= _MAX_ID:
             raise _Flawed(hint=_an_id(names))
@@ -308,14 +308,14 @@ def _read_id(parameter: Parameter, item: Any, moment: Moment) -> int:
 
 @cache
 def _all_timezones() -> dict[str, str]:
-    """The zones that Python knows, by their name in lower case."""
-    zones = zoneinfo.available_timezones() - {"localtime"}  # a file of some systems, not a zone
+    """Python's time zones, by their name in lower case."""
+    zones = zoneinfo.available_timezones() - {"localtime"}  # on some systems; not a zone
     return {zone.casefold(): zone for zone in zones}
 
 
 @cache
 def _listed_zones_like(zone: str, year: int) -> list[str]:
-    """The zones in the dictionary whose clocks show the same time as those of `zone` all year."""
+    """The zones in the dictionary that have the same local time as `zone` all year."""
     days = [datetime(year, 1, 1, 12) + timedelta(days=day) for day in range(365)]
     offsets = {
         name: [zoneinfo.ZoneInfo(name).utcoffset(day) for day in days]
@@ -365,7 +365,7 @@ def _read_sdk_key(parameter: Parameter, item: Any, moment: Moment) -> str:
 
 def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, str):
-        item.encode()  # half of a surrogate pair raises: it can't be sent
+        item.encode()  # raises for a lone surrogate, which can't be sent
         if isinstance(item, QuotedPlaceholder) or _PLACEHOLDER.fullmatch(item):
             raise _Flawed("placeholder", keep=str(item))
         return item
@@ -422,7 +422,7 @@ def _not(what: str, items: list[Any]) -> str:
 
 
 class _Flaws:
-    """The flaws of one parameter's items, as one problem per code rather than one per item."""
+    """Collects the flaws of one parameter's items, to report one problem per code, not per item."""
 
     def __init__(self, parameter: Parameter) -> None:
         self.parameter = parameter
@@ -471,47 +471,47 @@ def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Pro
     return Problem(parameter.name, code, "error", message, hint)
 
 
-def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedValue:
-    """Turn the `pieces` of a given value into the value of `parameter`.
+def coerce(parameter: Parameter, items: list[Any], moment: Moment) -> CoercedValue:
+    """Convert the `items` of a value to the normal form of `parameter`, and validate them.
 
     Parameters
     ----------
     parameter : Parameter
         The parameter.
-    pieces : list
-        The given value, split by `split_values`; not empty.
+    items : list
+        The value, split by `split_values`; not empty.
     moment : Moment
         The current time, and the zone for ``today`` and for times without a zone.
 
     Returns
     -------
     CoercedValue
-        With the problems that the value alone shows: ``bad_value``, ``not_in_dictionary``,
+        With the problems of this parameter alone: ``bad_value``, ``not_in_dictionary``,
         ``duplicate``, ``too_many``. No value raises.
     """
-    unreadable = [piece for piece in pieces if isinstance(piece, Unreadable)]
+    unreadable = [item for item in items if isinstance(item, Unreadable)]
     if unreadable:
-        reasons = dict.fromkeys(f"{_short(piece.text)} {piece.why}" for piece in unreadable)
+        reasons = dict.fromkeys(f"{_short(item.text)} {item.why}" for item in unreadable)
         return CoercedValue(None, (_error(parameter, "bad_value", _some(list(reasons))),))
-    if len(pieces) != 1 and not parameter.is_list:
-        message = f"takes one value, not {len(pieces)}"
+    if len(items) != 1 and not parameter.is_list:
+        message = f"takes one value, not {len(items)}"
         hint = "remove the comma"
         return CoercedValue(None, (_error(parameter, "bad_value", message, hint),))
 
     reader = _READERS[parameter.value_type]
     flaws = _Flaws(parameter)
     values: list[Item] = []
-    for piece in pieces:
+    for item in items:
         try:
-            if _is_blank(piece):
+            if _is_blank(item):
                 raise _Flawed(message="empty value: remove the extra comma")
-            values.append(reader(parameter, piece, moment))
+            values.append(reader(parameter, item, moment))
         except _Flawed as flaw:
-            flaws.add(piece, flaw)
+            flaws.add(item, flaw)
             if flaw.keep is not None:
                 values.append(flaw.keep)
-        except Exception:  # a year past 9999, a text that can't be sent, an object of any kind
-            flaws.add(piece, _Flawed())
+        except Exception:  # a year after 9999, a text that can't be sent, any object
+            flaws.add(item, _Flawed())
 
     problems = list(flaws.problems())
     counts = Counter(values)
@@ -529,6 +529,6 @@ def coerce(parameter: Parameter, pieces: list[Any], moment: Moment) -> CoercedVa
         hint = f"split the request into exports of at most {MAX_VALUES} values with mt.plan(...)"
         problems.append(_error(parameter, "too_many", message, hint))
 
-    if len(values) < len(pieces):
+    if len(values) < len(items):
         return CoercedValue(None, tuple(problems))
     return CoercedValue(distinct if parameter.is_list else distinct[0], tuple(problems))

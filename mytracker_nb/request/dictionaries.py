@@ -28,15 +28,15 @@ class Entry:
     Attributes
     ----------
     value : str
-        The value as the service knows it (a name, or an id in digits).
+        The service's value (a name, or an id in digits).
     title : str
-        What a person calls it; ``""`` where the value is its own title.
+        The name for people; ``""`` if the value is its own title.
     group : str
         Its heading in a list; ``""`` without headings.
     aliases : tuple of str
-        Other names to show beside the title (a country's ISO 3166-1 alpha-2 code).
+        Other names, shown beside the title (a country's ISO 3166-1 alpha-2 code).
     other_names : tuple of str
-        Further names that are understood and not shown (``Россия``, ``USA``).
+        Further names that are accepted and not shown (``Россия``, ``USA``).
     """
 
     value: str
@@ -59,10 +59,10 @@ class Selector(Entry):
     Attributes
     ----------
     kind : str
-        What the column holds: ``key`` (opaque text), ``id``, ``title``, ``timestamp`` (Unix
+        The kind of its values: ``key`` (opaque text), ``id``, ``title``, ``timestamp`` (Unix
         seconds), ``date``, ``integer``, ``number``, ``flag`` or ``list`` (array text).
     seen_with : frozenset of str
-        The events that a real request is known to have used it with; more may allow it.
+        The events with which public requests used it; others may have it, too.
     slows_export : str
         When the documentation warns that it slows the export: ``""`` (never), ``"always"`` or
         ``"before YYYY-MM-DD"``.
@@ -80,19 +80,25 @@ class Dictionary(Mapping[str, Entry]):
     Parameters
     ----------
     name : str
-        What one value is called in messages (``"country"``).
+        The word for one value in messages (``"country"``).
     entries : dict of str to Entry
         The entries by value.
     complete : bool
-        Whether the service is known to refuse every other value.
+        Whether the service refuses all other values.
     numeric : bool
-        Whether the values are ids; such entries are found by title and alias as well.
+        Whether the values are ids; such entries are also found by title and alias.
     any_case : bool
-        Whether upper and lower case are the same.
+        Whether letter case is ignored.
     expected : str
-        What is accepted, for a message about a value that resembles none.
+        The accepted values, for a message about a value that is similar to none.
     caveat : str
-        What is not known of the list, for a message about a value that it lacks.
+        A limit of the list, for a message about a value that it lacks.
+
+    Examples
+    --------
+    >>> country = mt.dictionary("country").find("Россия")
+    >>> country.value, country.title
+    ('188', 'Russia')
     """
 
     name: str
@@ -105,7 +111,7 @@ class Dictionary(Mapping[str, Entry]):
     _names: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # a name that two entries share is the first one's; a title counts before a further name
+        # two entries can have the same name: titles come first, then the order of the service
         for names in (_shown_names, _other_names):
             for entry in self.entries.values() if self.numeric else ():
                 for name in names(entry):
@@ -126,20 +132,34 @@ class Dictionary(Mapping[str, Entry]):
         return hash(self.name)
 
     def find(self, text: str) -> Entry | None:
-        """The entry that `text` names: by its value or, for ids, by a title or alias."""
+        """Find an entry by its value or, for ids, by a title or another name.
+
+        Returns
+        -------
+        Entry or None
+            The entry; None if there is none.
+        """
         return self.entries.get(text) or self._names.get(_folded(text))
 
     def nearest(self, text: str, count: int = 3) -> list[Entry]:
-        """The entries that `text` was probably meant to be, best first; none if none is similar."""
+        """The entries similar to `text`, the most similar first; none if none is similar enough.
+
+        Parameters
+        ----------
+        text : str
+            A misspelt value or name.
+        count : int
+            How many entries to return at most.
+        """
         names = dict(self._names)
         for entry in self.entries.values():
-            # the last word of a time zone is its city
+            # of a time zone, compare the city alone, too
             for name in (entry.value, entry.value.rpartition("/")[2]):
                 names.setdefault(_folded(name) if self.numeric else name, entry)
         return list(dict.fromkeys(names[name] for name in closest(text, names, 2 * count)))[:count]
 
     def accepted(self) -> str:
-        """What is accepted, as a hint: all values of a short list, examples of a long one."""
+        """The accepted values as a hint: all values of a short list, examples of a long one."""
         if len(self) <= _FEW:
             return f"expected {either(entry.label for entry in self.values())}"
         return f"expected {self.expected}" if self.expected else ""
@@ -241,18 +261,30 @@ _LARGE = {
 
 @cache
 def dictionary(name: str) -> Dictionary:
-    """The dictionary called `name`.
+    """A dictionary of the Export API: the accepted values of a parameter, with their titles.
 
     Parameters
     ----------
     name : str
-        ``event``, ``selector``, ``country``, ``timezone`` or the name of a small closed list
-        (``rooted``, ``isVerified``, ``idAdMediator`` ...).
+        ``event``, ``selector``, ``country``, ``timezone`` or the name of a parameter with a small
+        closed list (``rooted``, ``isVerified``, ``idAdMediator`` ...).
+
+    Returns
+    -------
+    Dictionary
+        The entries by value, in the service's order.
 
     Raises
     ------
     KeyError
-        If there is none of that name.
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> mt.dictionary("rooted")["1"].title
+    'Rooted'
+    >>> mt.dictionary("country").find("RU").value
+    '188'
     """
     if name in _LARGE:
         return _LARGE[name]()
@@ -270,6 +302,6 @@ def events() -> Dictionary:
 
 
 def selectors() -> dict[str, Selector]:
-    """The columns known by name; the service has more than these."""
+    """The known columns by name; the service has more than these."""
     entries = dictionary("selector").values()
     return {entry.value: entry for entry in entries if isinstance(entry, Selector)}

@@ -8,20 +8,20 @@ from datetime import timedelta
 __all__ = ["UNITS", "parse_duration"]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-"""The units by their letter, under the names that `datetime.timedelta` has for them."""
+"""The units by their letter, with the names of the arguments of `datetime.timedelta`."""
 
 _DURATION = re.compile(rf"(\d{{1,9}})\s*([{''.join(UNITS)}])", re.ASCII)
 
 
 def parse_duration(text: str, units: str = "smhdw") -> timedelta | None:
-    """The duration that `text` is, a whole number and the letter of a unit; None if it is not one.
+    """Parse a duration: a whole number and the letter of a unit; None if `text` is not one.
 
     Parameters
     ----------
     text : str
-        Such as ``6h``.
+        A duration such as ``6h``.
     units : str
-        The letters of the units that are allowed.
+        The letters of the accepted units.
     """
     match = _DURATION.fullmatch(text)
     if match is None or match[2] not in units:

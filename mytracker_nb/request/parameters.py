@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 DEFAULT_TIMEZONE = "Europe/Moscow"
-"""The time zone of ``dateFrom`` and ``dateTo`` if a request has none."""
+"""The time zone of ``dateFrom`` and ``dateTo`` if a request does not set one."""
 
 MAX_VALUES = 1000
 """The most values in one filter. The documentation says both "a maximum of 1000" and "below 1000";
@@ -36,7 +36,7 @@ MAX_VALUES = 1000
 
 
 class ValueType(Enum):
-    """What one value of a parameter is."""
+    """The type of a parameter's values."""
 
     WORD = "a name"
     ID = "an id"
@@ -57,7 +57,7 @@ class Parameter:
     title : str
         A short label for a form.
     value_type : ValueType
-        What one value is.
+        The type of its values.
     help : str
         One line of help.
     is_list : bool
@@ -90,11 +90,11 @@ class Parameter:
 
     @property
     def dictionary(self) -> Dictionary | None:
-        """The dictionary of the values."""
+        """The dictionary of the values; None if they are free."""
         return dictionary(self.dictionary_name) if self.dictionary_name else None
 
     def applies_to(self, event: str | None) -> bool:
-        """Whether a request for `event` can have it; an unknown event excludes nothing."""
+        """Whether a request for `event` can have it; for an unknown event it can."""
         if self.events is None or event is None or event not in dictionary("event"):
             return True
         return event in self.events
@@ -124,7 +124,7 @@ class Interval:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Both names."""
+        """The names of both parameters."""
         return self.start, self.end
 
 
@@ -285,7 +285,7 @@ _ARRAY_SUFFIX = re.compile(r"\[\d*\]$")
 
 
 def find_parameter(name: str) -> Parameter | None:
-    """The parameter called `name`; lists are known by their array-style name (``idApp[]``) too."""
+    """Find a parameter by its name; a list also by its array-style name (``idApp[]``)."""
     if name in PARAMETERS:
         return PARAMETERS[name]
     parameter = PARAMETERS.get(_ARRAY_SUFFIX.sub("", name))

@@ -1,7 +1,7 @@
-"""Days that people name by words: ``last-month``, ``last-7-days``, ``today-7d``.
+"""Periods and relative days as words: ``last-month``, ``last-7-days``, ``today-7d``.
 
-A period has a first and a last day; as ``dateFrom`` its word means the first, as ``dateTo`` the
-last. So ``dateFrom=last-month dateTo=last-month`` is the whole month.
+As ``dateFrom`` a period is its first day, as ``dateTo`` its last day. So
+``dateFrom=last-month dateTo=last-month`` is the month.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _ISO_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 
 @dataclass(frozen=True)
 class Period:
-    """Some days that end about today.
+    """Successive days that end today or earlier.
 
     Attributes
     ----------
     title : str
-        What a person calls it; in lower case and with hyphens it is the word of the notation.
+        Its name for people; in lower case and with hyphens it is the word of the notation.
     days : callable
-        Gives the first and the last day for a given today.
+        Takes the date of today, returns the first and the last day.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Period:
 
     @property
     def word(self) -> str:
-        """How it is written in a request: ``last-month``."""
+        """The word in a request: ``last-month``."""
         return _as_word(self.title)
 
 
@@ -74,11 +74,11 @@ PERIODS = (
     Period("This month", _this_month),
     Period("Last month", _last_month),
 )
-"""Weeks begin on Monday; ``Last 7 days`` are whole days, the last of them yesterday."""
+"""The periods. Weeks begin on Monday; ``Last 7 days`` end yesterday."""
 
 
 def find_period(text: str) -> Period | None:
-    """The period called `text`, in any case, with spaces or hyphens; any ``last-<n>-days`` too."""
+    """Find a period by name, in any case, with spaces or hyphens; also ``last-<n>-days``."""
     word = _as_word(text)
     for period in PERIODS:
         if period.word == word:
@@ -94,7 +94,7 @@ def _as_word(text: str) -> str:
 
 
 def relative_day(text: str, today: date) -> date | None:
-    """The day that ``today``, ``yesterday`` or ``today-7d`` is; None if `text` is no such."""
+    """The day of ``today``, ``yesterday`` or ``today-7d``; None if `text` is none of these."""
     match = _RELATIVE.fullmatch(text.strip().casefold())
     if match is None:
         return None
@@ -107,7 +107,7 @@ def relative_day(text: str, today: date) -> date | None:
 
 
 def why_impossible(text: str) -> str:
-    """Why a day written as ``YYYY-MM-DD`` is not in the calendar; ``""`` if it is another text."""
+    """Why a date ``YYYY-MM-DD`` does not exist; ``""`` if it does, or `text` is not one."""
     match = _ISO_DAY.fullmatch(text.strip())
     if match is None:
         return ""
@@ -123,7 +123,7 @@ def why_impossible(text: str) -> str:
     return f"{name} has {last} days" if day else "days are counted from 1"
 
 
-# not calendar.month_name, which speaks the language of the machine
+# not calendar.month_name, which depends on the locale
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),

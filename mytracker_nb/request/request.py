@@ -1,4 +1,4 @@
-"""What to export: an immutable, normalised request, and its validation.
+"""`ExportRequest`: an immutable, normalized request, and its validation.
 
 The rules are those of page ``export-api/raw/create`` of the service's documentation; the rules of
 single parameters are in `mytracker_nb.request.parameters`.
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["ExportRequest"]
 
 _ORDER = {name: position for position, name in enumerate(PARAMETERS)}
-# A Unix time greater than this is taken for milliseconds: in seconds it is after the year 5000.
+# A greater Unix time is assumed to be in milliseconds: in seconds it is after the year 5000.
 _FAR = 10**11
 _FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 
@@ -81,7 +81,7 @@ class ExportRequest:
         self._read(parameters, clock.now())
 
     def _read(self, parameters: Mapping[str, Any], now: datetime) -> None:
-        """Take in the parameters; relative dates are read as of `now`."""
+        """Normalize the parameters; relative dates are those as of `now`."""
         given: dict[str, list[Any]] = {}
         unknown: dict[str, Any] = {}
         empty: list[str] = []
@@ -90,7 +90,7 @@ class ExportRequest:
             if parameter is None:
                 unknown[name] = presentable(value)
             elif pieces := split_values(parameter, value):
-                # a list may come under both of its names
+                # a list may be given under both of its names
                 given.setdefault(parameter.name, []).extend(pieces)
             elif parameter.is_filter and value is not None and not isinstance(value, str):
                 empty.append(parameter.name)
@@ -137,7 +137,7 @@ class ExportRequest:
 
     @property
     def read_at(self) -> datetime:
-        """The moment as of which relative dates (``today-7d``) were read."""
+        """The moment to which relative dates (``today-7d``) refer."""
         return self._read_at
 
     @property
@@ -146,7 +146,7 @@ class ExportRequest:
         return {name: ",".join(map(str, pieces)) for name, pieces in self._written.items()}
 
     def as_of(self, moment: datetime) -> ExportRequest:
-        """The same request with its relative dates read as of another moment."""
+        """The same request, with its relative dates as of another moment."""
         request = ExportRequest.__new__(ExportRequest)
         dates = {
             name: given[0] if len(given) == 1 else given for name, given in self._written.items()
@@ -156,7 +156,7 @@ class ExportRequest:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Everything to know about the request now, in the order of the documentation."""
+        """All errors, warnings and notes as of now, in the order of the documentation."""
         return self.check(clock.now())
 
     @property
@@ -175,7 +175,7 @@ class ExportRequest:
         Returns
         -------
         tuple of Problem
-            As `problems`. Relative dates stay the days that they were when the request was made.
+            As `problems`. Relative dates stay those of the time when the request was created.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class ExportRequest:
         ]
         for interval in INTERVALS:
             problems.extend(self._bounds(interval, Moment(now, self._zone)))
-        # stable: problems of a single value come before those of values together
+        # the sort is stable: problems of one value stay before those of several values
         problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
         unknown = [_unknown_parameter(name, value) for name, value in self._unknown.items()]
         return (*problems, *unknown)
@@ -280,7 +280,7 @@ class ExportRequest:
 
     @cached_property
     def _identity(self) -> tuple[tuple[str, str], ...]:
-        # values that have no normal form may be of any type, unhashable ones too
+        # compare by repr: an invalid value can be of any type, also an unhashable one
         return tuple((name, repr(value)) for name, value in self._parameters.items())
 
     def __repr__(self) -> str:
@@ -331,7 +331,7 @@ class ExportRequest:
         values = {name: self._normal[name] for name in interval.names if name in self._normal}
         start, end = values.get(interval.start), values.get(interval.end)
         earliest = interval.earliest or 0
-        # of days only the first one has a bound; no Unix time is below 0
+        # for dates only the start has a lower bound; for Unix times both must be 0 or more
         for name in (interval.start,) if interval.earliest else interval.names:
             if name in values and values[name] < earliest:
                 yield _error(
@@ -354,7 +354,7 @@ class ExportRequest:
                 "combined with idApp by OR: rows that match either filter are exported",
             )
         inverts = self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters
-        # with another event the problem is that the parameter does not apply
+        # for other events, `_misplaced` reports that the parameter does not apply
         if inverts and self._event and PARAMETERS["eventNameInvert"].applies_to(self._event):
             yield Problem(
                 "eventNameInvert",
@@ -383,7 +383,7 @@ class ExportRequest:
             starts.append(self._normal["dateFrom"])
         if "tsFrom" in self._normal:
             starts.append(_day(self._normal["tsFrom"], self._zone))
-        # the rows match both intervals, so the later start counts
+        # rows match both intervals, so the later start decides
         return bool(starts) and max(starts) < when.removeprefix("before ")
 
 
@@ -454,7 +454,7 @@ def _too_late(
 
 
 def _unit(time: int) -> tuple[str, int]:
-    """The unit that a Unix time seems to have, and how many of it make a second."""
+    """The probable unit of a Unix time, and how many of it make a second."""
     for unit, per_second in _FRACTIONS.items():
         if time > _FAR * per_second // 1000:
             return unit, per_second

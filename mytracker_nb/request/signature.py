@@ -1,7 +1,7 @@
 """The parameters of a request in the signatures of functions that take them.
 
-`ExportParameters` is for type checkers, which read no table; a test compares it with `PARAMETERS`.
-`with_parameters` is for everything that looks at run time: help pages, Tab, `inspect`.
+`ExportParameters` is for type checkers, which can't read the table `PARAMETERS`; a test compares
+them. `with_parameters` is for tools that inspect objects at run time: help, Tab, `inspect`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
 class ExportParameters(TypedDict, total=False):
-    """The parameters of a request; None counts as not given."""
+    """The parameters of a request; None is the same as not given."""
 
     event: str | None
     selectors: str | Iterable[str] | None
@@ -58,7 +58,7 @@ _TYPES = {
 
 
 def annotation(parameter: Parameter) -> str:
-    """The type of the values that `parameter` accepts, as it is written in Python."""
+    """The type annotation of `parameter`, such as ``int | str | Iterable[int | str]``."""
     single = _TYPES[parameter.value_type]
     if parameter.dictionary_name == "timezone":
         single += " | tzinfo"
@@ -66,10 +66,10 @@ def annotation(parameter: Parameter) -> str:
 
 
 def with_parameters(function: _Decorated) -> _Decorated:
-    """Show the parameters of a request in the signature of `function`, which takes them as ``**``.
+    """Show the parameters of a request in the signature of a function, instead of ``**parameters``.
 
-    They come in the place of the ``**parameters``. ``event`` and ``selectors`` have no default, as
-    every request needs them. It decorates a class too.
+    ``event`` and ``selectors`` have no default, since every request needs them. Classes can be
+    decorated, too.
     """
     signature = inspect.signature(
         getattr(function, "__init__", function) if isinstance(function, type) else function

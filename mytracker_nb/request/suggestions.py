@@ -1,4 +1,4 @@
-"""What a misspelt word was probably meant to be: one rule for names, values, options and magics."""
+"""Suggestions for misspelt words: one rule for names, values, options and magics."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from difflib import SequenceMatcher
 
 __all__ = ["closest", "did_you_mean", "either"]
 
-_CUTOFF = 0.8  # a name less similar than this is a guess, and a wrong guess is worse than none
-_SPREAD = 0.12  # names that much less similar than the best are not worth mentioning
-# codes of two and three letters are similar to each other whatever was meant: XX to MX and LX
+_CUTOFF = 0.8  # less similar names are not suggested: a wrong suggestion is worse than none
+_SPREAD = 0.12  # nor are names that are so much less similar than the best
+# codes of two and three letters are all similar to each other, such as XX to MX and LX
 _SHORTEST = 4
-_LONGEST = 100  # characters past which a text is like no name
+_LONGEST = 100  # characters that are compared; no name is that long
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W_A-Za-z]+")
 
 
 def closest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The `names` that `text` was probably meant to be, best first; none where none is similar.
+    """The `names` similar to `text`, the most similar first; none if none is similar enough.
 
-    Upper and lower case are the same, and so is another order of words: ``app_id`` finds
-    ``idApp``.
+    Letter case and the order of words are ignored: ``app_id`` finds ``idApp``.
+
+    Parameters
+    ----------
+    text : str
+        A misspelt word.
+    names : iterable of str
+        The names to choose from.
+    count : int
+        How many names to return at most.
     """
     word, words = text.casefold()[:_LONGEST], _words(text[:_LONGEST])
     matcher = SequenceMatcher(autojunk=False)
@@ -33,7 +41,7 @@ def closest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
             scores[name] = 1.0
             continue
         matcher.set_seq1(name.casefold())
-        # the first two are quick bounds of the third
+        # the first two are quick upper bounds of the third
         if (
             matcher.real_quick_ratio() >= _CUTOFF
             and matcher.quick_ratio() >= _CUTOFF
@@ -46,7 +54,7 @@ def closest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a name, whether ``camelCase``, ``snake_case`` or apart, in one order."""
+    """The words of a name in ``camelCase``, ``snake_case`` or with spaces, sorted."""
     return sorted(word.casefold() for word in _WORD.findall(text))
 
 

@@ -1,4 +1,4 @@
-"""How a request is written (as a magic, as Python, as curl), and parsed again.
+"""Writing a request as a magic, as Python and as curl, and parsing these.
 
 The notation of the magic, the same in its line and its cell form::
 
@@ -72,13 +72,13 @@ def literal(expression: str) -> Any:
 
 
 class Span(NamedTuple):
-    """A stretch of a text, from `start` up to `end`."""
+    """A part of a text, from `start` up to `end` (exclusive)."""
 
     start: int
     end: int
 
     def shift(self, by: int) -> Span:
-        """The same stretch in a text that begins `by` characters earlier."""
+        """The same part in a text that has `by` more characters before it."""
         return Span(self.start + by, self.end + by)
 
 
@@ -93,7 +93,7 @@ class Assignment:
     value : object
         Text, an object, or a list of both; `Unreadable` if it can't be parsed.
     start, end : int
-        The whole assignment in the text.
+        Where the assignment is in the text.
     parts : tuple of Span
         The parts of the value in the text, with their quotes, without the space around them. An
         empty part has a span of no length. Without an equals sign there are none.
@@ -107,7 +107,7 @@ class Assignment:
 
     @property
     def name_span(self) -> Span:
-        """The name in the text."""
+        """Where the name is in the text."""
         return Span(self.start, self.start + len(self.name))
 
 
@@ -254,7 +254,7 @@ class _Scanner:
         return self.pos < self.end
 
     def is_space(self, position: int) -> bool:
-        """Whether a space of any kind is there; pasted text has no-break spaces."""
+        """Whether a space of any kind is at `position`; pasted text has no-break spaces."""
         char = self.text[position]
         return char.isspace() and not (self.in_cell and char == "\n")
 
@@ -302,7 +302,7 @@ class _Scanner:
         quoted = False
         while True:
             start = end = self.pos
-            if self.goes_on(first=not parts):
+            if self.next_part(first=not parts):
                 start = self.pos
                 part, quoted = self.part()
                 end = start + len(self.text[start : self.pos].rstrip())
@@ -319,12 +319,12 @@ class _Scanner:
         return self.combined(parts, quoted), tuple(spans)
 
     def combined(self, parts: list[Any], quoted: bool) -> Any:
-        """The value that `parts` make; `quoted` is whether the last one was in quotes."""
+        """Combine parts to a value; `quoted` is whether the last part was in quotes."""
         for part in parts:
             if isinstance(part, Unreadable):
                 return part
         if len(parts) == 1:
-            # a quoted text is one value, whatever commas it holds
+            # a quoted text is one value, even if it has commas
             return [parts[0]] if quoted and parts[0] else parts[0]
         return [item for part in parts for item in iter_values(part)]
 
@@ -344,8 +344,8 @@ class _Scanner:
             return False
         return left
 
-    def goes_on(self, first: bool) -> bool:
-        """Go to the next part of a value; return whether there is one."""
+    def next_part(self, first: bool) -> bool:
+        """Move to the next part of a value; return whether there is one."""
         before = self.pos
         left = self.skip_space()
         apart = self.pos > before
@@ -413,13 +413,13 @@ class _Scanner:
             start, self.pos = self.pos, self.line_end()
             return Unreadable(self.text[start : self.pos], "has no closing quote")
         text, self.pos = self.text[self.pos + 1 : close], close + 1
-        return QuotedPlaceholder(text, text) if self.holds_placeholder(text) else text
+        return QuotedPlaceholder(text, text) if self.has_placeholder(text) else text
 
-    def holds_placeholder(self, text: str) -> bool:
-        """Whether a quoted text would be evaluated without its quotes.
+    def has_placeholder(self, text: str) -> bool:
+        """Whether a quoted text has placeholders, which are evaluated without quotes only.
 
-        SQL magics replace placeholders in quotes, this notation does not. A text counts if it is a
-        placeholder as a whole, or if the notebook has all the names in its braces.
+        SQL magics replace placeholders in quotes, this notation does not, so a warning is due. It
+        is if the text is one placeholder, or if the notebook has all the names in its braces.
         """
         if _VARIABLE.fullmatch(text):
             return True
@@ -451,10 +451,10 @@ class _Scanner:
     def evaluated(self, text: str, source: str) -> Any:
         try:
             return self.evaluate(source)
-        except Exception as error:  # whatever the notebook's own code raises
+        except Exception as error:  # the notebook's own code can raise anything
             if self.evaluate is literal:
                 return Unreadable(text, str(error))
-            # gives a text for any exception, even if its own str() raises
+            # format_exception_only returns a text even if the exception's own str() raises
             return Unreadable(text, traceback.format_exception_only(error)[-1].strip())
 
     def joined(self, text: str, pieces: list[Any]) -> Any:
@@ -469,7 +469,7 @@ class _Scanner:
 
 
 def _tree(source: str) -> ast.AST:
-    # in brackets an expression can have several lines
+    # in brackets, so that an expression can have several lines
     return ast.parse(f"({source}\n)", mode="eval")
 
 
@@ -482,7 +482,7 @@ def _is_expression(source: str) -> bool:
 
 
 def _written(value: Any, *, in_list: bool = False) -> str:
-    """One part of a value as the magic writes it."""
+    """One part of a value, written as in a magic."""
     if isinstance(value, Unreadable):
         return value.text
     if isinstance(value, str):
@@ -491,7 +491,7 @@ def _written(value: Any, *, in_list: bool = False) -> str:
         for quote in "\"'":
             if value.isprintable() and value and quote not in value:
                 return f"{quote}{value}{quote}"
-        # in a list it stays one text, with its commas
+        # as a list of one text, whose commas do not separate
         return "" if not value and in_list else f"{{{[value]!r}}}"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -562,7 +562,7 @@ def _python(value: Any) -> str:
 
 
 def to_curl(fields: list[tuple[str, str]], base_url: str) -> str:
-    """Write form fields as a curl command; whoever runs it adds the signature."""
+    """Write form fields as a curl command, with a placeholder for the signature."""
     return " \\\n  ".join(
         [
             f"curl -X POST {shlex.quote(base_url + CREATE_PATH)}",
@@ -592,10 +592,10 @@ def parse_url(text: str) -> dict[str, Any]:
 
 
 def _sent(command: str) -> Iterator[str]:
-    """The words of a curl command that can hold the data, as curl sends them."""
+    """The words of a curl command that can be its data, encoded as curl sends them."""
     try:
         words = shlex.split(command.replace("\\\n", " "))
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # a quote is not closed
         words = command.split()
     before = ""
     for word in words:
@@ -608,7 +608,7 @@ def _sent(command: str) -> Iterator[str]:
 
 
 def _query(piece: str) -> str:
-    """The query string that `piece` is, or has."""
+    """The query string of a URL, or `piece` if it is one; ``""`` if there is none."""
     if _FIELD.match(piece):
         return piece
     address, _, query = piece.partition("?")

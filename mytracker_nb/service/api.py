@@ -1,8 +1,9 @@
 """The four calls of the Export API: create, get, cancel, quotas.
 
-Answers become plain facts, refusals the exceptions of `mytracker_nb.errors`. Calls that only read
-are tried again through passing faults; a create is repeated only where the service has refused it
-for sure. Source: pages ``export-api/raw/*`` and ``quotas`` of the service's documentation.
+Responses become plain facts, errors the exceptions of `mytracker_nb.errors`. Calls that only read
+are retried after temporary faults. A create is not idempotent: it is retried only after an HTTP
+429, with which the service has certainly not created an export. Source: pages
+``export-api/raw/*`` and ``quotas`` of the service's documentation.
 """
 
 from __future__ import annotations
@@ -52,27 +53,27 @@ __all__ = [
 
 USER_AGENT = f"mytracker-nb/{__version__} python/{platform.python_version()}"
 
-# An answer that names 20,000 files is shorter. What is read from it takes up to 12 times its bytes,
-# and many more where it is lists in lists: hence a limit for those too.
+# Limits of a response, against one made to fill the memory. One with 20,000 files is shorter.
+# Parsed JSON takes up to 12 times its bytes, and much more if lists are nested in lists.
 _LONGEST = 4 << 20  # bytes
 _MOST_LISTS = 100_000
-_CLOCKS_DIFFER = timedelta(seconds=30)  # that much is no matter
-_LONGEST_WORDS = 2_000  # characters of a text of the service
-_FIRST_WORDS = 200  # of an answer that is no JSON
+_CLOCKS_DIFFER = timedelta(seconds=30)  # a difference of clocks that does not matter
+_LONGEST_WORDS = 2_000  # characters shown of a text of the service
+_FIRST_WORDS = 200  # characters shown of a response that is not JSON
 
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A file of an export, as the service named it.
+    """The link of an export's file.
 
     Attributes
     ----------
     url : str
-        Where it is.
+        The URL.
     expires : datetime.datetime or None
-        When the service deletes it (UTC), where it said so.
+        When the service deletes the file (UTC); None if it did not say so.
     """
 
     url: str
@@ -80,34 +81,34 @@ class Link:
 
     @property
     def path(self) -> str:
-        """The path in the URL, as it stands there."""
+        """The path of the URL, still percent-encoded."""
         try:
             return urlsplit(self.url).path
-        except ValueError:  # no URL at all: fetching it will tell
+        except ValueError:  # an invalid URL; fetching it raises an error that says so
             return ""
 
     @property
     def name(self) -> str:
-        """What the file is called: the last part of the path, never a path itself."""
+        """The file's name: the last part of the path, without slashes."""
         return unquote(self.path).rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class State:
-    """What the service says of an export.
+    """The state of an export, from the service's response.
 
     Attributes
     ----------
     status : str
         The service's own word.
     progress : float or None
-        From 0.0 to 1.0, where it said so.
+        From 0.0 to 1.0; None if the service did not report it.
     is_cancellable : bool or None
-        Whether it can be cancelled, where the service said so.
+        Whether it can be cancelled; None if the service did not report it.
     links : tuple of Link
         The files, once there are any.
     error_message : str
-        Why it failed, where the service said so.
+        Why it failed; ``""`` if the service did not report it.
     """
 
     status: str
@@ -121,23 +122,23 @@ LOOK_FIRST = (
     "Check MyTracker's export list: attach if it is there (mt.attach(its id)), otherwise "
     "use --fresh (fresh=True in Python)"
 )
-"""What to do after a create without a response."""
+"""The next step after a create without a response."""
 
 
 class Api:
-    """The calls, for one account at one service.
+    """The calls of the Export API, for one account.
 
     Parameters
     ----------
     credentials : Credentials
         The account and the service.
     session : requests.Session, optional
-        For proxies, certificates and adapters of one's own.
+        A session with your own proxies, certificates and adapters.
     retry_policy : RetryPolicy, optional
-        How much is survived.
+        How many faults are retried, and for how long.
     rate_limiter : RateLimiter, optional
-        By default the one that all of this process share that talk to this service for this
-        account. It may be changed at any time.
+        The rate limiter; by default the one that all clients of this account in this process
+        share. The attribute `rate_limiter` can be replaced at any time.
     """
 
     def __init__(
@@ -158,11 +159,11 @@ class Api:
 
     @property
     def session(self) -> requests.Session:
-        """What requests are sent with."""
+        """The session that sends requests."""
         return self.transport.session
 
     def now(self) -> datetime:
-        """The time (UTC), by the service's clock where this machine's is ahead of it."""
+        """The time (UTC): this machine's, or the service's if this machine's clock is ahead."""
         return self._service_clock.now()
 
     def create(
@@ -172,18 +173,18 @@ class Api:
         retry_policy: RetryPolicy | None = None,
         on_send: Callable[[], None] | None = None,
     ) -> int:
-        """Ask for an export.
+        """Create an export (``create.json``).
 
         Parameters
         ----------
         fields : list of tuple of str
-            The form fields, as `ExportRequest.wire` gives them.
+            The form fields, from `ExportRequest.wire`.
         on_wait : callable, optional
             Called with each `WaitEvent` before the wait begins.
         retry_policy : RetryPolicy, optional
-            In place of that of the calls in general.
+            Replaces that of the `Api` for this call.
         on_send : callable, optional
-            Called right before the request is sent; what it raises keeps it from being sent.
+            Called right before the request is sent; an exception from it prevents that.
 
         Returns
         -------
@@ -193,11 +194,11 @@ class Api:
         Raises
         ------
         ApiError
-            If the service refused. A quota is waited for: after its 429 nothing was made.
+            If the service refused the request. An exceeded quota (429) is retried.
         CreateUnconfirmed
-            If the request was sent and no answer came; it is not sent again.
+            If the request was sent and no response arrived; it is not retried.
         ConnectionFailed
-            If the service was not reached: nothing was sent.
+            If the service could not be reached, so nothing was sent.
         """
 
         def once(retry_policy: RetryPolicy) -> Mapping[str, Any]:
@@ -228,21 +229,26 @@ class Api:
         on_wait: OnWait | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> State:
-        """What the service says of an export.
+        """Poll the state of an export (``get.json``).
 
         Parameters
         ----------
         id_raw_export : int
-            The export.
+            The export's idRawExport.
         on_wait, retry_policy : optional
             As for `create`.
+
+        Returns
+        -------
+        State
+            The state; facts that the service did not report are None or empty.
 
         Raises
         ------
         NotFound
-            If the service knows no such export for this account.
+            If the account has no such export.
         ApiError, ConnectionFailed
-            If it refused, or faults outlasted the retry policy.
+            If the service refused the request, or faults outlasted the retry policy.
         """
         params = {"idRawExport": id_raw_export}
         data = self._read(GET_PATH, params, on_wait, retry_policy)
@@ -256,40 +262,40 @@ class Api:
         )
 
     def cancel(self, id_raw_export: int) -> str:
-        """Ask to cancel an export.
+        """Cancel an export (``cancel.json``).
 
         Returns
         -------
         str
-            The service's answer (``Canceled``).
+            The service's word (``Canceled``).
 
         Raises
         ------
         BadRequest
             If it can't be cancelled, with the service's reason.
         NotFound
-            If the service knows no such export for this account.
+            If the account has no such export.
         """
         data = self._read(CANCEL_PATH, {"idRawExport": id_raw_export})
         return _said(data.get("info", ""))
 
     def quotas(self) -> list[dict[str, Any]]:
-        """The quotas as the service lists them."""
+        """The account's quotas (``quotas/get.json``), as the service lists them."""
         data = self._read(QUOTAS_PATH, {})
         return _quotas(data)
 
     def turn(self, url: str) -> float:
-        """Take the place of a request for a file; it counts where it is one of the API's own host.
+        """Let the rate limiter allow a request for a file, if it is on the API's own host.
 
         Parameters
         ----------
         url : str
-            Of the file, as it will be sent.
+            The prepared URL of the file.
 
         Returns
         -------
         float
-            0.0, or the seconds until there may be a place.
+            0.0 if the request may be sent now; otherwise the seconds until the next try.
         """
         is_ours = urlsplit(url).netloc == urlsplit(self.credentials.base_url).netloc
         return self.rate_limiter.acquire() if is_ours else 0.0
@@ -311,10 +317,10 @@ class Api:
         on_wait: OnWait | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> _Answer:
-        """Call until it answers, through the faults after which it is tried `again`.
+        """Make a call; retry it after errors for which `again` is true.
 
-        A loop of our own, as the service says how long to wait, and quotas are none of the faults
-        that are counted.
+        A retry library is not used: the service's response says how long to wait, and a wait for a
+        quota does not count as a fault.
         """
         retry_policy = retry_policy or self.retry_policy
         retries = Retries(retry_policy, again)
@@ -368,11 +374,11 @@ class Api:
                 may_pass=error.may_pass,
                 reason=error.reason,
             ) from None
-        self._service_clock.hear(response.headers.get("Date"))
+        self._service_clock.update(response.headers.get("Date"))
         try:
             return _data(response, body)
         except QuotaExceeded as error:
-            # no other request need be refused for the same reason
+            # hold all other requests back, too: the service would refuse them
             self.rate_limiter.block_for(error.retry_after or 0.0)
             raise
         except ApiError:
@@ -388,17 +394,17 @@ def _unconfirmed(reason: str) -> str:
 
 
 class _ServiceClock:
-    """How far this machine's clock is ahead of the service's, by the last answer."""
+    """How far this machine's clock is ahead of the service's, by the last response."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
 
-    def hear(self, date: str | None) -> None:
-        """Take the ``Date`` of an answer."""
+    def update(self, date: str | None) -> None:
+        """Compare the clocks by the ``Date`` header of a response."""
         moment = _http_date(date)
         if moment is not None:
             ahead = clock.now() - moment
-            # whole seconds, and the way of the answer
+            # the header has whole seconds, and the response took some time
             self._ahead = ahead if ahead > _CLOCKS_DIFFER else timedelta()
 
     def now(self) -> datetime:
@@ -410,19 +416,25 @@ def _http_date(text: str | None) -> datetime | None:
         moment = parsedate_to_datetime(text or "")
     except (ValueError, TypeError):
         return None
-    # HTTP has no zone but GMT, though its name may be missing
+    # HTTP dates are in GMT, even if the name of the zone is missing
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
-    """The data of a good answer; a refusal raises."""
+    """The data of a successful response.
+
+    Raises
+    ------
+    ApiError
+        If the response is an error.
+    """
     payload = _payload(body)
     if payload is None:
         raise _no_json(response, body)
     status = response.status_code
     code = _integer(payload.get("code"))
     if status < 400 and code is not None and code >= 400:
-        status = code  # a refusal in an envelope that says otherwise
+        status = code  # an error in the body of a response with HTTP 200
     data = payload.get("data")
     if status != 200:
         raise _refusal(status, payload, response.headers.get("Retry-After"))
@@ -430,7 +442,7 @@ def _data(response: requests.Response, body: bytes) -> Mapping[str, Any]:
 
 
 def refusal(response: requests.Response, body: bytes) -> ApiError:
-    """The exception for an answer of an HTTP status that refuses."""
+    """The exception for an error response."""
     payload = _payload(body)
     if payload is None:
         return _no_json(response, body)
@@ -438,7 +450,7 @@ def refusal(response: requests.Response, body: bytes) -> ApiError:
 
 
 def _payload(body: bytes) -> dict[str, Any] | None:
-    """What a JSON answer holds; None for any other."""
+    """The JSON object of a response; None if the body is not one."""
     if body.count(b"[") + body.count(b"{") > _MOST_LISTS:
         return None
     try:
@@ -449,9 +461,10 @@ def _payload(body: bytes) -> dict[str, Any] | None:
 
 
 def _no_json(response: requests.Response, body: bytes) -> ApiError:
-    """The exception for an answer that is not the service's own, and so no word on what it knows.
+    """The exception for a response that is not JSON, so not the service's own.
 
-    A proxy's 404 does not say that there is no such export.
+    It has no `payload`, which marks the error as temporary: a proxy's 404 does not mean that the
+    export does not exist.
     """
     status = response.status_code
     kind = printable(response.headers.get("Content-Type", "no type"))
@@ -460,7 +473,7 @@ def _no_json(response: requests.Response, body: bytes) -> ApiError:
     text = (
         f"HTTP {status} {printable(response.reason or '')}: expected JSON from the service, "
         f"got {kind}{f' that starts with {words!r}' if words else ', empty'}. "
-        "A proxy or a login page may have answered in its place"
+        "A proxy or a login page may have answered instead"
     )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = asked_pause([], response.headers.get("Retry-After"))
@@ -477,7 +490,7 @@ _NEXT_STEP = {
 
 
 def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -> ApiError:
-    """The exception for the service's own refusal, in its words."""
+    """The exception for the service's own error, with its words."""
     data = payload.get("data")
     error = data.get("error") if isinstance(data, dict) else None
     error = error if isinstance(error, dict) else {"detail": error} if error else {}
@@ -491,7 +504,7 @@ def _refusal(status: int, payload: Mapping[str, Any], retry_after: str | None) -
     if status == 429:
         quotas = _quotas(info)
         seconds = asked_pause(quotas, retry_after)
-        when = f"in {seconds:.0f} seconds" if seconds is not None else "a little later"
+        when = f"in {seconds:.0f} seconds" if seconds is not None else "later"
         over = ", ".join(str(quota.get("name")) for quota in quotas if quota.get("exceeded"))
         text += f". Too many requests{f' ({over})' if over else ''}: try again {when}"
         return QuotaExceeded(text, retry_after=seconds, quotas=quotas, **facts)
@@ -522,7 +535,10 @@ def _quotas(info: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | None:
-    """Seconds until the last of the exceeded quotas is reset, else what Retry-After says."""
+    """The pause in seconds that a response asks for; None if it asks for none.
+
+    It is the time until the last of the exceeded quotas is reset, or that of ``Retry-After``.
+    """
     resets = [_number(quota.get("resetInSecond")) for quota in quotas if quota.get("exceeded")]
     known = [seconds for seconds in resets if seconds is not None]
     if known:
@@ -534,7 +550,7 @@ def asked_pause(quotas: list[dict[str, Any]], header: str | None) -> float | Non
 
 
 def _number(value: Any) -> float | None:
-    """A number of seconds that one can wait."""
+    """A finite number of seconds, 0 or more; None if `value` is none."""
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -554,7 +570,7 @@ def _integer(value: Any) -> int | None:
 
 
 def _id(value: Any) -> int | None:
-    """An idRawExport, within what a database can hold."""
+    """An idRawExport, if it is a positive integer that SQLite can store."""
     number = _integer(value)
     return number if number is not None and 0 < number < 1 << 63 else None
 
@@ -585,7 +601,7 @@ def _link(value: Any) -> Link:
 
 
 def _said(words: Any) -> str:
-    """What the service says, fit to be shown."""
+    """A text of the service, made printable and not too long."""
     text = printable(words)
     return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}..."
 

@@ -1,8 +1,8 @@
-"""Where the API User ID and the secret key come from.
+"""Finding and saving the API User ID and the secret key.
 
-In this order: arguments, what was said at a login in this process, the environment
-(``MYTRACKER_API_USER_ID``, ``MYTRACKER_SECRET_KEY``, ``MYTRACKER_BASE_URL``), the system's keyring
-where the package ``keyring`` is installed.
+They are read, in this order, from arguments, a login in this process, the environment
+(``MYTRACKER_API_USER_ID``, ``MYTRACKER_SECRET_KEY``, ``MYTRACKER_BASE_URL``) and the system's
+keyring, if the package ``keyring`` is installed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 _KEYRING_NAME = "mytracker-nb"
-# what the package keyring has where a machine has none
-_KEEP_NOTHING = ("keyring.backends.fail", "keyring.backends.null")
+# the backends that the package keyring uses on a machine without a keyring; they store nothing
+_NO_KEYRING = ("keyring.backends.fail", "keyring.backends.null")
 
 _HELP = """\
   With an account: they are in your MyTracker profile, under API Credentials. Type %mytracker_login,
@@ -41,15 +41,16 @@ _HELP = """\
   Without an account: type %mytracker_sandbox to try everything on made-up data."""
 
 _NOT_SAVED = """\
-the key was not saved: {}. You are logged in until the kernel ends. To keep the key, set up a
+the key was not saved: {}. You are logged in until the kernel ends. To save the key, set up a
 keyring that encrypts (https://pypi.org/project/keyring), or set MYTRACKER_API_USER_ID and
 MYTRACKER_SECRET_KEY before you start Jupyter"""
 
 
 def masked(given: Any) -> Any:
-    """`given`, as a traceback with values would not show it: it may be the key, in any place.
+    """`given` in a form that a traceback with values does not show.
 
-    For what is neither text nor a whole number stands an object that is of no use.
+    Any argument can be the key, if the user has mixed them up. Text becomes a `SecretKey`; a value
+    that is neither text nor an integer is replaced by a meaningless object.
     """
     if given is None or isinstance(given, SupportsIndex):
         return given
@@ -58,14 +59,14 @@ def masked(given: Any) -> Any:
 
 @dataclass(frozen=True, init=False)
 class Credentials:
-    """An account at a service.
+    """An account of a service.
 
     Attributes
     ----------
     api_user_id : int
         The *API User ID*.
     secret_key : str
-        The *Secret key*; in no repr.
+        The *Secret key*; a repr does not show it.
     base_url : str
         The service's address, without a path.
     """
@@ -84,35 +85,36 @@ class Credentials:
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether the service is a local one, whose data is made up."""
+        """Whether the service is a sandbox: one on this machine."""
         return is_local(self.base_url)
 
 
 def _secret_key(given: object) -> SecretKey:
-    """The key that was given, `masked`."""
+    """The key from a `masked` argument."""
     if isinstance(given, SecretKey):
         return given
     raise CredentialsMissing(
-        "the secret key is text, as in your MyTracker profile under API Credentials"
+        "the secret key must be text: copy it from your MyTracker profile, under API Credentials"
     )
 
 
 def _user_id(given: object) -> int:
-    """The number that was given, `masked`."""
+    """The API User ID from a `masked` argument."""
     digits = SecretKey(given)
     if digits.isascii() and digits.isdigit():
         return int(digits)
-    # what was given is not shown: it may be the key, in the wrong place
+    # the text does not show the value, which may be the key
     raise CredentialsMissing(
-        "the API User ID is a number, as in your MyTracker profile under API Credentials"
+        "the API User ID must be a number: copy it from your MyTracker profile, under API "
+        "Credentials"
     )
 
 
 def is_local(url: str) -> bool:
-    """Whether `url` is on this machine, where nothing that is sent leaves it."""
+    """Whether `url` is on this machine, so that requests to it do not leave the machine."""
     try:
         return urlsplit(url.strip()).hostname in ("127.0.0.1", "localhost", "::1")
-    except ValueError:  # brackets that hold no IPv6 address
+    except ValueError:  # brackets without an IPv6 address
         return False
 
 
@@ -122,10 +124,10 @@ def checked_url(base_url: str) -> str:
     Raises
     ------
     CredentialsMissing
-        If it is no address of a service, or neither https nor on this machine.
+        If it is not the address of a service, or neither https nor on this machine.
     """
     base_url = base_url.strip().rstrip("/")
-    # no user info (a password would be in logs), no path or query (they would be signed)
+    # no user info (a password would appear in logs), no path or query (signatures cover them)
     address = re.fullmatch(r"(https?)://([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?", base_url.lower())
     if address and (address[1] == "https" or is_local(base_url)):
         return address[0]
@@ -140,17 +142,17 @@ _in_use: Credentials | None = None
 
 
 def use(credentials: Credentials | None) -> Credentials | None:
-    """Keep `credentials` for this process, before those of the environment.
+    """Log in: use `credentials` in this process, in preference to those of the environment.
 
     Parameters
     ----------
     credentials : Credentials or None
-        None keeps none.
+        The account; None logs out.
 
     Returns
     -------
     Credentials or None
-        What was kept before.
+        The account used before.
     """
     global _in_use
     before, _in_use = _in_use, credentials
@@ -162,17 +164,22 @@ def find(
     secret_key: str | None = None,
     base_url: str | None = None,
 ) -> Credentials:
-    """The credentials to work with.
+    """Find the credentials to use.
 
     Parameters
     ----------
     api_user_id, secret_key, base_url : optional
-        What is known already; the rest is looked up.
+        The values that are known; the others are looked up.
+
+    Returns
+    -------
+    Credentials
+        The account and the service.
 
     Raises
     ------
     CredentialsMissing
-        If no place has them; the text says where an account finds them and how to try the sandbox.
+        If they are found nowhere; the text says where to find them and how to try the sandbox.
     """
     api_user_id, secret_key = masked(api_user_id), masked(secret_key)
     user = SecretKey("" if api_user_id is None else api_user_id)
@@ -185,10 +192,10 @@ def find(
         and (not base_url or url == _in_use.base_url)
     ):
         return _in_use
-    for place in (_from_environment, _from_keyring):
+    for look_up in (_from_environment, _from_keyring):
         if not (user and key):
-            found_user, found_key = place(url)
-            # the key of another account is of no use
+            found_user, found_key = look_up(url)
+            # not the key of another account
             if not (user and found_user and user != found_user):
                 user, key = user or found_user, key or found_key
     if not (user and key):
@@ -198,10 +205,10 @@ def find(
 
 
 def find_without_keyring() -> Credentials | None:
-    """The credentials of a login or of the environment; None if they have none.
+    """The credentials of a login or of the environment; None if there are none.
 
-    A locked keyring can take many seconds, or ask for a password: it is left for when a key is
-    needed.
+    The keyring is not read, as a locked one can take many seconds or ask for a password; `find`
+    reads it when a key is needed.
     """
     if _in_use:
         return _in_use
@@ -225,22 +232,22 @@ def _from_keyring(base_url: str) -> tuple[SecretKey, SecretKey]:
 
         user, key = json.loads(keyring.get_password(_KEYRING_NAME, base_url) or "")
         return SecretKey(user), SecretKey(key)
-    except Exception:  # no keyring, an empty or a locked one, or one that fails in its own way
+    except Exception:  # no keyring, or it is empty, locked or fails with an error of its own
         return SecretKey(), SecretKey()
 
 
 def save(credentials: Credentials) -> str:
-    """Keep `credentials` in the system's keyring.
+    """Save `credentials` in the system's keyring.
 
     Returns
     -------
     str
-        The name of the keyring that has them, such as ``SecretService Keyring``.
+        The name of the keyring, such as ``SecretService Keyring``.
 
     Raises
     ------
     CredentialsMissing
-        If there is no keyring, it would write the key down unencrypted, or it does not keep it.
+        If there is no keyring, it would store the key unencrypted, or it does not store it.
     """
     try:
         import keyring
@@ -249,49 +256,50 @@ def save(credentials: Credentials) -> str:
             "the key was not saved: install the keyring with pip install 'mytracker-nb[keyring]'"
         ) from None
     backend = _backend_for_keys(keyring.get_keyring())
-    kept = SecretKey(json.dumps([credentials.api_user_id, credentials.secret_key]))
+    stored = SecretKey(json.dumps([credentials.api_user_id, credentials.secret_key]))
     try:
-        backend.set_password(_KEYRING_NAME, credentials.base_url, kept)
+        backend.set_password(_KEYRING_NAME, credentials.base_url, stored)
     except Exception as error:
-        # the error's own text may hold what was to be kept
+        # without the error's own text, which can contain the key
         reason = f"the keyring ({backend.name}) refused it ({type(error).__name__})"
         raise CredentialsMissing(_NOT_SAVED.format(reason)) from None
     if _from_keyring(credentials.base_url)[1] != credentials.secret_key:
-        reason = f"the keyring ({backend.name}) did not keep it"
+        reason = f"the keyring ({backend.name}) did not store it"
         raise CredentialsMissing(_NOT_SAVED.format(reason))
     return str(backend.name)
 
 
 def _backend_for_keys(configured: Any) -> Any:
-    """The first keyring that can keep a key secret; a chain has several, others are one."""
+    """The first keyring that encrypts; `configured` is one keyring or a chain of several."""
     backends = getattr(configured, "backends", [configured])
-    usable = [each for each in backends if type(each).__module__ not in _KEEP_NOTHING]
+    usable = [each for each in backends if type(each).__module__ not in _NO_KEYRING]
     if not usable:
-        reason = "this machine has no keyring that works"
+        reason = "this machine has no working keyring"
         raise CredentialsMissing(_NOT_SAVED.format(reason))
     for backend in usable:
         if not _is_readable(backend):
             return backend
-    where = getattr(usable[0], "file_path", "")
-    place = f" to {where}" if where else ""
-    reason = f"the keyring ({usable[0].name}) would write it{place} unencrypted"
+    path = getattr(usable[0], "file_path", "")
+    where = f" to {path}" if path else ""
+    reason = f"the keyring ({usable[0].name}) would write it{where} unencrypted"
     raise CredentialsMissing(_NOT_SAVED.format(reason))
 
 
 def _is_readable(backend: Any) -> bool:
-    """Whether a keyring only encodes what it keeps, so that anyone who has its file can read it.
+    """Whether a keyring stores keys unencrypted, so that anyone with its file can read them.
 
-    Tried, not looked up: keyrings that write files of their own have an ``encrypt``.
+    Keyrings that write files have an ``encrypt``, which is tried on a random text: the result must
+    not contain the text, nor an encoding of it.
     """
-    backend = getattr(backend, "_keyring", backend)  # that which a wrapper wraps
+    backend = getattr(backend, "_keyring", backend)  # unwrap a wrapper
     encrypt = getattr(getattr(backend, "crypter", backend), "encrypt", None)
     if encrypt is None:
         return "plaintext" in type(backend).__name__.lower()
     probe = secrets.token_hex(16).encode()
     try:
-        made = encrypt(probe)
-    except Exception:  # locked, or broken: that shows when it is to keep the key
+        encrypted = encrypt(probe)
+    except Exception:  # it is locked or broken, which saving the key will show
         return False
-    made = made.encode() if isinstance(made, str) else bytes(made)
+    encrypted = encrypted.encode() if isinstance(encrypted, str) else bytes(encrypted)
     forms = (probe, base64.b64encode(probe).rstrip(b"="), probe.hex().encode())
-    return any(form in made for form in forms)
+    return any(form in encrypted for form in forms)

@@ -1,4 +1,4 @@
-"""Our own pace: well under the service's quotas, whatever runs at once in this process.
+"""`RateLimiter`: keeps the requests of this process under the service's quotas.
 
 Source of the quotas: page ``quotas`` of the service's documentation.
 """
@@ -17,12 +17,12 @@ __all__ = ["RateLimiter", "limit_text", "shared_limiter"]
 
 _REQUESTS = {1.0: 8, 60.0: 80, 3600.0: 800}
 _ERRORS = {60.0: 40}
-_BURST = 300.0  # seconds in which most of what may go out at once does
-_LEASE = 60.0  # seconds in which one that is followed is looked at again, at the least
+_BURST = 300.0  # seconds over which the requests reserved for bursts are spread
+_LEASE = 60.0  # seconds after which a poller that did not poll again is no longer counted
 
 
 class _Log:
-    """When something happened of which there may only be so much."""
+    """The times of requests, or of errors, and their limits per window."""
 
     def __init__(self, limits: Mapping[float, int]) -> None:
         self._limits = limits
@@ -32,11 +32,11 @@ class _Log:
         self._times.append(now)
 
     def count(self, now: float, window: float) -> int:
-        """How often it happened in the last `window` seconds."""
+        """How many there were in the last `window` seconds."""
         return sum(1 for moment in self._times if moment > now - window)
 
     def delay(self, now: float) -> float:
-        """Seconds until it may happen once more."""
+        """Seconds until the next one is within all limits; 0 or less if it is now."""
         return max(
             self._times[-count] + window - now if len(self._times) >= count else 0.0
             for window, count in self._limits.items()
@@ -44,23 +44,31 @@ class _Log:
 
 
 class RateLimiter:
-    """Lets requests through at a bounded rate, and shares them out; for any number of threads.
+    """Limits the rate of requests, and divides them among the exports that are polled.
 
-    ``client.api.rate_limiter = RateLimiter({1.0: 2, 60.0: 20, 3600.0: 200})`` gives a
-    client one of its own, where other programs use the same account.
+    All clients of an account in one process share a rate limiter. It can be used by any number of
+    threads.
 
     Parameters
     ----------
     limits : mapping of float to int, optional
-        The most requests by the length of their window in seconds. By default four fifths of the
-        quotas of an API user: 10 a second, 100 a minute, 1000 an hour.
+        The maximum number of requests, by the length of the window in seconds. By default four
+        fifths of the quotas of an API user, which are 10 a second, 100 a minute and 1000 an hour
+        (page ``quotas`` of the service's documentation).
     errors : mapping of float to int, optional
-        The same for answers that are errors. By default two thirds of the quota, 60 a minute.
+        The maximum number of error responses. By default two thirds of the quota of 60 a minute.
 
     Notes
     -----
-    Rather than run into the hour's limit and then stand still for the rest of it, those who follow
-    exports look less often the more of them there are, and the less is left (`poll_interval`).
+    If many exports are polled, each is polled less often (`poll_interval`). So the limit of the
+    hour is not used up early, after which no request could be sent for the rest of the hour.
+
+    Examples
+    --------
+    If other programs use the same account, give a client lower limits:
+
+    >>> client = mt.Client()
+    >>> client.api.rate_limiter = mt.RateLimiter({1.0: 2, 60.0: 20, 3600.0: 200})
     """
 
     def __init__(
@@ -71,17 +79,17 @@ class RateLimiter:
         self.limits = dict(limits or _REQUESTS)
         self._requests = _Log(self.limits)
         self._errors = _Log(dict(errors or _ERRORS))
-        self._held_until = 0.0
-        self._followed: dict[Hashable, float] = {}
+        self._blocked_until = 0.0
+        self._pollers: dict[Hashable, float] = {}  # until when each is counted
         self._lock = fork_safe(threading.Lock())
 
     def acquire(self) -> float:
-        """Take the place of one request, if there is one.
+        """Count one request, if it is within the limits.
 
         Returns
         -------
         float
-            0.0, or the seconds until there may be a place.
+            0.0 if the request may be sent now; otherwise the seconds until the next try.
         """
         with self._lock:
             now = clock.monotonic()
@@ -91,76 +99,91 @@ class RateLimiter:
             return delay
 
     def delay(self) -> float:
-        """Seconds until there may be a place for one more request, which is not taken."""
+        """Seconds until a request is within the limits; no request is counted."""
         with self._lock:
             return self._delay(clock.monotonic())
 
     def _delay(self, now: float) -> float:
-        held = self._held_until - now
-        return max(0.0, held, self._requests.delay(now), self._errors.delay(now))
+        blocked = self._blocked_until - now
+        return max(0.0, blocked, self._requests.delay(now), self._errors.delay(now))
 
     def wait(self) -> None:
-        """Return when one more request may be sent; its place is taken."""
+        """Wait until a request may be sent, and count it."""
         while (delay := self.acquire()) > 0:
             clock.sleep(delay)
 
     def record_error(self) -> None:
-        """Count one more answer that is an error."""
+        """Count one error response."""
         with self._lock:
             self._errors.add(clock.monotonic())
 
     def block_for(self, seconds: float) -> None:
-        """Let nothing out for so long: the service has said that it will not listen."""
+        """Allow no request for some seconds, after the service has refused one for a quota.
+
+        Parameters
+        ----------
+        seconds : float
+            How long; at most the longest window of the limits.
+        """
         with self._lock:
             until = clock.monotonic() + min(seconds, max(self.limits))
-            self._held_until = max(self._held_until, until)
+            self._blocked_until = max(self._blocked_until, until)
 
     def register_poller(self, who: Hashable) -> None:
-        """Count `who` as followed from now on; one that is not looked at again drops out."""
+        """Count `who` as a poller; call it with each poll, as one that stops polling is dropped."""
         lease = max(_LEASE, 2 * self.poll_interval(0.0))
         with self._lock:
-            self._followed[who] = clock.monotonic() + lease
+            self._pollers[who] = clock.monotonic() + lease
 
     def unregister_poller(self, who: Hashable) -> None:
-        """Count `who` as followed no longer."""
+        """Do not count `who` as a poller any more."""
         with self._lock:
-            self._followed.pop(who, None)
+            self._pollers.pop(who, None)
 
     def poll_interval(self, wanted: float) -> float:
-        """Seconds between two looks at one export, so that all that are followed have their turn.
+        """Seconds between two polls of one export, so that all pollers stay within the limits.
 
-        Half of the longest window's requests go out evenly, for as long as it may take; the other
-        half in the first minutes, when most exports end.
+        Half of the requests of the longest window (an hour) are spread evenly over it. The other
+        half is for bursts: most exports end within minutes, so it is spread over `_BURST` seconds
+        as long as it lasts. The shorter windows limit the rate, too. By default the rate is at
+        first 1.3 a second, the limit of a minute, with which 13 pollers poll every 10 seconds each.
+        Once 400 requests were sent in an hour, it is 400 / 3600 = 0.11, and each polls every 2
+        minutes.
 
         Parameters
         ----------
         wanted : float
-            Seconds, if there were no other.
+            The interval in seconds that one poller would use alone.
+
+        Returns
+        -------
+        float
+            `wanted`, or more if there are many pollers.
         """
         window = max(self.limits)
         half = self.limits[window] / 2
         with self._lock:
             now = clock.monotonic()
-            self._followed = {who: until for who, until in self._followed.items() if until > now}
+            self._pollers = {who: until for who, until in self._pollers.items() if until > now}
             spare = max(0.0, half - self._requests.count(now, window))
             rates = [count / length for length, count in self.limits.items() if length != window]
             rate = min([half / window + spare / _BURST, *rates])
-            return max(wanted, len(self._followed) / rate)
+            return max(wanted, len(self._pollers) / rate)
 
 
 def limit_text(seconds: float, what: str = "request") -> str:
-    """What to say where the rate limiter holds something back for so long."""
+    """The text to show while the rate limiter holds a request back for `seconds`."""
     return (
         f"rate limit reached (keeps under the service's quota); next {what} in "
         f"{math.ceil(seconds)} s"
     )
 
 
-_paces: dict[tuple[str, int], RateLimiter] = {}
+_limiters: dict[tuple[str, int], RateLimiter] = {}
 _lock = fork_safe(threading.Lock())
 
 
 def shared_limiter(base_url: str, api_user_id: int) -> RateLimiter:
-    """The pace that all requests of this process for an account at a service share."""
+    """The rate limiter that all clients of an account in this process share."""
     with _lock:
-        return _paces.setdefault((base_url, api_user_id), RateLimiter())
+        return _limiters.setdefault((base_url, api_user_id), RateLimiter())

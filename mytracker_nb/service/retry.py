@@ -1,6 +1,6 @@
-"""How long to go on after faults: how many are survived, the pauses between tries, when to stop.
+"""Retries: after which faults, how often, with which pauses, and when to stop.
 
-Source of what the service asks for: page ``quotas`` of its documentation.
+Source of the pauses that the service asks for: page ``quotas`` of its documentation.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# of our own: what we draw in the background must not change the numbers of a seeded notebook
+# a generator of our own: drawing from the global one would change the numbers of a seeded notebook
 _random = random.Random()  # noqa: S311
 if hasattr(os, "register_at_fork"):  # or all processes of a pool would come back at once
     os.register_at_fork(after_in_child=_random.seed)
@@ -48,24 +48,24 @@ if hasattr(os, "register_at_fork"):  # or all processes of a pool would come bac
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How many faults in a row are survived, for how long, and how long the pauses are.
+    """How many faults in a row are retried, for how long, and the pauses between tries.
 
     Attributes
     ----------
     faults : int
-        Failed tries before the error is raised; waiting for a quota is not a failed try.
+        The number of retries before the error is raised; a wait for a quota does not count.
     seconds : float
-        The longest time that tries may go on failing.
+        The longest time between the first of the faults and the last retry.
     quota_seconds : float
         The longest time to wait for a quota. By default a little longer than the longest interval
         of a quota.
     answer_seconds : float
-        The longest time that a whole answer may take, from sending the request to its last byte.
+        The longest time that a response may take, from sending the request to its last byte.
     first_delay, longest_delay : float
-        The pauses start at `first_delay` seconds, double, and end at `longest_delay`.
+        The pauses start at `first_delay` seconds and double up to `longest_delay`.
     longest_asked_delay : float
-        The longest pause that the service may ask for after a fault; for a quota it may ask for
-        any, as `quota_seconds` bounds that.
+        The longest pause in seconds that is granted if the service asks for one after a fault. For
+        a quota `quota_seconds` is the limit.
     """
 
     faults: int = 5
@@ -77,7 +77,7 @@ class RetryPolicy:
     longest_asked_delay: float = 120.0
 
     def within(self, seconds: float) -> RetryPolicy:
-        """The same policy, bounded to `seconds`."""
+        """The same policy with all times limited to `seconds`."""
         return replace(
             self,
             seconds=min(self.seconds, seconds),
@@ -88,49 +88,49 @@ class RetryPolicy:
     def delay(self, tries: int, asked: float | None = None, *, is_quota: bool = False) -> float:
         """Seconds to wait after a failed try.
 
-        Growing, with jitter, so that not all clients come back at the same moment; and at least
-        what the service asks for.
+        The delay grows exponentially, with jitter, so that clients do not retry all at the same
+        moment. It is at least as long as the service asks for.
 
         Parameters
         ----------
         tries : int
             Failed tries in a row, this one included.
         asked : float, optional
-            The seconds that the service, or our own rate limiter, asks for.
+            The pause in seconds that the service, or our own rate limiter, asks for.
         is_quota : bool
             Whether a quota was exceeded.
         """
-        growing: float = min(self.longest_delay, self.first_delay * 2.0 ** (tries - 1))
-        growing *= _random.uniform(0.5, 1.0)
+        backoff: float = min(self.longest_delay, self.first_delay * 2.0 ** (tries - 1))
+        backoff *= _random.uniform(0.5, 1.0)
         if asked is None:
-            return growing
+            return backoff
         if is_quota:
-            # A little later than asked, as the service counts whole seconds. Whoever is asked to
-            # wait a second time after waiting was asked for too little the first time.
+            # a little longer than asked, since the service counts in whole seconds. If a quota is
+            # exceeded again after the wait, the service had asked for too short a pause
             asked += _random.uniform(0.1, 0.5)
-            return max(asked, growing) if tries > 1 else asked
-        return max(growing, min(self.longest_asked_delay, asked))
+            return max(asked, backoff) if tries > 1 else asked
+        return max(backoff, min(self.longest_asked_delay, asked))
 
 
 NO_RETRY = RetryPolicy(faults=0, quota_seconds=1.0)
-"""For one call of several: whoever makes them all waits between them, and shows it."""
+"""For a single call of a loop that retries, and shows its waits, itself."""
 
 LONG_RETRY = RetryPolicy(faults=20, seconds=1800.0)
-"""For what takes long, such as following an export."""
+"""For long tasks, such as following an export."""
 
 FILE_RETRY = replace(LONG_RETRY, first_delay=0.2, longest_delay=15.0)
 """For fetching files: a broken connection is resumed soon."""
 
 
 class WaitKind(str, Enum):
-    """What a wait is for."""
+    """The reason for a wait."""
 
     POLL = "poll"
-    """The export is in progress: the time until it is looked at again."""
+    """The export is in progress: the time until the next poll."""
     FAULT = "fault"
-    """No response, or an error of the service that may pass."""
+    """No response, or a temporary error of the service."""
     QUOTA = "quota"
-    """The service's quota is used up, or our own rate limiter holds a request back."""
+    """The service's quota is exceeded, or our own rate limiter holds a request back."""
     QUEUE = "queue"
     """The service's export queue is full."""
     CREATE = "create"
@@ -141,18 +141,18 @@ class WaitKind(str, Enum):
 
 @dataclass(frozen=True)
 class WaitEvent:
-    """A wait that begins: what every face shows of it.
+    """A wait that begins, as cards, cells, the form and plans show it.
 
     Attributes
     ----------
     kind : WaitKind
-        What it is for.
+        The reason for the wait.
     seconds : float
         How long it takes.
     text : str
-        What to show; ``""`` where there is nothing to say, as between two looks at an export.
+        The text to show; ``""`` if there is nothing to report, as between two polls.
     error : MyTrackerError or None
-        The error that it is for.
+        The error that caused it.
     """
 
     kind: WaitKind
@@ -162,9 +162,9 @@ class WaitEvent:
 
     @classmethod
     def after(cls, error: MyTrackerError, seconds: float) -> WaitEvent:
-        """The wait after `error`, until the same is tried again."""
+        """The wait after `error`, before a retry."""
         if isinstance(error, QueueFull):
-            kind, text = WaitKind.QUEUE, f"waiting for a place in the queue: {error}"
+            kind, text = WaitKind.QUEUE, f"waiting for space in the queue: {error}"
         else:
             is_quota = isinstance(error, QuotaExceeded)
             kind = WaitKind.QUOTA if is_quota else WaitKind.FAULT
@@ -173,30 +173,30 @@ class WaitEvent:
 
 
 OnWait: TypeAlias = "Callable[[WaitEvent], object]"
-"""Called with each wait before it begins; what it raises ends the wait."""
+"""Called with each wait before it begins; an exception from it ends the wait."""
 
 
 class Retries:
-    """The failed tries in a row of one task, and when to stop trying.
+    """Counts the failed tries of one task, and decides when to stop.
 
-    Every loop that tries again counts here, so that all of them stop after the same faults: after
-    more than `RetryPolicy.faults` faults in a row, or when the next try would come later than
-    `RetryPolicy.seconds` (for a quota `RetryPolicy.quota_seconds`) after the first of the row. To
-    be held back by a quota is not a fault.
+    Every loop that retries uses it, so that all of them stop after the same faults: after more than
+    `RetryPolicy.faults` faults in a row, or if the next try would be later than
+    `RetryPolicy.seconds` (for a quota `RetryPolicy.quota_seconds`) after the first failed one. A
+    wait for a quota is not a fault.
 
     Parameters
     ----------
     policy : RetryPolicy
-        How much is survived.
+        The limits and the pauses.
     is_retryable : callable, optional
-        Whether the same is worth another try after an error; by default `is_transient`.
+        Takes an error, returns whether to retry after it; by default `is_transient`.
 
     Attributes
     ----------
     tries : int
-        Failed tries in a row that reached for the service.
+        Failed tries in a row for which a request was sent.
     faults : int
-        Those of them that were faults.
+        How many of them were faults.
     """
 
     def __init__(
@@ -212,18 +212,18 @@ class Retries:
         self._since: float | None = None
 
     def after(self, error: MyTrackerError) -> WaitEvent | None:
-        """Count one more failed try.
+        """Count one failed try.
 
         Returns
         -------
         WaitEvent or None
-            The wait before the next try; None if there is to be none: then the error is final.
+            The wait before the next try; None if the error is final.
         """
         if not self._is_retryable(error):
             return None
         is_quota = isinstance(error, QuotaExceeded)
-        # what our own rate limiter holds back has not reached for the service; and unlike the
-        # service it knows exactly when it ends
+        # our own rate limiter has sent no request, and unlike the service it knows exactly how
+        # long to wait, so neither a try is counted nor the delay increased
         is_ours = is_quota and not getattr(error, "status", 0)
         seconds = self.pause(
             getattr(error, "retry_after", None), is_quota=is_quota, is_ours=is_ours
@@ -231,14 +231,24 @@ class Retries:
         if seconds is None:
             return None
         event = WaitEvent.after(error, seconds)
-        # the own rate limiter holds every few requests back for a moment: no news
+        # short waits for our own rate limiter are frequent, so they are not logged by default
         log_wait(event, logging.DEBUG if is_ours and seconds < 1 else logging.INFO)
         return event
 
     def pause(
         self, asked: float | None = None, *, is_quota: bool = False, is_ours: bool = False
     ) -> float | None:
-        """`after`, for an error that is not one of ours; the seconds alone."""
+        """Count one failed try, as `after`; return the seconds to wait, None to stop.
+
+        Parameters
+        ----------
+        asked : float, optional
+            The pause in seconds that the service, or our own rate limiter, asks for.
+        is_quota : bool
+            Whether a quota was exceeded.
+        is_ours : bool
+            Whether our own rate limiter held the request back.
+        """
         now = clock.monotonic()
         self._since = now if self._since is None else self._since
         self.tries += not is_ours
@@ -251,14 +261,14 @@ class Retries:
 
 
 def log_wait(event: WaitEvent, level: int = logging.INFO) -> None:
-    """Log a wait that begins, for a job that nobody watches."""
+    """Log a wait that begins, for jobs without a display."""
     _log.log(level, "%s", event.text)
 
 
 def is_transient(error: MyTrackerError) -> bool:
-    """Whether a call that only reads is worth another try after `error`."""
+    """Whether a call that only reads may succeed if it is retried after `error`."""
     if isinstance(error, ApiError):
-        # an HTML page in place of an answer comes from something between us and the service
+        # no payload: a page of a proxy between us and the service, not the service's own response
         return (
             isinstance(error, QuotaExceeded)
             or error.payload is None
@@ -268,12 +278,12 @@ def is_transient(error: MyTrackerError) -> bool:
 
 
 def is_retryable_status(status: int) -> bool:
-    """Whether an HTTP status says that the same request may succeed a little later."""
+    """Whether the same request may succeed after a response with this HTTP status."""
     return status >= 500 or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 
 def backoff(first: float = 1.0, last: float = 15.0, factor: float = 1.5) -> Iterator[float]:
-    """Seconds between looks at something that takes long: more and more, up to `last`."""
+    """The seconds between polls of a long task: they grow by `factor` from `first` to `last`."""
     pause = first
     while True:
         yield pause

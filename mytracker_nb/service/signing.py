@@ -21,7 +21,7 @@ __all__ = ["AuthHMAC", "KeyHolder", "SecretKey", "signature"]
 
 
 class SecretKey(str):
-    """A secret key: text that neither a repr (a traceback with values, say) nor a pickle shows."""
+    """A secret key: text that its repr, tracebacks with values and pickles do not show."""
 
     __slots__ = ()
 
@@ -29,14 +29,14 @@ class SecretKey(str):
         return "'***'"
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        raise TypeError("a secret key is not pickled; send a signed header in its place")
+        raise TypeError("a secret key can't be pickled; send a signed header instead")
 
 
 class KeyHolder:
-    """What holds a key, and so stays in its process: copied there, but never pickled."""
+    """An object with a secret key: it can be copied within its process, but not be pickled."""
 
-    _is_called = "what holds a secret key"
-    _instead = ""  # what another process can be given
+    _is_called = "an object with a secret key"
+    _instead = ""  # how to give its data to another process
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(
@@ -50,7 +50,7 @@ class KeyHolder:
         return copied
 
     def __deepcopy__(self, memo: object) -> Self:
-        # connections and locks are shared
+        # copies share connections and locks
         return self.__copy__()
 
 
@@ -62,8 +62,8 @@ def signature(method: str, url: str, body: bytes, secret_key: SecretKey) -> str:
     method : str
         The HTTP method, in capitals.
     url : str
-        The full URL exactly as it is sent: scheme, host, path and query. A fragment is never sent,
-        and not signed.
+        The full URL exactly as it is sent: scheme, host, path and query. A fragment is not sent, so
+        it is not signed.
     body : bytes
         The body exactly as it is sent; empty without one.
     secret_key : SecretKey
@@ -79,25 +79,25 @@ def signature(method: str, url: str, body: bytes, secret_key: SecretKey) -> str:
     try:
         digest = hmac.new(secret_key.encode(), baseline.encode(), hashlib.sha1).digest()
     except BaseException as error:
-        # the frames below hold the key itself, and a verbose traceback would show it
+        # the frames below have the key in their variables, which a verbose traceback would show
         raise error.with_traceback(None) from None
     return base64.b64encode(digest).decode()
 
 
 class AuthHMAC(AuthBase):
-    """Signs each request over exactly the bytes that are sent.
+    """Signs requests: the exact bytes that are sent.
 
     Parameters
     ----------
     api_user_id : int
         The *API User ID* of the account's profile.
     secret_key : str
-        The *Secret key* beside it. It is in no repr and in no pickle.
+        The *Secret key* beside it. A repr does not show it, and it can't be pickled.
 
     Notes
     -----
-    A signature covers no time: a signed header for one link may be handed to another machine in
-    place of the key (`header`).
+    A signature has no time and does not expire, so a signed header for one link can be sent to
+    another machine instead of the key (`header`).
     """
 
     def __init__(self, api_user_id: int, secret_key: str) -> None:
@@ -108,9 +108,9 @@ class AuthHMAC(AuthBase):
         """Sign `request`, whose body must be text or bytes."""
         body = request.body or b""
         if isinstance(body, str):
-            request.body = body = body.encode()  # text would be encoded anew when it is sent
+            request.body = body = body.encode()  # send the same bytes that are signed
         if not isinstance(body, bytes):
-            raise TypeError("a body that is a stream cannot be signed")
+            raise TypeError("a body that is a stream can't be signed")
         request.headers["Authorization"] = self._authorization(
             request.method or "GET", request.url or "", body
         )
@@ -125,7 +125,7 @@ class AuthHMAC(AuthBase):
         return f"AuthHMAC {self.api_user_id}:{signed}"
 
     def __eq__(self, other: object) -> bool:
-        # requests compares auth objects; the key itself is never handed out for it
+        # requests compares auth objects; this needs no access to the key from outside
         return (
             isinstance(other, AuthHMAC)
             and self.api_user_id == other.api_user_id
