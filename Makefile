@@ -1,7 +1,7 @@
 # make demo    the main job against the sandbox, in the terminal
 # make lab     the same in JupyterLab; make lab PORT=9000 on another port
 # make test    all tests
-# make test-fast   those without a browser, the image for Binder and the notebooks, in two minutes
+# make test-fast   those without a browser, Binder, the notebooks and long runs, in two minutes
 # make check   what else has to hold: style, types, imports, the package that is built
 # make oldest  the tests without a browser on the oldest Python and packages that are supported
 # make docs    the reference, from the tables of the package
@@ -41,7 +41,7 @@ test: $(INSTALLED)
 	$(RUN) coverage report
 
 test-fast: $(INSTALLED)
-	$(RUN) $(PYTEST) -m "not browser and not binder"
+	$(RUN) $(PYTEST) -m "not browser and not binder and not slow"
 
 check: $(INSTALLED)
 	$(RUN) lint-imports --no-cache --no-logo

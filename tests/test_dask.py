@@ -72,6 +72,7 @@ def test_an_export_without_files_is_an_empty_frame():
     assert len(frame) == 0
 
 
+@pytest.mark.slow
 @on_a_cluster
 @ignoring_deprecations
 def test_workers_load_partitions_over_http_without_the_key(rows, cluster):
@@ -153,6 +154,7 @@ def _sorted_rows(frame):
     ]
 
 
+@pytest.mark.slow
 @on_a_cluster
 @ignoring_deprecations
 @pytest.mark.parametrize("method", ["p2p", "tasks"])

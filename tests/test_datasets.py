@@ -614,6 +614,7 @@ def check_dataset(
 
 
 # the dead say so on each of their threads; without shrinking, which would take minutes
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(

@@ -525,6 +525,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ENDLESS)
 def test_compressed_bytes_that_never_end_are_damaged(what):
     start, more = ENDLESS[what]

@@ -21,6 +21,7 @@ def run(*arguments: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_the_demo_shows_an_export_and_its_rows_once() -> None:
     text = run(sys.executable, "tools/demo.py")
     assert re.search(r"idRawExport\D+\d+ +SANDBOX", text)

@@ -708,6 +708,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_two_kernels_make_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox(seconds=1, queue=100)
     sandbox.faults.add(path="/create.json", delay=0.05, times=None)
@@ -737,6 +738,7 @@ def test_threads_make_one_export_of_one_request(start_sandbox: Callable[..., San
     assert len(creates(sandbox)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
 def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
     start_sandbox: Callable[..., Sandbox],

@@ -704,6 +704,7 @@ print("ROWS", len(made.to_pandas()), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
     def kernel(end: str) -> dict[str, str]:
         """Run a kernel's cells; one that is killed leaves no time to clean up."""

@@ -27,6 +27,7 @@ PAGES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "README.ru.md", "docs/recipes.md"])
 def test_every_piece_works(
     name: str, shell: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -194,6 +194,7 @@ def small() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.mark.slow
 @given(wish=wishes(), hours=st.sampled_from([None, 6, 24, 72, 168]))
 @settings(max_examples=25)
 def test_the_union_of_the_pieces_is_what_was_asked_for(
@@ -639,6 +640,7 @@ mt.plan(event="installs", selectors="idDevice,tsEvent,countryTitle",
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
     start: Callable[..., SandboxUser], directory: Path

@@ -85,6 +85,7 @@ def test_the_script_brings_its_dataset_up_to_date_and_logs_it(
     assert "created" not in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "fault", "code", "told"),
     [
@@ -112,6 +113,7 @@ def test_the_exit_code_says_what_to_do(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_papermill_runs_a_notebook_with_parameters(
     run: Callable[..., subprocess.CompletedProcess[str]], sandbox: Sandbox, tmp_path: Path

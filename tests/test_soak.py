@@ -23,6 +23,8 @@ import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.service.rate_limit import RateLimiter
 
+pytestmark = pytest.mark.slow
+
 EVENTS = ["installs", "payments", "sessions"]
 
 
