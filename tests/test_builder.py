@@ -210,6 +210,37 @@ def test_what_is_missing_is_told_apart_from_what_is_wrong() -> None:
     assert Page(mt.RequestBuilder()).progress["tone"] == "missing"
 
 
+def test_what_is_wrong_comes_first_then_what_is_missing_then_what_is_worth_knowing() -> None:
+    wrong = {"event": "installs", "SDKKey": "1", "idApp": [1, 1], "tsFrom": "2026-11-01", "foo": 1}
+    shown = Page(mt.RequestBuilder(**wrong)).view["problems"]
+    kinds = ["missing" if problem["isMissing"] else problem["severity"] for problem in shown]
+    assert kinds == sorted(kinds, key=["error", "missing", "warning", "note"].index)
+    assert len(set(kinds)) == 4
+
+
+def test_the_code_that_is_copied_runs_however_it_was_typed(page: Page) -> None:
+    page.form.magic = "event = installs\nidApp = 5"
+    assert page.view["code"]["magic"] == page.form.magic == "event = installs\nidApp = 5"
+    cell = page.view["code"]["cell"]
+    assert cell == "%%mytracker_export\nevent = installs\nidApp = 5"
+    assert f"<pre>{cell}</pre>" in page.form._repr_mimebundle_()["text/html"]
+    page.form.magic = "%%mytracker_export --wait\nevent=installs # mine"
+    assert page.view["code"]["cell"] == page.form.magic
+
+
+def test_an_exact_time_is_told_apart_from_a_day() -> None:
+    page = Page(mt.RequestBuilder(**GOOD, tsFrom="2026-11-01"))
+    assert page.problems("tsTo")[0]["title"] == "To, exact time"
+
+
+@pytest.mark.parametrize("language", ["magic", "python"])
+def test_the_code_is_narrow_enough_to_be_read_beside_the_request(page: Page, language: str) -> None:
+    page.form.parameters = GOOD | {"selectors": list(dictionary("selector"))}
+    lines = page.view["code"][language].splitlines()
+    assert max(map(len, lines)) <= 52
+    assert mt.ExportRequest.from_magic(page.form.magic) == page.form.request
+
+
 @pytest.mark.parametrize(
     ("more", "name", "severity"),
     [
@@ -721,8 +752,19 @@ def test_presets_end_today_or_before_and_are_found_again(today: Any) -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"dateFrom": "2026-11-01", "dateTo": "2026-11-07"}, "7 days: Sun 1 Nov 2026 to Sat 7"),
-        ({"dateFrom": "2026-11-01", "dateTo": "2026-11-01"}, "1 day: Sun 1 Nov 2026 ("),
+        (
+            {"dateFrom": "2026-11-01", "dateTo": "2026-11-07"},
+            "7 days: Sun 1 to Sat 7 Nov 2026, Europe/Moscow",
+        ),
+        (
+            {"dateFrom": "2026-10-31", "dateTo": "2026-11-01"},
+            "2 days: Sat 31 Oct to Sun 1 Nov 2026",
+        ),
+        (
+            {"dateFrom": "2025-11-30", "dateTo": "2026-11-01"},
+            "337 days: Sun 30 Nov 2025 to Sun 1 Nov 2026",
+        ),
+        ({"dateFrom": "2026-11-01", "dateTo": "2026-11-01"}, "1 day: Sun 1 Nov 2026, Europe/"),
         ({"tsFrom": 0, "tsTo": 3599}, "1 h: Thu 1 Jan 1970 03:00:00 to Thu 1 Jan 1970 03:59:59"),
         ({"availabilityTsFrom": 0, "availabilityTsTo": 59}, "available from 1 min: "),
         ({"dateFrom": "2026-11-07", "dateTo": "2026-11-01"}, ""),
@@ -1047,12 +1089,19 @@ def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "customEvents" in bundle["text/html"]
     assert "MyTracker request form: Ready to submit" in bundle["text/plain"]
-    form.submit()
+    number = form.submit().id_raw_export
     until(lambda: form._progress["preview"])
     bundle = form._repr_mimebundle_()
     assert "SANDBOX" in bundle["text/html"]
+    assert "%%mytracker_export\nevent     = customEvents" in bundle["text/html"]
     assert "<th>eventName</th>" in bundle["text/html"]
+    assert f"mt.attach({number}).to_pandas()" in bundle["text/html"]
     assert "Success!" in bundle["text/plain"]
+    # what is edited since is in the picture, beside the export of what was submitted
+    form.field("idApp").value = "7654321"
+    bundle = form._repr_mimebundle_()
+    assert "7654321" in bundle["text/html"]
+    assert f"idRawExport {number}" in bundle["text/html"]
 
 
 def test_an_untouched_form_is_kept_as_a_form_and_not_as_errors() -> None:

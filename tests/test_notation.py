@@ -515,6 +515,9 @@ def test_python_code_is_good_to_read() -> None:
     assert mt.ExportRequest(event="hits", idApp=[1, 2]).to_python() == (
         "import mytracker_nb as mt\n\nexport = mt.export(\n    event='hits',\n    idApp=[1, 2],\n)"
     )
+    many = mt.ExportRequest(event="hits", idApp=list(range(1000, 1060)))
+    assert max(map(len, many.to_python().splitlines())) <= 88
+    assert ran(many.to_python()) == many
 
 
 def test_the_curl_command_has_no_signature() -> None:

@@ -213,6 +213,7 @@ class Card(Renderable):
     row_count: int | None = None
     size: int | None = None
     elapsed: float | None = None
+    is_folded: bool = False
 
     template = "card.html"
 

@@ -45,10 +45,6 @@ __all__ = ["Field", "RequestBuilder"]
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_LAST_KNOWN = (
-    '<p class="mytracker-last-known"><small>The last known state of the form. '
-    "Run the cell to edit the request.</small></p>"
-)
 
 
 class Field:
@@ -277,19 +273,20 @@ class RequestBuilder(anywidget.AnyWidget):
     def _static(self) -> dict[str, str]:
         """What is shown where there is no kernel: the request, and what came of it."""
         with self._lock:
-            view, progress, card = self._view, self._progress, self._submission.card
-        picture = card or FormPicture(
-            self._draft.request,
-            view["code"]["magic"],
-            progress["verdict"],
-            progress["tone"],
-            view["account"]["isSandbox"],
+            view, progress, request = self._view, self._progress, self._draft.request
+            export = self._submission.card
+        picture = FormPicture(
+            request=request,
+            magic=view["code"]["cell"],
+            verdict=progress["verdict"],
+            tone=progress["tone"],
+            is_sandbox=view["account"]["isSandbox"],
+            export=export,
+            preview=progress["preview"],
+            rows_shown=progress["rows"],
+            load=progress["load"],
         )
-        rows = progress["preview"] and (
-            f"<p>{progress['rows']}. All of them:</p><pre>{progress['load']}</pre>"
-            f'<div style="overflow-x: auto">{progress["preview"]}</div>'
-        )
-        return {"text/html": picture.html() + rows + _LAST_KNOWN, "text/plain": picture.text()}
+        return {"text/html": picture.html(), "text/plain": picture.text()}
 
     def _repr_mimebundle_(  # type: ignore[override] # anywidget gives metadata too
         self, **options: Any

@@ -17,7 +17,7 @@ from mytracker_nb.errors import CredentialsMissing, InvalidRequest, Problem, pri
 from mytracker_nb.form.lookup import key_of, only_match
 from mytracker_nb.form.pasted import find_query, join_column, split_column
 from mytracker_nb.form.presets import CUSTOM, PRESETS, in_words, preset_of, starting_sets
-from mytracker_nb.form.schema import editor_of, is_on_demand
+from mytracker_nb.form.schema import editor_of, is_on_demand, label_of
 from mytracker_nb.request import syntax
 from mytracker_nb.request.coercion import Unreadable, split_values
 from mytracker_nb.request.dictionaries import dictionary
@@ -29,6 +29,9 @@ from mytracker_nb.service import credentials
 __all__ = ["Draft"]
 
 _FRAME = "--frame"
+_LINE_WIDTH = 52  # of the code; more is not in view beside the request
+_BOTH_ENDS = "the last day is included"
+_SEVERITIES = ("error", "warning", "note")
 
 
 class Draft:
@@ -82,6 +85,11 @@ class Draft:
     def frame_name(self) -> str:
         """`frame`, where it is a valid name of a variable."""
         return "" if self._frame_problem() else self.frame
+
+    @property
+    def cell(self) -> str:
+        """`magic` as a cell that runs: without the magic's name in its text, it is written anew."""
+        return self.magic if self.magic.lstrip().startswith("%") else self._written()
 
     def value(self, name: str) -> Any:
         """The value of one parameter, in its normal form where it has one; None if not given."""
@@ -255,11 +263,11 @@ class Draft:
                 for name in self.filters
                 if name not in applicable
             },
-            "problems": [self._problem(problem) for problem in self.problems],
+            "problems": self._shown_problems(),
             "code": self._code(),
             "frame": self.frame,
             "frameProblem": self._frame_problem(),
-            "words": in_words(self.request.parameters, self.request.zone),
+            "words": in_words(self.request.parameters, self.request.zone) or _BOTH_ENDS,
             "preset": _preset(first, last, self.request),
             "startingSets": {
                 title: list(columns) for title, columns in starting_sets(self.event).items()
@@ -285,11 +293,18 @@ class Draft:
             return self._key(name, values[0])
         return given if isinstance(given, str) and len(values) != 1 else _joined(values)
 
+    def _shown_problems(self) -> list[dict[str, Any]]:
+        """The problems: what is wrong, what is missing, warnings, notes."""
+        problems = [self._problem(problem) for problem in self.problems]
+        return sorted(
+            problems, key=lambda shown: (_SEVERITIES.index(shown["severity"]), shown["isMissing"])
+        )
+
     def _problem(self, problem: Problem) -> dict[str, Any]:
         row = PARAMETERS.get(problem.parameter)
         return {
             "parameter": problem.parameter,
-            "title": row.title if row else problem.parameter,
+            "title": label_of(row) if row else problem.parameter,
             "severity": problem.severity,
             # nothing is wrong yet where nothing was given
             "isMissing": problem.severity == "error"
@@ -299,14 +314,14 @@ class Draft:
         }
 
     def _code(self) -> dict[str, str]:
-        python = self.request.to_python()
+        python = syntax.to_python(self.request.parameters, _LINE_WIDTH)
         if self.frame_name:
             python += f"\n{self.frame_name} = export.to_pandas()"
         try:
             curl = self.request.to_curl(_service())
         except InvalidRequest:
             curl = "# the request has errors: there is nothing to send"
-        return {"magic": self.magic, "python": python, "curl": curl}
+        return {"magic": self.magic, "cell": self.cell, "python": python, "curl": curl}
 
     def _frame_problem(self) -> str:
         name = self.frame
@@ -321,14 +336,18 @@ class Draft:
         given = {name: self._given[name] for name in self.applicable if name in self._given}
         self.request = ExportRequest(**given, **self._unknown)
         self.problems = self.request.problems
-        text = self.request.to_magic()
+        self.magic = self._written()
+
+    def _written(self) -> str:
+        """The request as a cell, with the options that it has."""
+        text = syntax.to_cell_magic("mytracker_export", self.request.parameters, _LINE_WIDTH)
         options = list(self._options)
         if self.frame_name:
             options += [_FRAME, self.frame_name]
         if options:
             first, newline, rest = text.partition("\n")
             text = f"{' '.join([first, *options])}{newline}{rest}"
-        self.magic = text
+        return text
 
     def _show(self, name: str) -> None:
         if is_on_demand(PARAMETERS[name]) and name not in self.filters:

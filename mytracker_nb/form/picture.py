@@ -13,7 +13,7 @@ __all__ = ["FormPicture"]
 
 @dataclass(frozen=True)
 class FormPicture(Renderable):
-    """A form of which nothing was submitted.
+    """A form, and what came of the request that was submitted last.
 
     Attributes
     ----------
@@ -27,6 +27,10 @@ class FormPicture(Renderable):
         The tone of the verdict.
     is_sandbox : bool
         Whether a submitted request would give made-up data.
+    export : Card or None
+        The export that was submitted last.
+    preview, rows_shown, load : str
+        The HTML of its first rows, which they are, and the code that loads them all.
     """
 
     request: ExportRequest
@@ -34,6 +38,10 @@ class FormPicture(Renderable):
     verdict: str
     tone: str
     is_sandbox: bool = False
+    export: Card | None = None
+    preview: str = ""
+    rows_shown: str = ""
+    load: str = ""
 
     template = "form.html"
 
@@ -58,3 +66,5 @@ class FormPicture(Renderable):
         for severity, text in self.alerts:
             yield f"  {severity}: {text}"
         yield from (f"  {line}" for line in self.magic.splitlines())
+        if self.export is not None:
+            yield from self.export.lines()

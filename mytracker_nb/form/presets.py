@@ -59,7 +59,7 @@ def in_words(parameters: Mapping[str, Any], zone: ZoneInfo) -> str:
     """
     spans = (_span(interval, parameters, zone) for interval in INTERVALS)
     words = "; ".join(span for span in spans if span)
-    return f"{words} ({zone})" if words else ""
+    return f"{words}, {zone}" if words else ""
 
 
 def _span(interval: Interval, parameters: Mapping[str, Any], zone: ZoneInfo) -> str:
@@ -83,7 +83,15 @@ def _days(first: date, last: date) -> str:
         return ""
     if count == 1:
         return f"1 day: {_day(first)}"
-    return f"{count} days: {_day(first)} to {_day(last)}"
+    return f"{count} days: {_first_day(first, last)} to {_day(last)}"
+
+
+def _first_day(first: date, last: date) -> str:
+    """`first` without the month and the year that `last` will say."""
+    if first.year != last.year:
+        return _day(first)
+    month = "" if first.month == last.month else f" {first:%b}"
+    return f"{first:%a} {first.day}{month}"
 
 
 def _times(start: datetime, end: datetime) -> str:

@@ -18,7 +18,7 @@ from mytracker_nb.request.parameters import (
     ValueType,
 )
 
-__all__ = ["editor_of", "is_on_demand", "schema", "section_of"]
+__all__ = ["editor_of", "is_on_demand", "label_of", "schema", "section_of"]
 
 
 def schema() -> dict[str, Any]:
@@ -70,6 +70,12 @@ def section_of(parameter: Parameter) -> str:
     return "exact" if parameter.value_type is ValueType.TIME else "when"
 
 
+def label_of(parameter: Parameter) -> str:
+    """The title of a field, where it is not seen below the heading of its section."""
+    is_exact = section_of(parameter) == "exact"
+    return f"{parameter.title}, exact time" if is_exact else parameter.title
+
+
 def is_on_demand(parameter: Parameter) -> bool:
     """Whether the field is shown only once it is added."""
     return section_of(parameter) == "filters"
@@ -79,6 +85,7 @@ def _field(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "title": parameter.title,
+        "label": label_of(parameter),
         "help": parameter.help,
         "section": section_of(parameter),
         "editor": editor_of(parameter),
@@ -95,10 +102,11 @@ def _placeholder(parameter: Parameter) -> str:
         return "2026-11-01T10:00, now-6h"
     if parameter.name == "timezone":
         return DEFAULT_TIMEZONE
+    what = f"{len(parameter.dictionary or ())} {parameter.title.lower()}"
     return {
         "lines": "one per line, or separated by commas",
-        "chips": "search, or paste a list",
-        "search": "search",
+        "chips": f"search {what}, or paste a list",
+        "search": f"search {what}s",
     }.get(editor_of(parameter), "")
 
 

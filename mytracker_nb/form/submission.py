@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -204,7 +205,7 @@ class Submission:
             display_of(export).on_update = partial(self._show, export)
             self._made_for, self._made_by = request, account
             self.preview, self.rows_shown = "", ""
-            self.card, self.export, self._create = export.card(), export, None
+            self.card, self.export, self._create = _card_of(export), export, None
             self._follow_again(export)
             return export
 
@@ -252,7 +253,7 @@ class Submission:
 
     def _show(self, export: Export) -> None:
         if export is self.export:
-            self.card = export.card()
+            self.card = _card_of(export)
             self._on_change()
 
     def _load_rows(self, export: Export) -> None:
@@ -279,6 +280,11 @@ class Submission:
                 self._say(_words(error))
 
         threading.Thread(target=run, name="mytracker-builder", daemon=True).start()
+
+
+def _card_of(export: Export) -> Card:
+    """The export as a card that leaves its request to the form above it."""
+    return replace(export.card(), is_folded=True)
 
 
 def _count_in_words(rows: int) -> str:

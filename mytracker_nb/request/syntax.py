@@ -47,7 +47,7 @@ __all__ = [
 
 Evaluate = Callable[[str], Any]
 
-_WIDTH = 88  # where a list in a cell is continued on the next line
+_WIDTH = 88  # where a list in code is continued on the next line
 # `export = %mytracker_export ...` assigns the result
 _MAGIC = re.compile(r"\s*(?:[^\W\d][^\n=%]*=[ \t]*(?=%mytracker_))?(%{1,2})\s*\w+[ \t]*")
 # wider than any name of the service, so that a misspelt name is reported as unknown
@@ -510,46 +510,59 @@ def to_line_magic(magic: str, parameters: Mapping[str, Any]) -> str:
     return " ".join([f"%{magic}", *words])
 
 
-def to_cell_magic(magic: str, parameters: Mapping[str, Any]) -> str:
+def to_cell_magic(magic: str, parameters: Mapping[str, Any], line_width: int = _WIDTH) -> str:
     """Write `parameters` as a cell magic, one per line; long lists continue on the next line."""
     width = max(map(len, parameters), default=0)
     lines = [f"%%{magic}"]
     for name, value in parameters.items():
-        lines.extend(_wrapped(f"{name:{width}} = ", _parts_written(value)))
+        lines.extend(_wrapped(f"{name:{width}} = ", _parts_written(value), line_width))
     return "\n".join(lines)
 
 
-def _wrapped(start: str, parts: list[str]) -> Iterator[str]:
+def _wrapped(start: str, parts: list[str], line_width: int) -> Iterator[str]:
     line = start
     for position, part in enumerate(parts):
         last = position == len(parts) - 1
         text = part if last else f"{part},"
-        if line.strip() and line != start and len(line) + len(text) > _WIDTH:
+        if line.strip() and line != start and len(line) + len(text) > line_width:
             yield line.rstrip()
             line = " " * len(start)
         line += text if last else f"{text} "
     yield line.rstrip()
 
 
-def to_python(parameters: Mapping[str, Any]) -> str:
+def to_python(parameters: Mapping[str, Any], line_width: int = _WIDTH) -> str:
     """Write `parameters` as Python code that creates the export."""
-    return f"import mytracker_nb as mt\n\nexport = {to_call('mt.export', parameters)}"
+    call = to_call("mt.export", parameters, line_width)
+    return f"import mytracker_nb as mt\n\nexport = {call}"
 
 
-def to_call(function: str, parameters: Mapping[str, Any]) -> str:
-    """Write `parameters` as the arguments of a call in Python, one per line.
+def to_call(function: str, parameters: Mapping[str, Any], line_width: int = _WIDTH) -> str:
+    """Write `parameters` as the arguments of a call in Python; long lists take several lines.
 
     A value without a literal is written as its text: the code runs, and validation reports it.
     """
-    lines = []
+    lines: list[str] = []
     for name, value in parameters.items():
         plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-        written = f"{name}={_python(value)}" if plain else f"**{{{name!r}: {_python(value)}}}"
-        lines.append(f"    {written},")
+        start, end = (f"    {name}=", ",") if plain else (f"    **{{{name!r}: ", "},")
+        lines.extend(_python_argument(start, value, end, line_width))
     return "\n".join([f"{function}(", *lines, ")"])
 
 
+def _python_argument(start: str, value: Any, end: str, line_width: int) -> Iterator[str]:
+    text = _python(value)
+    if not isinstance(value, tuple) or len(start) + len(text) + len(end) <= line_width:
+        yield f"{start}{text}{end}"
+        return
+    yield f"{start}["
+    yield from _wrapped(" " * 8, list(map(_python, value)), line_width)
+    yield f"    ]{end}"
+
+
 def _python(value: Any) -> str:
+    if type(value) in (str, int):  # nearly all; a parser for each of many ids takes its time
+        return repr(value)
     if isinstance(value, Unreadable):
         return repr(value.text)
     if isinstance(value, tuple):

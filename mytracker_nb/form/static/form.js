@@ -6,8 +6,8 @@
 /**
  * @typedef {[value: string, title: string, group: string, aliases: string[], kind: string,
  *   otherNames?: string[]]} Entry
- * @typedef {{name: string, title: string, help: string, section: string, editor: string,
- *   dictionary: string, isOrdered: boolean, isAdvanced: boolean, placeholder: string}} Field
+ * @typedef {{name: string, title: string, label: string, help: string, section: string,
+ *   editor: string, dictionary: string, isOrdered: boolean, isAdvanced: boolean, placeholder: string}} Field
  * @typedef {{fields: Field[], dictionaries: Record<string, Entry[]>, presets: string[],
  *   days: string[]}} Schema
  * @typedef {{parameter: string, title: string, severity: string, isMissing: boolean, text: string,
@@ -33,8 +33,10 @@
  *   signal: AbortSignal}} Form
  */
 
-const TYPING_PAUSE = 60; // ms after which typed text is sent
+const TYPING_PAUSE = 60; // ms after which typed text is sent while an answer is awaited
 const WAITING_SHOWN_AFTER = 400; // ms without an answer of the kernel
+const COUNTED_FROM = 13; // chips; fewer are seen at a glance
+const MOST_LINES = 14; // of code, by which the form grows
 
 let serial = 0;
 const newId = () => `mtf-${++serial}`;
@@ -75,26 +77,29 @@ function setText(element, text) {
 }
 
 /**
- * A function to call after a pause in which it was not called again.
+ * A function to call at each change of a text: it acts at once, and while Python has not answered
+ * yet after a pause without a change. So an echo is quick, and quick typing sends no flood.
+ * @param {() => boolean} isBusy
  * @param {() => void} act
- * @param {number} pause
+ * @param {number} [pause]
  */
-function debounced(act, pause) {
+function paced(isBusy, act, pause = TYPING_PAUSE) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  const flush = () => {
-    if (timer === undefined) return;
-    clearTimeout(timer);
-    timer = undefined;
-    act();
-  };
   const drop = () => {
     clearTimeout(timer);
     timer = undefined;
   };
+  const flush = () => {
+    if (timer === undefined) return;
+    drop();
+    act();
+  };
   const call = () => {
-    clearTimeout(timer);
-    timer = setTimeout(flush, pause);
+    const isFirst = timer === undefined && !isBusy();
+    drop();
+    if (isFirst) act();
+    else timer = setTimeout(flush, pause);
   };
   return Object.assign(call, { flush, drop });
 }
@@ -222,12 +227,13 @@ function makeStore(model) {
  * @param {HTMLInputElement} input
  * @param {{label: string, entries: () => Entry[], pick: (entry: Entry) => void,
  *   free?: (text: string) => void, taken?: () => Set<string>, staysOpen?: boolean,
- *   least?: number}} options `least` is the list's least width in pixels
+ *   least?: number, wraps?: boolean}} options `least` is the list's least width in pixels;
+ *   `wraps` lets what is said of an entry take several lines
  */
 function combobox(form, input, { label, entries, pick, free, taken, staysOpen = false,
-  least = 300 }) {
+  least = 300, wraps = false }) {
   const list = make("div", {
-    id: newId(), role: "listbox", class: "mtf-list", popover: "manual", "aria-label": label,
+    id: newId(), role: "listbox", class: `mtf-list${wraps ? " mtf-wrap" : ""}`, popover: "manual", "aria-label": label,
   });
   form.popups.append(list);
   for (const [name, value] of Object.entries({
@@ -445,8 +451,7 @@ function editor(form, field) {
 }
 
 /** @param {Field} field */
-const labelled = (field) => ({
-  "aria-label": field.section === "exact" ? `${field.title}, exact time` : field.title, title: `${field.name}: ${field.help}`,
+const labelled = (field) => ({ "aria-label": field.label, title: `${field.name}: ${field.help}`,
   "data-name": field.name });
 
 /** @param {Form} form @param {string} name */
@@ -475,8 +480,10 @@ function lines(form, field) {
       inner.update();
       const values = area.value.split(/[,\t\r\n]+/).filter((value) => value.trim()).length;
       setText(count, values > 3 ? `${values} values` : "");
-      setAttribute(area, "rows", String(area.value.length > 120 ? 3 : area.value.length > 50 ? 2
-        : Math.min(3, area.value.split("\n").length)));
+      const rows = area.value.length > 120 ? 3 : area.value.length > 50 ? 2
+        : Math.min(3, area.value.split("\n").length);
+      setAttribute(area, "rows", String(rows));
+      area.classList.toggle("mtf-tall", rows === 3);
     },
   };
 }
@@ -486,8 +493,8 @@ function lines(form, field) {
  * @param {Form} form @param {Field} field @param {T} input
  */
 function typed(form, field, input) {
-  const send = debounced(
-    () => form.store.act("type", { name: field.name, text: input.value }), TYPING_PAUSE);
+  const send = paced(() => form.store.isWaiting,
+    () => form.store.act("type", { name: field.name, text: input.value }));
   input.addEventListener("input", send);
   input.addEventListener("blur", () => {
     send.flush();
@@ -610,6 +617,7 @@ function chips(form, field) {
     "aria-label": `${field.title}, chosen`, "aria-orientation": "horizontal" });
   const input = make("input", { ...labelled(field), "aria-label": `Add to ${field.title}` });
   const root = make("div", { class: "mtf-box" }, bar, input, help);
+  const count = make("span", { class: "mtf-quiet" });
   const values = () => /** @type {string[]} */ (
     Array.isArray(store.view.values[name]) ? store.view.values[name] : []);
   const chipOf = (/** @type {string | undefined} */ key) => /** @type {HTMLElement | undefined} */ (
@@ -805,6 +813,7 @@ function chips(form, field) {
       }
     }
     bar.hidden = !all.length; // a toolbar of nothing is no toolbar
+    setText(count, all.length < COUNTED_FROM ? "" : `${all.length} ${field.title.toLowerCase()}`);
     setAttribute(input, "placeholder", all.length ? "add" : field.placeholder);
     const isRewritten = rewrites !== view.rewrites;
     rewrites = view.rewrites;
@@ -815,7 +824,8 @@ function chips(form, field) {
     else box.refresh();
   }
 
-  return { root, control: input, update, flush, remove: box.remove };
+  return { root: make("div", { class: "mtf-lines" }, root, count), control: input, update, flush,
+    remove: box.remove };
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -864,21 +874,25 @@ function draw({ model, root, store, signal }) {
       update();
     } }, "Exact times");
   let wantsExact = false;
-  const whenControls = inSection("when").map((field) => edit(field).root);
+  const whenControls = inSection("when").flatMap((field) => {
+    const dash = make("span", { class: "mtf-dash", "aria-hidden": "true" }, "–");
+    return field.name === schema.days[1] ? [dash, edit(field).root] : [edit(field).root];
+  });
   const exactFields = inSection("exact");
   const exact = make("div", { class: "mtf-line", id: newId() },
     ...exactFields.map((field) => make("label", { class: "mtf-exact" },
       field.title, edit(field).root)));
   exactSwitch.setAttribute("aria-controls", exact.id);
-  const words = make("div", { class: "mtf-quiet" });
-  const when = row("When", null, make("div", { class: "mtf-line" },
-    presets, ...whenControls, exactSwitch), exact, words);
+  const words = make("div", { class: "mtf-quiet mtf-words" });
+  const when = row("When", null, make("div", { class: "mtf-line" }, presets, ...whenControls),
+    exact, make("div", { class: "mtf-line" }, words, exactSwitch));
 
   const columnRows = inSection("columns").map((field) => {
     const { root: control } = edit(field);
     const sets = make("div", { class: "mtf-line mtf-sets" });
-    const known = make("div", { class: "mtf-quiet" });
-    return { field, sets, known, element: row(field.title, null, control, sets, known) };
+    const known = make("span", { class: "mtf-quiet mtf-known" });
+    const below = make("div", { class: "mtf-line mtf-below" }, sets, known);
+    return { field, sets, known, element: row(field.title, null, control, below) };
   });
 
   const filters = make("div", { class: "mtf-filters" });
@@ -886,14 +900,15 @@ function draw({ model, root, store, signal }) {
     class: "mtf-add" });
   const addBox = combobox(form, addInput, {
     label: "Filters to add",
-    least: 460,
+    least: 520,
+    wraps: true,
     entries: () => store.view.offers
       .filter((name) => !store.view.filters.includes(name))
       .map((name) => /** @type {Field} */ (fields.get(name)))
       .sort((one, other) => Number(one.isAdvanced) - Number(other.isAdvanced))
       .map(({ name, title, help, isAdvanced }) =>
-        [name, title, isAdvanced ? "More" : "Usual", [help], ""]),
-    pick: ([name]) => {
+        [title, help, isAdvanced ? "More" : "Usual", [], name]),
+    pick: ([, , , , name]) => {
       addInput.value = "";
       store.act("addFilter", { name });
       editors.get(name)?.control.focus();
@@ -949,13 +964,16 @@ function draw({ model, root, store, signal }) {
 
   // Right: what it becomes.
   const languages = ["magic", "python", "curl"];
+  const shownCode = () => store.view.code[language === "magic" ? "cell" : language];
   let language = "magic";
   const panel = newId();
   const magic = make("textarea", { class: "mtf-code", "aria-label": "Magic", spellcheck: "false",
     autocomplete: "off", wrap: "off" });
   const listing = make("pre", { class: "mtf-code", tabindex: 0, role: "region",
     "aria-label": "Code" });
-  const write = debounced(() => store.act("write", { text: magic.value }), 2 * TYPING_PAUSE);
+  const codePanel = make("div", { id: panel, role: "tabpanel", "aria-label": "Code",
+    class: "mtf-panel" }, magic, listing);
+  const write = paced(() => store.isWaiting, () => store.act("write", { text: magic.value }));
   magic.addEventListener("input", write);
   magic.addEventListener("blur", () => {
     write.flush();
@@ -976,11 +994,12 @@ function draw({ model, root, store, signal }) {
       tabs[to].focus();
       tabs[to].click();
     } }, { magic: "Magic", python: "Python", curl: "curl" }[name] ?? name));
-  const copyCode = copyButton(() => store.view.code[language]);
+  const copyCode = copyButton(shownCode);
   const frame = make("input", { "aria-label": "Name of the DataFrame (--frame)", class: "mtf-frame",
     placeholder: "df", title: "--frame: the variable that the rows are loaded into",
     spellcheck: "false", autocomplete: "off" });
-  const sendFrame = debounced(() => store.act("setFrame", { name: frame.value }), TYPING_PAUSE);
+  const sendFrame = paced(() => store.isWaiting,
+    () => store.act("setFrame", { name: frame.value }));
   frame.addEventListener("input", sendFrame);
   frame.addEventListener("blur", () => {
     sendFrame.flush();
@@ -1010,6 +1029,7 @@ function draw({ model, root, store, signal }) {
     "aria-label": "First rows" });
   const preview = make("div", { class: "mtf-preview" },
     make("div", { class: "mtf-line" }, rowsTitle, make("pre", {}, load), copyLoad), rows);
+  const result = make("div", { class: "mtf-result" }, card, preview);
 
   const box = make("div", { class: "mtf", role: "group", "aria-label": "Request of an export",
     tabindex: -1, "data-jp-suppress-context-menu": "true" },
@@ -1021,12 +1041,11 @@ function draw({ model, root, store, signal }) {
         make("div", { role: "tablist", "aria-label": "Code as" }, ...tabs),
         make("label", { class: "mtf-frame-label" }, "--frame", frame), copyCode),
       frameNote,
-      make("div", { id: panel, role: "tabpanel", "aria-label": "Code", class: "mtf-panel" },
-        magic, listing),
+      codePanel,
       problems,
       make("div", { class: "mtf-go" }, submit, cancel, sandbox, verdict),
       trouble)),
-  card, preview, live, popups);
+  result, live, popups);
 
   /** @param {() => string} text */
   function copyButton(text) {
@@ -1092,7 +1111,9 @@ function draw({ model, root, store, signal }) {
       return make("li", { class: `mtf-${kind}`, id: newId(), "data-parameter": problem.parameter },
         make("button", { type: "button", class: "mtf-link", title: problem.parameter,
           onclick: () => focusOn(problem.parameter) }, problem.title),
-        ` ${problem.text}${problem.hint ? ` (${problem.hint})` : ""}`);
+        ` ${problem.text}`,
+        problem.hint ? make("span", { class: problem.isMissing ? "mtf-hidden" : "" },
+          ` (${problem.hint})`) : null);
     });
     const before = [...problems.children].map((item) => item.className + item.textContent).join();
     if (before !== items.map((item) => item.className + item.textContent).join()) {
@@ -1122,11 +1143,17 @@ function draw({ model, root, store, signal }) {
     listing.hidden = language === "magic";
     const isRewritten = shownRewrites !== view.rewrites;
     shownRewrites = view.rewrites;
-    if ((isRewritten || document.activeElement !== magic) && magic.value !== view.code.magic) {
-      magic.value = view.code.magic;
+    // what is being written stays as it is; then it becomes a cell that runs
+    const isEdited = document.activeElement === magic;
+    const text = isEdited ? view.code.magic : view.code.cell;
+    if ((isRewritten || !isEdited) && magic.value !== text) magic.value = text;
+    if (language !== "magic") setText(listing, shownCode());
+    listing.dataset.language = language;
+    const lines = shownCode().split("\n", MOST_LINES).length;
+    if (codePanel.dataset.lines !== String(lines)) {
+      codePanel.dataset.lines = String(lines);
+      codePanel.style.setProperty("--mtf-lines", String(lines));
     }
-    setAttribute(magic, "rows", String(magic.value.split("\n").length));
-    if (language !== "magic") setText(listing, view.code[language]);
     if (document.activeElement !== frame && frame.value !== view.frame) frame.value = view.frame;
     setText(frameNote, view.frameProblem);
     setAttribute(frame, "aria-invalid", view.frameProblem ? "true" : null);
@@ -1156,9 +1183,11 @@ function draw({ model, root, store, signal }) {
     // what is not acknowledged yet may make the request valid
     submit.disabled = store.isGone || !(progress.canSubmit || store.isWaiting);
     cancel.disabled = store.isGone || !progress.canCancel;
-    sandbox.hidden = !store.view.account.isSandbox;
     setText(trouble, progress.trouble);
     setHtml(card, progress.card);
+    result.hidden = !progress.card;
+    // the card below says it of its export, in the same place
+    sandbox.hidden = !store.view.account.isSandbox || card.querySelector(".sandbox") !== null;
     setHtml(rows, progress.preview);
     setText(rowsTitle, progress.rows ? `${progress.rows}. All of them:` : "");
     setText(load, progress.load);
