@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raw_client import table
 
 from mytracker_nb.request.dictionaries import dictionary, events, selectors
+from mytracker_nb.sandbox import start
 from mytracker_nb.sandbox.custom_events import array_text
 from mytracker_nb.sandbox.world import APPS, COUNTRIES, LINKS, PARTNERS
 
@@ -519,3 +520,54 @@ def test_a_row_that_has_not_appeared_is_in_no_export(start_sandbox):
         assert all(int(row["tsInsert"]) <= now for row in rows)
         known.append({tuple(row.values()) for row in rows})
     assert all(before < after for before, after in pairwise(known))
+
+
+LATE_DAYS = {
+    "event": "customEvents",
+    "selectors": "tsEvent,tsInsert,idDevice,eventName",
+    "dateFrom": "2025-09-01",
+    "dateTo": "2025-09-04",
+    "timezone": "UTC",
+}
+
+
+@pytest.fixture(scope="module")
+def late_worlds():
+    """Sandboxes by their seeds, with all rows of a few days."""
+    found = {}
+    for seed in (1, 2):
+        running = start(
+            seconds=0, without_quotas=True, unknown_selectors=True, seed=seed, lateness=4.0
+        )
+        found[seed] = running, table(running, **LATE_DAYS)
+    yield found
+    for running, _ in found.values():
+        running.stop()
+
+
+@settings(max_examples=30)
+@given(data=st.data(), seed=st.sampled_from([1, 2]))
+def test_an_export_has_the_rows_between_its_bounds_of_availability(late_worlds, data, seed):
+    sandbox, every = late_worlds[seed]
+    moments = sorted({int(row["tsInsert"]) for row in every})
+    first, last = sorted(data.draw(st.sampled_from(moments)) for _ in range(2))
+    # a row's own second, or one beside it
+    first, last = first + data.draw(st.integers(-1, 1)), last + data.draw(st.integers(-1, 1))
+    last = max(first, last)
+    bounds = {"availabilityTsFrom": first, "availabilityTsTo": last}
+    rows = table(sandbox, **LATE_DAYS, **bounds)
+    assert rows == [row for row in every if first <= int(row["tsInsert"]) <= last]
+
+
+@pytest.mark.parametrize("event", sorted(events()))
+def test_rows_of_every_event_come_late(late_worlds, event):
+    sandbox, _ = late_worlds[1]
+    asked = {"event": event, "selectors": "customUserId,tsEvent,tsInsert", **MONTH}
+    rows = table(sandbox, **asked)
+    assert lateness_of(rows)[0] >= 20
+    assert lateness_of(rows)[-1] > 4 * 3600
+    # how late is a fact of the row, whatever it is asked for with
+    late = max(rows, key=lambda row: int(row["tsInsert"]) - int(row["tsEvent"]))
+    moment = {"dateFrom": None, "dateTo": None, "tsFrom": late["tsEvent"], "tsTo": late["tsEvent"]}
+    bounds = {"availabilityTsFrom": late["tsInsert"], "availabilityTsTo": late["tsInsert"]}
+    assert late in table(sandbox, **{**asked, **moment, **bounds})
