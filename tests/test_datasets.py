@@ -23,6 +23,8 @@ import dask.dataframe as dd
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fake_clock import HurriedClock
 from hypothesis import Phase, given, settings
@@ -32,6 +34,7 @@ import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.plans import manifest
 from mytracker_nb.plans.plan import Plan
+from mytracker_nb.sandbox import columns
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.storage.atomic import AtomicFile
@@ -78,18 +81,29 @@ class User:
         }
         return Plan(client, mt.ExportRequest(**wish), every, fresh=fresh)
 
-    def sync(self, every: object = None, *, compact: bool = False, **parameters: Any) -> Plan:
+    def sync(
+        self,
+        every: object = None,
+        *,
+        compact: bool = False,
+        partition_by: str | None = None,
+        **parameters: Any,
+    ) -> Plan:
         plan = self.plan(every, **parameters)
-        plan.to_parquet(self.directory, compact=compact)
+        plan.to_parquet(self.directory, compact=compact, partition_by=partition_by)
         return plan
+
+    @property
+    def until(self) -> int:
+        """The second as of which the dataset was updated last."""
+        return int(json.loads((self.directory / MANIFEST).read_text())["availableUntil"])
 
     def rows(self) -> Counter[tuple[Any, ...]]:
         return lines(mt.open_dataset(self.directory).to_arrow())
 
     def exported(self, **parameters: Any) -> Counter[tuple[Any, ...]]:
         """The rows of one export of the same window, up to the same moment."""
-        until = json.loads((self.directory / MANIFEST).read_text())["availableUntil"]
-        plan = self.plan(**{"availabilityTsTo": until, **parameters})
+        plan = self.plan(**{"availabilityTsTo": self.until, **parameters})
         limit, config = self.sandbox.config.max_rows, self.sandbox.config
         object.__setattr__(config, "max_rows", 10**9)
         try:
@@ -284,8 +298,6 @@ def test_a_row_outside_of_its_export_s_bounds_is_reported(
     plan = user.sync()
     assert "Please report it" not in plan.card().text()
     # a service that counts availability in another way than tsInsert says
-    from mytracker_nb.sandbox import columns
-
     monkeypatch.setitem(
         columns._COLUMNS, "tsInsert", lambda rows: columns.from_numbers(rows.ts_insert - DAY)
     )
@@ -293,6 +305,83 @@ def test_a_row_outside_of_its_export_s_bounds_is_reported(
     with pytest.warns(mt.AvailabilityWarning, match="Please report it"):
         plan = user.sync()
     assert "Please report it" in plan.card().text()
+
+
+# a cell that does not fit its type
+
+
+WIDE = ["idDevice", "tsEvent", "dtEvent", "idCountry", "xdpi", "params.name", "eventName"]
+
+
+def a_bad_cell(column: str, text: str) -> Any:
+    """The column of the sandbox, with a text in its first cell that is none of its type."""
+    real = columns._COLUMNS[column]
+
+    def cells(rows: Any) -> Any:
+        return pa.array([text][: len(rows)] + real(rows).to_pylist()[1:], pa.string())
+
+    return cells
+
+
+@pytest.mark.filterwarnings("ignore::mytracker_nb.tables.raw_data.ColumnTypeWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize(
+    ("column", "text", "partition_by"),
+    [
+        ("tsEvent", "soon", None),
+        ("idCountry", "RU", "idCountry"),
+        ("xdpi", "many", "eventName"),
+        ("params.name", "no list", None),
+    ],
+)
+def test_a_column_has_one_type_in_all_files(
+    user: User,
+    monkeypatch: pytest.MonkeyPatch,
+    column: str,
+    text: str,
+    partition_by: str | None,
+    is_first: bool,
+) -> None:
+    user.wish = {"selectors": WIDE}
+
+    def sync(*, is_bad: bool) -> Plan:
+        plan = user.plan("1d")
+        with monkeypatch.context() as patch:
+            if is_bad:
+                patch.setitem(columns._COLUMNS, column, a_bad_cell(column, text))
+            plan.to_parquet(user.directory, partition_by=partition_by)
+        user.time.seconds += DAY
+        return plan
+
+    def said(plan: Plan) -> bool:
+        return f"{column}: the column is now text in all files" in plan.card().text()
+
+    plans = [sync(is_bad=is_bad) for is_bad in (is_first, not is_first, False)]
+    assert [said(plan) for plan in plans] == [False, not is_first, False]
+    user.sync("1d", partition_by=partition_by, compact=True)
+    dataset = mt.open_dataset(user.directory)
+    every = dataset.to_arrow()
+    assert every[column].type == pa.string()
+    files = list(dataset.files)
+    assert sum(pq.read_metadata(file).num_rows for file in files) == len(every)
+    expected = Counter(every[column].to_pylist())
+    assert expected[text]
+    for frame in (
+        pd.read_parquet(files),
+        pl.read_parquet(files).to_pandas(),
+        duckdb.read_parquet(files).df(),
+        dd.read_parquet(files).compute(),
+        dataset.to_pandas(),
+    ):
+        assert Counter(None if pd.isna(cell) else cell for cell in frame[column]) == expected
+    # the others are what they were
+    user.wish = {"selectors": WIDE, "availabilityTsTo": user.until}
+    whole = user.plan()
+    asked = whole._client.create(whole.request).data().to_arrow()
+    for name in {*WIDE} - {column}:
+        cells = [Counter(map(str, table[name].to_pylist())) for table in (every, asked)]
+        assert cells[0] == cells[1], name
 
 
 # the version before
@@ -365,7 +454,7 @@ def full(*_: Any, **__: Any) -> Any:
     ("place", "name", "calls"),
     [
         (tempfile, "mkdtemp", 2),  # a directory to write in
-        (parquet_writer, "_writer", 2),  # a file in it
+        (parquet_writer, "open_writer", 2),  # a file in it
         (os, "replace", 2),  # its final name
         (AtomicFile, "commit", 3),  # the manifest
     ],
@@ -399,7 +488,7 @@ def test_a_disk_that_is_full_while_compacting_changes_nothing(
     user.sync("1d")
     before = mt.open_dataset(user.directory)
     with monkeypatch.context() as patch:
-        patch.setattr(parquet_writer, "_writer", full)
+        patch.setattr(parquet_writer, "open_writer", full)
         with pytest.raises(mt.FileError, match="No space left on device"):
             user.sync("1d", compact=True)
     assert mt.open_dataset(user.directory) == before
@@ -469,6 +558,32 @@ def test_what_another_has_added_without_a_lock_is_not_doubled(user: User) -> Non
     finally:
         manifest.Manifest.work = work  # type: ignore[method-assign]
     assert user.rows() == user.exported(dateFrom="2026-06-03")
+
+
+def test_rows_of_an_export_are_not_written_into_the_dataset_of_a_plan(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = user.plan()
+    data = plan._client.create(plan.request).data()
+    # before its first file, when there is nothing but a manifest
+    user.sandbox.exports.outcomes.append("Error occurred")
+    with pytest.raises(mt.ExportFailed):
+        plan.to_parquet(user.directory)
+    with pytest.raises(mt.FileError, match=r"is not empty \(_manifest\.json\)"):
+        data.to_parquet(user.directory)
+    shutil.rmtree(user.directory)
+    # begun while the rows are written
+    finish = parquet_writer.ParquetFiles.finish
+
+    def with_a_plan_beside(files: parquet_writer.ParquetFiles) -> None:
+        plan.retry()
+        plan.to_parquet(user.directory)
+        finish(files)
+
+    monkeypatch.setattr(parquet_writer.ParquetFiles, "finish", with_a_plan_beside)
+    with pytest.raises(mt.FileError, match="is not empty"):
+        data.to_parquet(user.directory)
+    assert user.rows() == user.exported()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")

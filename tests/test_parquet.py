@@ -255,14 +255,14 @@ def test_a_place_that_is_no_directory_is_told(rows, tmp_path):
 
 
 def test_a_full_disk_leaves_nothing(rows, tmp_path, monkeypatch):
-    real = parquet_writer._writer
+    real = parquet_writer.open_writer
 
     def full(path, *options):
         if path.name.startswith("part-00001"):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path, *options)
 
-    monkeypatch.setattr(parquet_writer, "_writer", full)
+    monkeypatch.setattr(parquet_writer, "open_writer", full)
     with pytest.raises(mt.FileError, match="No space left on device"):
         rows.to_parquet(tmp_path / "data")
     assert not (tmp_path / "data").exists()

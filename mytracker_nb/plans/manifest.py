@@ -31,7 +31,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from mytracker_nb.storage.journal import cache_key
 from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
 from mytracker_nb.tables.parquet_writer import UNFINISHED, ParquetFiles
+from mytracker_nb.tables.text_columns import mixed_columns, rewrite
 
 __all__ = ["STEP", "Manifest", "Part", "locked_directory", "parts_in"]
 
@@ -127,6 +128,7 @@ class Manifest:
         self._lost: set[Piece] = set()
         self._held_back: dict[Piece, tuple[list[Part], Path]] = {}
         self._to_remove: set[str] = set()
+        self._text_columns: set[str] = set()
         try:
             self._read()
             self._sweep()
@@ -189,6 +191,14 @@ class Manifest:
             notes.append(f"exports are fetched again ({damaged}): a file is missing or damaged")
         return notes
 
+    @property
+    def type_notes(self) -> list[str]:
+        """Notes on columns that have become text in this update, for the card."""
+        return [
+            f"{name}: the column is now text in all files, as a new cell does not fit its type"
+            for name in sorted(self._text_columns)
+        ]
+
     def staging_dir(self) -> Path:
         """A new directory to write files in, which readers ignore."""
         try:
@@ -237,12 +247,89 @@ class Manifest:
         self._held_back[piece] = parts, staging
         ready = self._ready()
         gone = {old for old in self._lost if any(overlap(one, old) for one in ready)}
-        coming: list[Part] = []
-        for one in ready:
-            coming += self._publish(*self._held_back.pop(one))
+        coming = [self._held_back.pop(one) for one in ready]
+        staying = [part for part in self.parts if part.piece not in gone]
         self._to_remove |= _files(part for part in self.parts if part.piece in gone)
         self._lost -= gone
-        self._replace([*(part for part in self.parts if part.piece not in gone), *coming])
+        published = []
+        columns = self._mixed_columns(staying, coming)
+        if columns:
+            # The only case besides compaction in which files that are there are written again: a
+            # column has one type in all files, or no two readers agree on what is in it.
+            texts_dir = self.staging_dir()
+            there = [part for part in staying if part.piece not in self._lost]
+            texts = self._as_text(there, self.directory, texts_dir, columns)
+            published += self._publish(list(texts.values()), texts_dir)
+            staying = [part for part in staying if part not in texts]
+            self._to_remove |= _files(texts)
+            self._text_columns |= columns
+        for slice_, slice_dir in coming:
+            texts = self._as_text(slice_, slice_dir, slice_dir, columns)
+            published += self._publish([texts.get(part, part) for part in slice_], slice_dir)
+        self._replace([*staying, *published])
+
+    def text_columns(self) -> list[str]:
+        """The columns that are text in the files, so that new files shall have them as text too."""
+        from pyarrow import parquet
+
+        first = self._first_file(part for part in self.parts if part.piece not in self._lost)
+        if first is None:
+            return []
+        return _text_columns(parquet.read_schema(self.directory / first))
+
+    def _mixed_columns(
+        self, staying: list[Part], coming: list[tuple[list[Part], Path]]
+    ) -> set[str]:
+        """The columns that would not have one type in all files."""
+        from pyarrow import parquet
+
+        there = [part for part in staying if part.piece not in self._lost]
+        # all files of a slice have the same types, and those of a dataset
+        firsts = [
+            directory / first
+            for parts, directory in [(there, self.directory), *coming]
+            if (first := self._first_file(parts)) is not None
+        ]
+        return mixed_columns(parquet.read_schema(path) for path in firsts)
+
+    @staticmethod
+    def _first_file(parts: Iterable[Part]) -> str | None:
+        return next((part.file for part in parts if part.file is not None), None)
+
+    def _as_text(
+        self, parts: list[Part], source: Path, staging: Path, columns: set[str]
+    ) -> dict[Part, Part]:
+        """Write the files in which `columns` are not text again, with these as text.
+
+        Parameters
+        ----------
+        parts : list of Part
+            The parts of the files.
+        source, staging : Path
+            Where the files are, and where the new ones are written.
+        columns : set of str
+            The columns.
+
+        Returns
+        -------
+        dict
+            For each part whose file was written again, the new one.
+        """
+        from pyarrow import parquet
+
+        found = {}
+        for number, part in enumerate(parts):
+            if part.file is None or not columns:
+                continue
+            path = source / part.file
+            if columns <= {*_text_columns(parquet.read_schema(path))}:
+                continue
+            name = Path(part.file).with_name(f"part-text-{number:05d}.parquet{UNFINISHED}")
+            target = staging / name
+            target.parent.mkdir(exist_ok=True)
+            rewrite(path, target, columns, self._common["source"]["partition_by"])
+            found[part] = replace(part, file=name.as_posix(), sha256=_sha256(target))
+        return found
 
     def _fits(self, piece: Piece) -> bool:
         """Whether a slice repeats no rows, and leaves no gap of availability before it."""
@@ -581,6 +668,12 @@ def _stem(piece: Piece) -> str:
     if until is not None:
         words.append(f"{datetime.fromtimestamp(until, timezone.utc):%Y%m%dT%H%M%SZ}")
     return "_".join(words)
+
+
+def _text_columns(schema: Any) -> list[str]:
+    import pyarrow as pa
+
+    return [field.name for field in schema if field.type == pa.string()]
 
 
 def _rest(part: Part) -> tuple[int | None, int, str | None, datetime | None]:

@@ -355,16 +355,17 @@ class Plan(KeyHolder, Convertible):
             "params": params if params is None or isinstance(params, str) else list(params),
         }
 
-        type_errors: list[str] = []
+        outside: list[str] = []
 
         def write(task: Task) -> Callable[[], None]:
             assert task.export is not None
             with _ending_run():
                 staging = manifest.staging_dir()
             try:
-                data = task.export.data()
-                files = data.write_parquet(staging, partition_by=partition_by, params=params)
-                parts = parts_in(files, task.piece, type_errors.append, task.export)
+                files = task.export.data().write_parquet(
+                    staging, partition_by=partition_by, params=params, as_text=text_columns
+                )
+                parts = parts_in(files, task.piece, outside.append, task.export)
             except BaseException as error:
                 shutil.rmtree(staging, ignore_errors=True)
                 if isinstance(error, OSError):  # it can't be written, as the disk is full
@@ -381,14 +382,15 @@ class Plan(KeyHolder, Convertible):
             manifest.begin(clock.now().timestamp(), fresh=self._fresh)
             self._reports = manifest.notes
             self._tasks = self._tasks_for(manifest.work(self._every))
+            text_columns = manifest.text_columns()
             try:
                 self._run(write)
             finally:
                 # what was stopped writes to the directory, whose lock this block releases
                 self._scheduler.join(_GRACE)
                 manifest.remove_staging()
-            self._reports += type_errors
-            for text in type_errors:
+            self._reports += [*outside, *manifest.type_notes]
+            for text in outside:
                 warnings.warn(text, AvailabilityWarning, stacklevel=2)
             self.raise_for_failures()
             if compact:

@@ -88,12 +88,11 @@ class ParquetDataset:
         Returns
         -------
         pyarrow.dataset.Dataset
-            A column that is text in one file, since a cell did not fit its type, is text in all.
+            All files have the same columns, of the same types.
         """
-        from pyarrow import dataset, parquet
+        from pyarrow import dataset
 
-        schemas = [parquet.read_schema(file) for file in self.files]
-        return dataset.dataset(list(self.files), _common_schema(schemas), format="parquet")
+        return dataset.dataset(list(self.files), format="parquet")
 
     def to_arrow(self) -> pa.Table:
         """Read all rows to an Arrow table."""
@@ -179,8 +178,8 @@ def open_dataset(directory: str | os.PathLike[str]) -> ParquetDataset:
     -------
     ParquetDataset
         The files of the dataset at this moment, also while another process adds some. They are not
-        changed later; only ``to_parquet(..., compact=True)`` and the replacement of damaged files
-        delete some.
+        changed later. Some are deleted only by ``to_parquet(..., compact=True)``, where a damaged
+        one is replaced, and where a new cell makes a column text in all files.
 
     Raises
     ------
@@ -231,7 +230,12 @@ def refuse_content(directory: Path) -> None:
     """Raise a `FileError` if a directory has data."""
     names = []
     if directory.is_dir():
-        names = sorted(path.name for path in directory.iterdir() if path.name[0] not in "_.")
+        # a manifest alone is the dataset of a plan that has just begun
+        names = sorted(
+            path.name
+            for path in directory.iterdir()
+            if path.name[0] not in "_." or path.name == MANIFEST
+        )
     if names:
         raise FileError(
             f"{directory}: is not empty ({printable(names[0])}). Choose another directory",
@@ -245,17 +249,6 @@ def unwritable(directory: Path, error: OSError) -> FileError:
     return _error(
         directory, f"cannot be written ({reason}). Free space, or choose another directory"
     )
-
-
-def _common_schema(schemas: list[pa.Schema]) -> pa.Schema:
-    """A schema with which all files can be read: a column whose types differ is text."""
-    import pyarrow as pa
-
-    fields = []
-    for field in schemas[0]:
-        types = {schema.field(field.name).type for schema in schemas}
-        fields.append(field if len(types) == 1 else field.with_type(pa.string()))
-    return pa.schema(fields)
 
 
 def with_coded_lists(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from mytracker_nb.tables.arrow_memory import rechunk
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["UNFINISHED", "ParquetFiles", "check_partition"]
+__all__ = ["UNFINISHED", "ParquetFiles", "check_partition", "open_writer"]
 
 UNFINISHED = ".partial"
 """The suffix of a file that is being written; Parquet readers do not open it."""
@@ -164,7 +164,7 @@ class _Writers:
             # sorted by name, the files are in the order of the rows
             further = f"_{self._made[folder]:04d}" if folder in self._made else ""
             path = self._home / folder / f"{self._name}{further}.parquet{UNFINISHED}"
-            self._open[folder] = _writer(path, schema, self._partition_by)
+            self._open[folder] = open_writer(path, schema, self._partition_by)
             self._made[folder] += 1
         self._open.move_to_end(folder)
         return self._open[folder]
@@ -192,7 +192,18 @@ def check_partition(partition_by: str | None, schema: pa.Schema) -> None:
         )
 
 
-def _writer(path: Path, schema: pa.Schema, partition_by: str | None = None) -> Any:
+def open_writer(path: Path, schema: pa.Schema, partition_by: str | None = None) -> Any:
+    """A ``pyarrow.parquet.ParquetWriter``, as all files are written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : pyarrow.Schema
+        Its columns.
+    partition_by : str, optional
+        The column that has the same value in all rows of the file.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 

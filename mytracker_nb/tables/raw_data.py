@@ -10,8 +10,9 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -391,6 +392,7 @@ class RawData:
             refuse_content(target)
             with staged_directory(target) as staging:
                 self.write_parquet(staging, partition_by=partition_by, params=params).finish()
+                refuse_content(target)
         except OSError as error:
             # another process may have written to it meanwhile
             refuse_content(target)
@@ -403,6 +405,7 @@ class RawData:
         *,
         partition_by: str | None = None,
         params: ParamsOption = None,
+        as_text: Collection[str] = (),
     ) -> ParquetFiles:
         """Write all rows as Parquet files with temporary names, which no reader opens.
 
@@ -412,6 +415,8 @@ class RawData:
             An existing directory, to which nothing else is written.
         partition_by, params
             As for `to_parquet`, which validates them.
+        as_text : collection of str
+            Columns to write as text, whatever the dictionary says.
 
         Returns
         -------
@@ -419,7 +424,9 @@ class RawData:
             The files; `ParquetFiles.finish` gives them their final names.
         """
         files = ParquetFiles(directory, partition_by)
-        parser, _ = self._each(files.write, params)
+        rows = copy(self)
+        rows._as_text = self._as_text.union(as_text)
+        parser, _ = rows._each(files.write, params)
         _warn_of_type_errors(parser, params)
         files.collect()
         if not files.files():
