@@ -64,7 +64,7 @@ def _rows(links: list[str]):
     from mytracker_nb.service.transport import Transport
     from mytracker_nb.tables.raw_data import RawData
 
-    fetcher = Fetcher(Transport(), lambda url: {}, service_is_local=True)
+    fetcher = Fetcher(Transport(), lambda url: {}, service="http://127.0.0.1")
     return RawData(remote_files([Link(link, None) for link in links], fetcher), SELECTORS)
 
 

@@ -31,9 +31,8 @@ def kept(start_sandbox, tmp_path):
 
     def files(cache: FileCache = cache):
         folder = cache.folder(sandbox.base_url, sandbox.api_user_id, number)
-        return remote_files(
-            given, Fetcher(Transport(), sign, service_is_local=True), cache=cache, folder=folder
-        )
+        fetcher = Fetcher(Transport(), sign, service=sandbox.base_url)
+        return remote_files(given, fetcher, cache=cache, folder=folder)
 
     return sandbox, cache, files
 

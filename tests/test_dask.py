@@ -51,7 +51,7 @@ def rows(start_sandbox):
     sandbox = start_sandbox(rows_per_file=300)
     number = created(sandbox, event="customEvents", selectors=",".join(COLUMNS))
     sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
-    fetcher = Fetcher(Transport(), sign, service_is_local=True)
+    fetcher = Fetcher(Transport(), sign, service="http://127.0.0.1")
     given = [Link(url, None) for url in links(sandbox, number)]
     return RawData(remote_files(given, fetcher), COLUMNS), sandbox
 

@@ -45,7 +45,7 @@ def served(start_sandbox):
     sandbox = start_sandbox(rows_per_file=400)
     number = created(sandbox, event="customEvents", selectors="idDevice,eventName,params.value")
     sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
-    fetcher = Fetcher(Transport(), sign, service_is_local=True)
+    fetcher = Fetcher(Transport(), sign, service="http://127.0.0.1")
     given = [Link(url, None) for url in links(sandbox, number)][:3]
     return sandbox, remote_files(given, fetcher), sandbox.served(number)[:3]
 
@@ -141,7 +141,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     wanted = sandbox.served(number)[0]
     sandbox.faults.add(path=".csv.gz", body=damaged(wanted, old, new), times=1)
     sign = AuthHMAC(sandbox.api_user_id, sandbox.secret_key).header
-    fetcher = Fetcher(Transport(), sign, service_is_local=True)
+    fetcher = Fetcher(Transport(), sign, service="http://127.0.0.1")
     files = remote_files([Link(links(sandbox, number)[0], None)], fetcher)
     monkeypatch.setattr("mytracker_nb.tables.raw_data._LATE_BLOCK", 2000)
 
@@ -323,7 +323,7 @@ FILE = gzip.compress(b"idApp\n1\n")
 
 
 def fetch(url: str, directory: Path, session: requests.Session | None = None) -> bytes:
-    fetcher = Fetcher(Transport(session), AuthHMAC(7, KEY).header, service_is_local=True)
+    fetcher = Fetcher(Transport(session), AuthHMAC(7, KEY).header, service="http://127.0.0.1")
     return download(remote_files([Link(url, None)], fetcher), directory)[0].read_bytes()
 
 
@@ -460,7 +460,7 @@ def test_long_names_are_cut_and_equal_ones_told_apart():
 def test_links_that_differ_in_their_query_are_different_files(server, tmp_path):
     server.answers = {"/get": (200, {}, FILE)}
     urls = [f"{server.base}/get?file={number}" for number in range(3)]
-    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service_is_local=True)
+    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service="http://127.0.0.1")
     files = remote_files([Link(url, None) for url in urls], fetcher)
     assert len({file.name.lower() for file in files}) == 3
     assert len(set(download(files, tmp_path))) == 3
@@ -502,7 +502,7 @@ def test_the_first_rows_need_the_first_bytes_only(server):
 
     progress = Progress(2, lambda *now: told.append(now))
     links = [Link(f"{server.base}/{n}", None) for n in (1, 2)]
-    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service_is_local=True)
+    fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service="http://127.0.0.1")
     rows = RawData(remote_files(links, fetcher, progress=progress), progress=progress)
     assert rows.head(20)["idApp"].tolist() == list(range(20))
     progress.report()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -61,7 +62,12 @@ def api_of(sandbox):
 class Raw:
     """A server that does to each connection what a test wants, until that goes away."""
 
-    def __init__(self, act: Callable[[socket.socket, threading.Event], None]) -> None:
+    def __init__(
+        self,
+        act: Callable[[socket.socket, threading.Event], None],
+        heard: list[bytes] | None = None,
+    ) -> None:
+        self._heard = [] if heard is None else heard
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.ended = threading.Event()
@@ -78,7 +84,7 @@ class Raw:
 
     def _one(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(65536)
+            self._heard.append(connection.recv(65536))
             self._act(connection, self.ended)
         self.gone.set()
 
@@ -93,8 +99,8 @@ class Raw:
 def raw() -> Iterator[Callable[..., Raw]]:
     servers: list[Raw] = []
 
-    def make(act: Callable[[socket.socket, threading.Event], None]) -> Raw:
-        servers.append(Raw(act))
+    def make(*given: Any) -> Raw:
+        servers.append(Raw(*given))
         return servers[-1]
 
     yield make
@@ -159,12 +165,77 @@ def test_lists_in_lists_are_no_answer(raw):
         api_at(raw(dripping(head + body, b"")).url).get(1)
 
 
+class Names:
+    """Finds 127.0.0.1 for every host: at once, or not before it is released."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        self._find = socket.getaddrinfo
+        self.searched, self.released = threading.Event(), threading.Event()
+        if not hangs:
+            self.released.set()
+
+    def __call__(self, host: str, *args: Any, **options: Any) -> Any:
+        self.searched.set()
+        assert self.released.wait(60)
+        return self._find("127.0.0.1", *args, **options)
+
+
+@pytest.fixture
+def names(monkeypatch) -> Iterator[Callable[..., Names]]:
+    """Replaces what finds the addresses of hosts."""
+    made: list[Names] = []
+
+    def make(**facts: bool) -> Names:
+        made.append(Names(**facts))
+        monkeypatch.setattr(socket, "getaddrinfo", made[-1])
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.released.set()
+
+
+def test_a_host_whose_address_is_not_found_is_late_and_nothing_was_sent(names):
+    search = names(hangs=True)
+    api = api_at("https://slow.test", policy=LATE)
+    for call in (lambda: api.get(1), lambda: api.create(FIELDS)):
+        with pytest.raises(mt.ConnectionFailed, match="within 0 s") as caught:
+            call()
+        assert not caught.value.was_sent
+    assert search.searched.is_set()
+    assert not search.released.is_set()
+
+
+def test_an_interrupt_does_not_wait_for_the_address_of_a_host(names):
+    search = names(hangs=True)
+
+    def interrupt() -> None:
+        search.searched.wait(30)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        api_at("https://slow.test").get(1)
+    thread.join()
+    assert not search.released.is_set()
+
+
+def test_a_connection_that_is_made_too_late_is_closed(names, raw):
+    search, server = names(hangs=True), raw(DRIPS["silence"])
+    with pytest.raises(mt.ConnectionFailed):
+        api_at(server.url.replace("127.0.0.1", "localhost"), policy=LATE).get(1)
+    assert not server.gone.is_set()
+    search.released.set()
+    assert server.gone.wait(30)
+
+
 # -- stopping -------------------------------------------------------------------------------------
 
 
 def fetcher(**facts: Any) -> Fetcher:
     sign = AuthHMAC(7, "a key").header
-    return Fetcher(Transport(), sign, **{"service_is_local": True, **facts})
+    return Fetcher(Transport(), sign, **{"service": "http://127.0.0.1", **facts})
 
 
 @pytest.mark.parametrize("drip", DRIPS)
@@ -186,8 +257,10 @@ def test_stopping_ends_a_fetch_on_another_thread(raw, drip):
     with pytest.raises(KeyboardInterrupt):
         run_all(work, 2, threads=2, stop=stop, tick=tick)
     assert server.gone.wait(60), "the connection is closed"
-    left = set(threading.enumerate()) - before
-    assert not [thread.name for thread in left if thread.name.startswith("mytracker-")]
+    own = {each for each in threading.enumerate() if each.name.startswith("mytracker-")} - before
+    for thread in own:
+        thread.join(30)
+        assert not thread.is_alive(), thread.name
 
 
 def test_who_reads_ahead_does_not_wait_for_a_file_that_never_comes(raw):
@@ -564,9 +637,34 @@ def test_forked_processes_do_not_come_back_at_the_same_moment():
     ],
 )
 def test_a_link_of_a_service_elsewhere_does_not_point_here(where):
-    away = fetcher(service_is_local=False)
+    away = fetcher(service="https://tracker.my.com")
     with pytest.raises(mt.FileError, match=r"points to this machine.*nothing was sent"):
         next(away.stream(Link(f"{where}/a.csv.gz", None), "a.csv.gz"))
+
+
+def fetch_error(service: str, url: str) -> str:
+    fetch = fetcher(service=service, retry_policy=NO_RETRY)
+    with pytest.raises(mt.FileError) as caught:
+        next(fetch.stream(Link(f"{url}/a.csv.gz", None), "a.csv.gz"))
+    return str(caught.value)
+
+
+def test_a_name_that_stands_for_this_machine_gets_nothing(names, untrusted):
+    names(hangs=False)
+    url = untrusted.replace("127.0.0.1", "files.test")
+    away = fetch_error("https://tracker.my.com", url)
+    assert "its address is that of this machine" in away
+    assert "Nothing was sent" in away
+    # a tunnel to the service itself: the connection is made, and its certificate looked at
+    assert "certificate" in fetch_error(url, url)
+
+
+def test_a_proxy_may_be_on_this_machine(raw, monkeypatch):
+    heard: list[bytes] = []
+    proxy = raw(lambda connection, ended: None, heard)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    fetch_error("https://tracker.my.com", "https://files.test")
+    assert heard[0].startswith(b"CONNECT files.test:443 ")
 
 
 # -- clocks ---------------------------------------------------------------------------------------

@@ -530,7 +530,7 @@ class Export(Convertible, Mapping[str, Any]):
             api.auth.header,
             api.turn,
             on_wait=self._show,
-            service_is_local=api.credentials.is_sandbox,
+            service=self._service,
         )
         try:
             cache = FileCache(directories.cache_directory(self._service))

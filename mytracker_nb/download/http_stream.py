@@ -5,12 +5,11 @@ Source: page ``download`` of the service's documentation.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
@@ -34,7 +33,7 @@ from mytracker_nb.service.retry import (
     log_wait,
 )
 from mytracker_nb.service.stopping import pause_or_stop
-from mytracker_nb.service.transport import NoResponse, Sign, Transport
+from mytracker_nb.service.transport import NoResponse, Sign, Transport, is_inside
 
 __all__ = ["Fetcher", "pause", "prepared_url"]
 
@@ -147,9 +146,9 @@ class Fetcher:
         How many faults in a row, without one byte of progress, are retried, and for how long.
     on_wait : callable, optional
         Called with each `WaitEvent` before the wait begins, on the thread that waits.
-    service_is_local : bool
-        Whether the service is on this machine. If not, its links must not point to this machine:
-        a signed request would go to whatever listens there.
+    service : str
+        The address of the service that named the links. Unless it is on this machine, they must not
+        point to this machine: a signed request would go to whatever listens there.
     """
 
     transport: Transport
@@ -157,7 +156,7 @@ class Fetcher:
     turn: Callable[[str], float] | None = None
     retry_policy: RetryPolicy = FILE_RETRY
     on_wait: OnWait | None = None
-    service_is_local: bool = False
+    service: str = ""
 
     def stream(
         self, link: Link, name: str, on_bytes: Callable[[int, int | None], None] | None = None
@@ -249,6 +248,7 @@ class Fetcher:
                 silence=_SILENCE,
                 deadline=_SILENCE,
                 deadline_of_headers=True,
+                only_outside=self._is_outside(url),
             ) as response:
                 if not response.is_redirect:
                     _check_status(response, link, position.name)
@@ -262,11 +262,19 @@ class Fetcher:
             f"{position.name}: more than {_REDIRECTS} redirects. {_RUN_AGAIN}", file=position.name
         )
 
+    def _is_outside(self, url: str) -> bool:
+        """Whether a URL has to lead away from this machine.
+
+        Where the name of the service itself leads here, through a tunnel, its links may.
+        """
+        is_own = urlsplit(url).hostname == urlsplit(self.service).hostname
+        return not (is_local(self.service) or is_own)
+
     def _check_address(self, url: str, name: str) -> None:
         """Raise a `FileError` if no request may be sent to `url`."""
         if urlsplit(url).scheme != "https" and not is_local(url):
             what = f"is not https ({_host(url)})"
-        elif not self.service_is_local and _is_inside(urlsplit(url).hostname or ""):
+        elif self._is_outside(url) and _names_inside(urlsplit(url).hostname or ""):
             what = f"points to this machine or its network ({_host(url)})"
         else:
             return
@@ -398,20 +406,15 @@ def pause(faults: int) -> None:
     pause_or_stop(FILE_RETRY.delay(faults))
 
 
-def _is_inside(host: str) -> bool:
-    """Whether a host is this machine, or one that only this machine can reach."""
+def _names_inside(host: str) -> bool:
+    """Whether a host's name is one of this machine, or of what only this machine can reach."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        try:  # other notations that the system accepts, such as 127.1 and 0x7f000001
-            address = ipaddress.ip_address(socket.inet_aton(name))
-        except (OSError, ValueError):
-            return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_link_local or address.is_unspecified
+    with suppress(OSError, ValueError):
+        # other notations that the system accepts, such as 127.1 and 0x7f000001
+        name = socket.inet_ntoa(socket.inet_aton(name))
+    return is_inside(name)
 
 
 def _integer(text: str | None) -> int | None:

@@ -313,8 +313,8 @@ class RemoteFile(KeyHolder):
         """
         url = prepared_url(self.link.url)
         cached = {"cached": str(self.cached)} if self.is_cached else {}
-        local = {"local": "yes"} if self.fetcher.service_is_local else {}
-        return {"url": url, "name": self.name, **cached, **local, **self.fetcher.sign(url)}
+        facts = {"url": url, "name": self.name, "service": self.fetcher.service}
+        return {**facts, **cached, **self.fetcher.sign(url)}
 
     def _report(self, done: int, size: int | None) -> None:
         if self.progress:
@@ -343,9 +343,8 @@ def source_of(ticket: Mapping[str, str]) -> LocalFile | RemoteFile:
     if "path" in ticket:
         return LocalFile(Path(ticket["path"]))
     header = {"Authorization": ticket["Authorization"]}
-    fetcher = Fetcher(
-        Transport(), _Ticket(ticket["url"], header), service_is_local="local" in ticket
-    )
+    signed = _Ticket(ticket["url"], header)
+    fetcher = Fetcher(Transport(), signed, service=ticket["service"])
     file = RemoteFile(Link(ticket["url"], None), ticket["name"], fetcher)
     cached = Path(ticket.get("cached", ""))
     return replace(file, cached=cached) if cached.is_file() else file

@@ -8,11 +8,13 @@ create and a long download need beyond it:
 - a deadline for the whole answer and not for the silence between two bytes of it, and an end to a
   request that waits when its work is stopped;
 - connections that belong to one process: after a fork two would read each other's answers;
-- no proxy between us and this machine, and no answer out of a cache.
+- no proxy between us and this machine, no answer out of a cache, and where it matters no
+  connection to this machine under the name of another.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import ssl
@@ -21,6 +23,8 @@ import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache, partial
 from typing import Any
@@ -35,9 +39,10 @@ from mytracker_nb.locks import fork_safe
 from mytracker_nb.service import stopping
 from mytracker_nb.service.credentials import is_local
 
-__all__ = ["NoResponse", "Sign", "Transport", "read_body"]
+__all__ = ["NoResponse", "Sign", "Transport", "is_inside", "read_body"]
 
 _CONNECT = 10.0  # seconds
+_LOOK = 1.0  # seconds between two looks whether a connection is made
 _BLOCK = 1 << 16
 _LONGEST_REASON = 200  # characters
 # without a space: `requests_cache` takes it apart at the commas, and sends the parts as they are
@@ -108,6 +113,7 @@ class Transport:
         silence: float,
         deadline: float,
         deadline_of_headers: bool = False,
+        only_outside: bool = False,
         on_send: Callable[[], None] | None = None,
         **content: Any,
     ) -> Iterator[requests.Response]:
@@ -129,6 +135,9 @@ class Transport:
             The most seconds for all of it, from now to the end of the block.
         deadline_of_headers : bool
             Whether the deadline ends with the headers of the answer.
+        only_outside : bool
+            Whether to send it nowhere inside of this machine (`is_inside`), whatever address its
+            host's name stands for. A proxy may be there.
         on_send : callable, optional
             Called right before the first byte is sent; what it raises keeps it from being sent.
         **content
@@ -141,7 +150,7 @@ class Transport:
         Stopped
             If the work that this belongs to was stopped.
         """
-        call = _Call(sign, on_send)
+        call = _Call(sign, on_send, only_outside=only_outside)
         try:
             with call.watched(deadline):
                 response = self._send(call, method, url, headers, silence, content)
@@ -190,7 +199,7 @@ class Transport:
                     verify=verify,
                     **content,
                 )
-        except MyTrackerError:
+        except (MyTrackerError, NoResponse):
             raise
         except Exception as error:
             if call.end:
@@ -224,10 +233,14 @@ class _Call(AuthBase):
         Why it was ended; ``""`` if it was not.
     """
 
-    def __init__(self, sign: Sign, on_send: Callable[[], None] | None) -> None:
+    def __init__(
+        self, sign: Sign, on_send: Callable[[], None] | None, *, only_outside: bool = False
+    ) -> None:
         self._sign = sign
         self._on_send = on_send
+        self._only_outside = only_outside
         self._connection: Any = None
+        self._connecting: Future[Any] | None = None
         self.sends = 0
         self.response: requests.Response | None = None
         self.end = ""
@@ -279,8 +292,59 @@ class _Call(AuthBase):
         finally:
             _local.call = None
 
+    def connected(self, connection: Any, connect: Callable[[], Any]) -> Any:
+        """The socket that `connect` makes, on another thread.
+
+        The system does not break off the search for a host's address, nor a connection that is
+        being made, for a deadline or an interrupt. So nobody waits for them who can be needed
+        elsewhere; what is connected too late is closed.
+        """
+        from urllib3.exceptions import NewConnectionError
+
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                made = connect()
+            except BaseException as error:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
+            else:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(made)
+                else:
+                    made.close()
+
+        with _lock:
+            self._connecting = future
+        if self.end:
+            future.cancel()
+        threading.Thread(target=work, name="mytracker-connect", daemon=True).start()
+        try:
+            while not future.done():
+                with suppress(FutureTimeout):  # Windows does not break off a wait, either
+                    future.exception(_LOOK)
+            return future.result()
+        except CancelledError:
+            raise NewConnectionError(connection, self.end) from None
+        finally:
+            future.cancel()  # an interrupt
+
     def attach(self, connection: Any) -> None:
-        """It goes over this connection."""
+        """It goes over this connection.
+
+        Raises
+        ------
+        NoResponse
+            If it may not, as that ends inside of this machine.
+        """
+        if self._only_outside and connection.is_inside:
+            raise NoResponse(
+                "its address is that of this machine or its network",
+                was_sent=False,
+                may_pass=False,
+                hint="Nothing was sent. Ask MyTracker's support about it",
+            )
         with _lock:
             self._connection, connection.carries = connection, self
             if self.end:
@@ -290,6 +354,8 @@ class _Call(AuthBase):
         """End it, on whatever it waits."""
         with _lock:
             self.end = self.end or why
+            if self._connecting is not None:
+                self._connecting.cancel()
             if self._connection is not None and self._connection.carries is self:
                 self._connection.cut()
 
@@ -364,15 +430,27 @@ class _Endable:
     """
 
     carries: _Call | None = None
+    is_inside = False
     _handle: socket.socket | None = None
 
     def _new_conn(self) -> Any:
-        made = super()._new_conn()  # type: ignore[misc]
+        connect: Callable[[], Any] = super()._new_conn  # type: ignore[misc]
+        call: _Call | None = getattr(_local, "call", None)
+        made = connect() if call is None else call.connected(self, connect)
         self._drop()
         with suppress(OSError):
             self._handle = socket.fromfd(made.fileno(), made.family, made.type)
-        self._attach()
+            self.is_inside = not self._has_proxy and is_inside(made.getpeername()[0])
+        try:
+            self._attach()
+        except BaseException:
+            made.close()
+            raise
         return made
+
+    @property
+    def _has_proxy(self) -> bool:
+        return bool(getattr(self, "proxy", None) or getattr(self, "_socks_options", None))
 
     def putrequest(self, *args: Any, **options: Any) -> Any:
         self._attach()
@@ -434,6 +512,16 @@ def _make_endable(session: requests.Session, url: str, proxies: Any) -> None:
         if endable != now:
             manager.pool_classes_by_scheme = endable
             manager.clear()
+
+
+def is_inside(address: str) -> bool:
+    """Whether an IP address is that of this machine, or of what only it can reach."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of an IPv6 address
+    except ValueError:
+        return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_link_local or ip.is_unspecified
 
 
 def _no_proxy(url: str) -> dict[str, None]:
