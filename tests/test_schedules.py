@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,10 +23,12 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
 
 
-def pieces(title: str) -> list[str]:
-    """The Python of a section of the page."""
-    section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+def pieces(title: str, language: str = "python") -> list[str]:
+    """The Python, or what else, of a section of the page; the part before the first is ``""``."""
+    section = PAGE.partition(f"## {title}\n")[2] if title else PAGE
+    section = section.partition("\n## ")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return [text for name, text in blocks if name == language]
 
 
 @pytest.fixture
@@ -86,6 +89,49 @@ def test_the_script_brings_its_dataset_up_to_date_and_logs_it(
 
 
 @pytest.mark.slow
+def test_a_run_logs_what_the_page_shows(
+    run: Callable[..., subprocess.CompletedProcess[str]], script: str, sandbox: Sandbox
+) -> None:
+    sandbox.faults.add(path="/get.json", status=503)
+    log = run(script).stderr
+    (sample,) = pieces("The log", "")
+    shown = sample.splitlines()
+    assert len(shown) > 4
+    for line in shown:
+        # hashes and numbers differ; "..." stands for the rest of a line
+        pattern = re.sub(r"\d[\d,]*", "0", re.sub("[0-9a-f]{32}", "HASH", line))
+        pattern = re.escape(pattern).replace("0", r"\d[\d,]*").replace(r"\.\.\.", ".*")
+        pattern = pattern.replace("HASH", "[0-9a-f]{32}")
+        assert re.search(f"^{pattern}", log, re.MULTILINE), (line, log)
+
+
+@pytest.mark.slow
+def test_cron_runs_the_script_with_the_account_of_a_file(
+    script: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    assert (tmp_path / script).exists()
+    (account,) = pieces("", "sh")
+    account = account.replace("12345", str(sandbox.api_user_id)).replace("...", sandbox.secret_key)
+    (tmp_path / "account.env").write_text(account, encoding="utf-8")
+    (entry,) = pieces("A script by cron", "")
+    command = entry.split(maxsplit=5)[5].replace("/srv/mytracker", str(tmp_path))
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    # cron gives a job little of an environment
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "MYTRACKER_BASE_URL": sandbox.base_url,
+    }
+    done = subprocess.run(["/bin/sh", "-c", command], cwd="/", env=environment, check=False)
+    log = (tmp_path / "daily.log").read_text(encoding="utf-8")
+    assert done.returncode == 0, log
+    assert f"{mt.open_dataset(tmp_path / 'sessions').rows} rows, complete as of" in log
+    assert sandbox.secret_key not in log
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "fault", "code", "told"),
     [
@@ -127,8 +173,13 @@ def test_papermill_runs_a_notebook_with_parameters(
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
     nbformat.write(notebook, tmp_path / "report.ipynb")
 
+    (command,) = pieces("A notebook by papermill", "sh")
+    shown = shlex.split(command)
+    assert shown[:2] == ["papermill", "report.ipynb"]
+
     def papermill(day: str, output: str) -> tuple[int, str]:
-        done = run("-m", "papermill", "report.ipynb", output, "-p", "day", day)
+        changed = {shown[2]: output, shown[-1]: day}
+        done = run("-m", *(changed.get(word, word) for word in shown))
         return done.returncode, (tmp_path / output).read_text(encoding="utf-8")
 
     code, saved = papermill("2026-09-07", "good.ipynb")
