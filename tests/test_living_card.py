@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -304,3 +305,103 @@ def test_the_last_state_is_shown_once_more_where_a_card_may_not_change(
     cell = Cell(kernel, code, cell_id, allow_stdin=True).end()
     assert cell.places.count("display_data") == times
     assert "Success!" in cell.card
+
+
+# waits of calls that show no card
+
+TOO_MANY = json.dumps(
+    {
+        "code": 429,
+        "data": {
+            "error": {
+                "info": {"quotas": [{"name": "PerHour", "exceeded": True, "resetInSecond": 30}]}
+            }
+        },
+    }
+)
+# a wait takes no time, and is over by the clock
+HURRIED = """
+from mytracker_nb import clock
+kept = clock.monotonic, clock.sleep
+passed = []
+clock.monotonic = lambda: kept[0]() + sum(passed)
+clock.sleep = passed.append
+client = default_client()
+request = mt.ExportRequest(event="installs", selectors="idDevice",
+                           dateFrom="2026-01-01", dateTo="2026-01-02")
+"""
+ORDINARY = "clock.monotonic, clock.sleep = kept"
+CALLS = {
+    "client.quotas()": "/quotas/get.json",
+    "_ = client.create(request)": "/create.json",
+    "_ = client.attach(1)": "/get.json",
+    "_ = client.attach(1).cancel()": "/cancel.json",
+    "_ = mt.attach(1).refresh()": "/get.json",
+    "_ = mt.export(**request.parameters, fresh=True)": "/create.json",
+    "_ = mt.export(**request.parameters)": "/get.json",
+    "%mytracker_quotas": "/quotas/get.json",
+}
+
+
+@pytest.fixture
+def hurried(kernel, notebook):
+    sandbox = notebook(seconds=100)
+    run(kernel, HURRIED)
+    run(kernel, "_ = mt.export(**request.parameters)")
+    yield sandbox
+    run(kernel, ORDINARY)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_without_a_card_says_what_it_waits_for(kernel, hurried, call):
+    hurried.faults.add(path=CALLS[call], status=429, body=TOO_MANY)
+    cell = run(kernel, call)
+    (note,) = [html for html in cell.shown.values() if html.startswith("<div>MyTracker: ")]
+    assert re.search(r"waited 3\d s: HTTP 429", note)
+    assert "(PerHour)" in note
+    assert cell.places[0] == "display_data"
+
+
+def test_short_waits_need_no_word(kernel, hurried):
+    hurried.faults.add(path="/get.json", status=503)
+    assert run(kernel, "_ = client.attach(1)").shown == {}
+
+
+def test_a_wait_for_another_kernels_create_is_shown_where_there_is_no_card(kernel, hurried):
+    cell = run(
+        kernel,
+        """
+other = mt.ExportRequest(**{**request.parameters, "dateTo": "2026-01-03"})
+pending = client.journal.record_create(other).__enter__()
+def answer(seconds):
+    passed.append(seconds)
+    if len(passed) == 20:
+        pending.answer(client.api.create(other.wire()))
+passed.clear()
+clock.sleep = answer
+_ = client.export(other)
+clock.sleep = passed.append
+pending.__exit__(None, None, None)
+""",
+    )
+    assert re.search(r"waited .*: another kernel or thread is sending the same request", cell.card)
+
+
+def test_a_response_that_takes_long_is_waited_for_in_words(kernel, hurried):
+    hurried.faults.add(path="/get.json", delay=1.5)
+    run(kernel, "from mytracker_nb.service import retry; slow, retry._SLOW = retry._SLOW, 0.05")
+    cell = run(kernel, "_ = client.attach(1)")
+    run(kernel, "retry._SLOW = slow")
+    assert f"for a response from {hurried.base_url}" in cell.card
+
+
+def test_a_download_that_is_held_up_shows_what_for(kernel, notebook):
+    sandbox = notebook(seconds=0)
+    run(kernel, f"%mytracker_export {PARAMETERS} --wait --out e", "one")
+    body = TOO_MANY.replace("30", "2")
+    sandbox.faults.add(path=".csv.gz", status=429, body=body, times=2)
+    notes = []
+    cell = Cell(kernel, "n = len(e.to_pandas())", "two")
+    cell.read(lambda cell: notes.extend(cell.shown.values()) or cell.is_idle)
+    assert cell.error is None, cell.error
+    assert any("retrying in 2 s" in html and "429" in html for html in notes)

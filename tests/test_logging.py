@@ -12,6 +12,7 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb.plans.plan import Plan
+from mytracker_nb.service import retry
 
 if TYPE_CHECKING:
     from fake_clock import FakeClock
@@ -79,6 +80,31 @@ def test_each_wait_for_a_fault_is_logged_once(
     assert len(waits) == 3
     assert sum("503" in wait for wait in waits) == 2
     assert "retrying in 7 s: " in waits[2]
+
+
+def test_a_response_that_takes_long_is_logged(
+    client: mt.Client,
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "mytracker_nb")
+    client.quotas()
+    assert caplog.messages == []
+    monkeypatch.setattr(retry, "_SLOW", 0.05)
+    sandbox.faults.add(path="/quotas/get.json", delay=1)
+    client.quotas()
+    assert caplog.messages == [f"waiting for a response from {sandbox.base_url}"]
+
+
+def test_a_wait_for_the_directory_of_a_dataset_is_logged_once(
+    client: mt.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mytracker_nb")
+    plan = Plan(client, REQUEST)
+    for _ in range(3):
+        plan._wait_for_directory(0.3)
+    assert caplog.messages == ["waiting for another process that writes to the same directory"]
 
 
 def test_a_dataset_logs_until_when_it_is_complete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import requests
 from mytracker_nb import clock, wording
 from mytracker_nb.client.export import Export, has_files, set_rows, start_clock
 from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.display.wait_note import waits_shown
 from mytracker_nb.errors import (
     BadRequest,
     CreateUnconfirmed,
@@ -160,6 +161,7 @@ class Client(KeyHolder):
 
     recorded_at: datetime | None = None  # when the recording was made, while one is replayed
 
+    @waits_shown()
     def create(self, request: ExportRequest) -> Export:
         """Create a new export.
 
@@ -189,6 +191,7 @@ class Client(KeyHolder):
         _validate(request)
         return self._send(request, self._record(request))
 
+    @waits_shown()
     def attach(self, id_raw_export: int) -> Export:
         """Find an existing export, created here or elsewhere.
 
@@ -262,14 +265,26 @@ class Client(KeyHolder):
             return replaying.export(request)
         _validate(request)
         length = read_settle(settle)
-        fresh = fresh or _is_refreshed()
+        # who is told of the waits shows them
+        with waits_shown() if on_wait is None else nullcontext():
+            return self._obtain(request, fresh or _is_refreshed(), length, on_wait, retry_policy)
+
+    def _obtain(
+        self,
+        request: ExportRequest,
+        fresh: bool,
+        settle: timedelta | None,
+        on_wait: OnWait | None,
+        retry_policy: RetryPolicy | None,
+    ) -> Export:
+        """`export`, for a request that was validated."""
         logged = ""
         try:
             for pause in backoff():
                 try:
                     if fresh:
                         return self._send(request, self._record(request), on_wait, retry_policy)
-                    return self._reuse_or_create(request, on_wait, retry_policy, settle=length)
+                    return self._reuse_or_create(request, on_wait, retry_policy, settle=settle)
                 except QueueFull as error:
                     if on_wait is None:
                         raise
@@ -297,6 +312,7 @@ class Client(KeyHolder):
     ) -> Export:
         seen = -1  # the newest entry at the last failed claim
         pauses = backoff(_FIRST_POLL, _LAST_POLL)
+        level = logging.INFO
         while True:
             earlier = self.journal.find_same(request)
             if any(entry.state in _BEING_SENT for entry in earlier):
@@ -306,7 +322,9 @@ class Client(KeyHolder):
                 pause = next(pauses)
                 text = f"waiting for its response: {error}"
                 event = WaitEvent(WaitKind.CREATE, pause, text, error)
-                log_wait(event)
+                # a line for the whole of it
+                log_wait(event, level)
+                level = logging.DEBUG
                 if on_wait:
                     on_wait(event)
                 clock.sleep(pause)
@@ -447,6 +465,7 @@ class Client(KeyHolder):
     def _record_rows(self, export: Export, count: int) -> None:
         self.journal.record_rows(export.id_raw_export, count)
 
+    @waits_shown()
     def quotas(self) -> pd.DataFrame:
         """The service's quotas, and how much of each is used.
 

@@ -20,6 +20,7 @@ from mytracker_nb.client.export_display import ExportDisplay
 from mytracker_nb.client.follow import follow, state_of
 from mytracker_nb.client.recorder import recorder_in_use
 from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.wait_note import waits_shown
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import Progress, RemoteFile, download, remote_files
 from mytracker_nb.errors import (
@@ -175,6 +176,7 @@ class Export(Convertible, Mapping[str, Any]):
         """What delays the export now, such as a quota; ``""`` if nothing does."""
         return self._display.waiting_for
 
+    @waits_shown()
     def refresh(self, retry_policy: RetryPolicy | None = None) -> Export:
         """Poll the status of the export once.
 
@@ -309,6 +311,7 @@ class Export(Convertible, Mapping[str, Any]):
         }[error]
         raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
 
+    @waits_shown()
     def cancel(self) -> str:
         """Ask the service to cancel the export.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from mytracker_nb import clock
 from mytracker_nb.download.gzip_csv import CorruptFile, Limits, inflate, verify
 from mytracker_nb.download.http_stream import Fetcher, pause, prepared_url
 from mytracker_nb.download.workers import run_all, until_stopped
@@ -45,6 +47,7 @@ _BLOCK = 256 << 10
 _AT_ONCE = 3  # files that are downloaded at the same time
 _DAMAGED = 5  # how often a file that arrived damaged is fetched again
 _LONGEST_NAME = 120
+_REPORT_AGAIN = 1.0  # seconds after which a progress that has not changed is reported again
 
 
 class Progress:
@@ -65,6 +68,7 @@ class Progress:
         self._done: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
         self._reported: tuple[Any, ...] = ()
+        self._reported_at = -math.inf
 
     def update(self, file: str, done: int, size: int | None) -> None:
         """Note how many bytes of a file are done, and its size if it is known."""
@@ -78,15 +82,19 @@ class Progress:
         return sum(dict(self._done).values())
 
     def report(self) -> None:
-        """Call `on_progress`, if the progress has changed."""
+        """Call `on_progress`, if the progress has changed or a second has passed.
+
+        Where nothing comes, as the service makes the download wait, that is to be shown too.
+        """
         if not self._on_progress:
             return
         done, sizes = dict(self._done), dict(self._sizes)
         total = sum(sizes.values()) if len(sizes) == self._files else None
         complete = sum(1 for file, size in sizes.items() if done.get(file) == size)
         now = (sum(done.values()), total, complete, self._files)
-        if now != self._reported:
-            self._reported = now
+        moment = clock.monotonic()
+        if now != self._reported or moment >= self._reported_at + _REPORT_AGAIN:
+            self._reported, self._reported_at = now, moment
             self._on_progress(*now)
 
 

@@ -402,6 +402,8 @@ class Plan(KeyHolder, Convertible):
 
     def _wait_for_directory(self, seconds: float) -> None:
         text = "waiting for another process that writes to the same directory"
+        if self._reports != [text]:
+            _log.info("%s", text)
         self._reports = [text]
         self._display.show()
         self._display.update()

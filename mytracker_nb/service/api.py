@@ -38,7 +38,13 @@ from mytracker_nb.errors import (
 )
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter, limit_text, shared_limiter
-from mytracker_nb.service.retry import OnWait, Retries, RetryPolicy, is_transient
+from mytracker_nb.service.retry import (
+    OnWait,
+    Retries,
+    RetryPolicy,
+    is_transient,
+    slow_response_reported,
+)
 from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.transport import NoResponse, Transport, read_body
 
@@ -350,26 +356,29 @@ class Api:
         **content: Any,
     ) -> Mapping[str, Any]:
         seconds = retry_policy.answer_seconds
+        service = self.credentials.base_url
         try:
-            with self.transport.open(
-                method,
-                self.credentials.base_url + path,
-                self.auth,
-                headers={
-                    "User-Agent": USER_AGENT,
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
-                silence=seconds,
-                deadline=seconds,
-                on_send=on_send,
-                **content,
-            ) as response:
+            with (
+                slow_response_reported(service, seconds),
+                self.transport.open(
+                    method,
+                    service + path,
+                    self.auth,
+                    headers={
+                        "User-Agent": USER_AGENT,
+                        "Accept": "application/json",
+                        "Accept-Encoding": "identity",
+                    },
+                    silence=seconds,
+                    deadline=seconds,
+                    on_send=on_send,
+                    **content,
+                ) as response,
+            ):
                 body = read_body(response, _LONGEST)
         except NoResponse as error:
             raise ConnectionFailed(
-                f"the service did not respond ({self.credentials.base_url}: {error.reason}). "
-                f"{error.hint}",
+                f"the service did not respond ({service}: {error.reason}). {error.hint}",
                 was_sent=error.was_sent,
                 may_pass=error.may_pass,
                 reason=error.reason,

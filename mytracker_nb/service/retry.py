@@ -5,10 +5,13 @@ Source of the pauses that the service asks for: page ``quotas`` of its documenta
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
@@ -36,6 +39,8 @@ __all__ = [
     "is_retryable_status",
     "is_transient",
     "log_wait",
+    "slow_response_reported",
+    "waits_reported",
 ]
 
 _log = logging.getLogger(__name__)
@@ -44,6 +49,9 @@ _log = logging.getLogger(__name__)
 _random = random.Random()  # noqa: S311
 if hasattr(os, "register_at_fork"):  # or all processes of a pool would come back at once
     os.register_at_fork(after_in_child=_random.seed)
+
+
+_SLOW = 3.0  # seconds after which it is said that a response takes long
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,8 @@ class WaitKind(str, Enum):
     """The service's export queue is full."""
     CREATE = "create"
     """Another kernel or thread is sending the same request."""
+    RESPONSE = "response"
+    """The service was sent a request, and takes long to respond."""
     DIRECTORY = "directory"
     """Another process writes to the same directory."""
 
@@ -261,8 +271,57 @@ class Retries:
 
 
 def log_wait(event: WaitEvent, level: int = logging.INFO) -> None:
-    """Log a wait that begins, for jobs without a display."""
+    """Log a wait that begins, and report it to whoever shows waits (`waits_reported`)."""
     _log.log(level, "%s", event.text)
+    if on_wait := _on_wait.get():
+        on_wait(event)
+
+
+_on_wait: contextvars.ContextVar[OnWait | None] = contextvars.ContextVar("on_wait", default=None)
+
+
+@contextmanager
+def waits_reported(on_wait: OnWait) -> Iterator[None]:
+    """Report each wait of a ``with`` block, for calls that take no `on_wait`.
+
+    Inside of another such block the outer one has the reports.
+
+    Parameters
+    ----------
+    on_wait : callable
+        Called with each `WaitEvent`; for a slow response on another thread, with its text alone.
+    """
+    if _on_wait.get():
+        yield
+        return
+    token = _on_wait.set(on_wait)
+    try:
+        yield
+    finally:
+        _on_wait.reset(token)
+
+
+@contextmanager
+def slow_response_reported(service: str, longest: float) -> Iterator[None]:
+    """Log and report it if the ``with`` block, one request, takes more than a few seconds.
+
+    Parameters
+    ----------
+    service : str
+        Its address.
+    longest : float
+        The seconds that the request can take.
+    """
+    event = WaitEvent(WaitKind.RESPONSE, longest - _SLOW, f"waiting for a response from {service}")
+    run = contextvars.copy_context().run
+    timer = threading.Timer(_SLOW, run, [log_wait, event])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # what is reported later would be shown for good
 
 
 def is_transient(error: MyTrackerError) -> bool:
