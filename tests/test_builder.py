@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -223,7 +224,7 @@ def test_the_code_that_is_copied_runs_however_it_was_typed(page: Page) -> None:
     assert page.view["code"]["magic"] == page.form.magic == "event = installs\nidApp = 5"
     cell = page.view["code"]["cell"]
     assert cell == "%%mytracker_export\nevent = installs\nidApp = 5"
-    assert f"<pre>{cell}</pre>" in page.form._repr_mimebundle_()["text/html"]
+    assert f"<pre>{cell}</pre>" in page.form._repr_mimebundle_()[0]["text/html"]
     page.form.magic = "%%mytracker_export --wait\nevent=installs # mine"
     assert page.view["code"]["cell"] == page.form.magic
 
@@ -259,7 +260,7 @@ def test_warnings_and_notes_are_told_apart_and_stop_nothing(
 
 def test_the_picture_of_a_form_shows_problems_as_text_not_as_html() -> None:
     form = mt.RequestBuilder(**GOOD, **{"<b>bold</b>": 1}, idApp="<img src=x onerror=alert(1)>")
-    html = form._repr_mimebundle_()["text/html"]
+    html = form._repr_mimebundle_()[0]["text/html"]
     assert "<img" not in html
     assert "<b>bold" not in html
     assert "&lt;img" in html
@@ -1073,7 +1074,7 @@ def test_the_secret_key_is_nowhere(account: Callable[..., Sandbox]) -> None:
     form = mt.RequestBuilder(**GOOD)
     form.submit()
     until(lambda: form._progress["preview"])
-    shown = [texts(form), repr(form), form.magic, *map(str, form._repr_mimebundle_().values())]
+    shown = [texts(form), repr(form), form.magic, *map(str, form._repr_mimebundle_()[0].values())]
     assert sandbox.secret_key not in " ".join(shown)
 
 
@@ -1085,13 +1086,13 @@ def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
 ) -> None:
     account()
     form = mt.RequestBuilder(**GOOD)
-    bundle = form._repr_mimebundle_()
+    bundle, _ = form._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "customEvents" in bundle["text/html"]
     assert "MyTracker request form: Ready to submit" in bundle["text/plain"]
     number = form.submit().id_raw_export
     until(lambda: form._progress["preview"])
-    bundle = form._repr_mimebundle_()
+    bundle, _ = form._repr_mimebundle_()
     assert "SANDBOX" in bundle["text/html"]
     assert "%%mytracker_export\nevent     = customEvents" in bundle["text/html"]
     assert "<th>eventName</th>" in bundle["text/html"]
@@ -1099,18 +1100,18 @@ def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
     assert "Success!" in bundle["text/plain"]
     # what is edited since is in the picture, beside the export of what was submitted
     form.field("idApp").value = "7654321"
-    bundle = form._repr_mimebundle_()
+    bundle, _ = form._repr_mimebundle_()
     assert "7654321" in bundle["text/html"]
     assert f"idRawExport {number}" in bundle["text/html"]
 
 
 def test_an_untouched_form_is_kept_as_a_form_and_not_as_errors() -> None:
-    bundle = mt.RequestBuilder()._repr_mimebundle_()
+    bundle, _ = mt.RequestBuilder()._repr_mimebundle_()
     assert "MyTracker request form" in bundle["text/html"]
     assert "last known state" in bundle["text/html"]
     assert 'class="error"' not in bundle["text/html"]
     assert "error" not in bundle["text/plain"]
-    wrong = mt.RequestBuilder(idApp="x")._repr_mimebundle_()
+    wrong, _ = mt.RequestBuilder(idApp="x")._repr_mimebundle_()
     assert 'class="error"' in wrong["text/html"]
 
 
@@ -1135,3 +1136,20 @@ def test_the_static_output_stands_beside_the_view_and_follows_it(
     assert again["update"]
     assert again["display_id"] == options["display_id"]
     assert len(published) == 3
+
+
+def test_in_colab_the_view_says_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://widgets.example/manager.js"
+    colab = SimpleNamespace(
+        enable_custom_widget_manager=lambda: None, _widgets=SimpleNamespace(_installed_url=url)
+    )
+    published: list[dict[str, Any]] = []
+    monkeypatch.setitem(sys.modules, "google.colab.output", colab)
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, **options: published.append(options)
+    )
+    form = mt.RequestBuilder()
+    form._ipython_display_()
+    kind = "application/vnd.jupyter.widget-view+json"
+    expected = {kind: {"colab": {"custom_widget_manager": {"url": url}}}}
+    assert published[0]["metadata"] == form._repr_mimebundle_()[1] == expected

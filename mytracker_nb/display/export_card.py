@@ -192,6 +192,8 @@ class Card(Renderable):
         How many rows were loaded, and from how many bytes.
     elapsed : float or None
         Seconds from the creation to the end, or to `updated_at` while it runs.
+    is_folded : bool
+        Whether request, files and code are folded away in the HTML, as beside a form that has them.
     """
 
     request: ExportRequest | None = None

@@ -288,18 +288,17 @@ class RequestBuilder(anywidget.AnyWidget):
         )
         return {"text/html": picture.html(), "text/plain": picture.text()}
 
-    def _repr_mimebundle_(  # type: ignore[override] # anywidget gives metadata too
-        self, **options: Any
-    ) -> dict[str, Any]:
-        return self._live_view() | self._static()
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = self._live_view()
+        return data | self._static(), metadata
 
-    def _live_view(self) -> dict[str, Any]:
-        """The MIME bundle of the live form alone."""
-        bundle = super()._repr_mimebundle_()
-        return dict(bundle[0]) if bundle else {}
+    def _live_view(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The MIME bundle of the live form alone, and its metadata, which Colab draws it by."""
+        data, metadata = super()._repr_mimebundle_() or ({}, {})
+        return dict(data), dict(metadata)
 
     def _ipython_display_(self) -> None:
-        self._snapshot.show(self._live_view())
+        self._snapshot.show(*self._live_view())
 
 
 _ACTS: dict[str, Any] = {

@@ -39,9 +39,9 @@ class Snapshot:
         self._is_due = False
         self.live = f"mytracker-live-{self._id}"
 
-    def show(self, view: dict[str, Any]) -> None:
+    def show(self, view: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Show the live `view`, a MIME bundle, and the static output below it."""
-        self._publish(view | {"text/plain": ""})
+        self._publish(view | {"text/plain": ""}, metadata=metadata)
         self._publish(self._static(), display_id=self._id)
         self._shown = True
 
