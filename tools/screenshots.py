@@ -15,7 +15,7 @@ CELLS = {
     "": "%load_ext mytracker_nb\n%mytracker_sandbox",
     "card": "%%mytracker_export --frame installs\n"
     "event     = installs\n"
-    "selectors = idDevice, tsEvent, idCountryISOAlpha2, idPartnerTitle\n"
+    "selectors = idDevice, tsEvent, idCountryISOAlpha2, idAppVersionTitle\n"
     "dateFrom  = today-7d\n"
     "dateTo    = yesterday\n"
     "idCountry = RU, Kazakhstan",
