@@ -482,6 +482,48 @@ def test_a_name_is_not_assigned_in_a_function(shell: InteractiveShell, option: s
     assert refusal(shell, "line()").problems[0].parameter == option
 
 
+def test_a_name_is_not_assigned_in_a_class(shell: InteractiveShell) -> None:
+    code = f"class Week:\n    {LINE} --out df --dry-run"
+    (problem,) = refusal(shell, code).problems
+    assert str(problem).startswith("--out: can't assign df in a function, a class")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"%%time\n{LINE} --out made",
+        f"%%capture\n{LINE} --out made",
+        f"import asyncio\nawait asyncio.sleep(0)\n{LINE} --out made",
+        f"if True:\n    for _ in range(2):\n        {LINE} --out made",
+    ],
+)
+def test_a_name_is_assigned_in_every_cell(in_sandbox: InteractiveShell, code: str) -> None:
+    run(in_sandbox, code)
+    assert in_sandbox.user_ns["made"].id_raw_export > 0
+
+
+def test_a_variable_of_the_function_that_called_another_is_not_passed_over(
+    shell: InteractiveShell,
+) -> None:
+    shell.user_ns["get_ipython"] = lambda: shell
+    run(
+        shell,
+        f"""countries = "US"
+{IN_FUNCTION.format(options="")}
+def report(countries):
+    return make(countries="GB") if countries is None else body()
+def body():
+    return get_ipython().run_cell_magic("mytracker_export", "--dry-run", "event=installs\\n"
+        "selectors=idDevice\\ndateFrom=today-7d\\ndateTo=yesterday\\nidCountry=$countries")
+""",
+    )
+    assert run(shell, "body()").request.parameters["idCountry"] == (200,)
+    assert run(shell, "report(countries)").request.parameters["idCountry"] == (200,)
+    assert run(shell, "report(None)").request.parameters["idCountry"] == (50,)
+    (problem,) = refusal(shell, "report('RU')").problems
+    assert "countries is a variable of report() and another one here" in str(problem)
+
+
 @pytest.mark.parametrize("code", [f"{LINE} --dry-run  # why", f"{LINE} --dry-run # a=b --wiat"])
 def test_a_comment_after_a_line_magic_is_one(shell: InteractiveShell, code: str) -> None:
     assert run(shell, code).request.is_valid
@@ -556,18 +598,47 @@ def test_print_shows_the_card(shell: InteractiveShell, capsys: pytest.CaptureFix
         ("'{ev}_up'", "{ev}_up"),
         ('"{ev.upper()}"', "{ev.upper()}"),
         ("a, '{ev}'", "{ev}"),
+        ("'{ev}_{n}'", "{ev}_{n}"),
+        ("'${ev}'", "{ev}"),
+        ("'{{ev}}'", "{ev}"),
+        ("'{{ ev }}'", "{ev}"),
+        ("'lvl_$ev'", "lvl_{ev}"),
+        ("lvl_$ev", "lvl_{ev}"),
+        ("'{n:02d}'", "{f'{n:02d}'}"),
+        ("'{ev!r}_x'", "{f'{ev!r}_x'}"),
     ],
 )
-def test_a_placeholder_in_quotes_is_warned_of(
+def test_a_placeholder_that_is_sent_as_text_is_warned_of(
     shell: InteractiveShell, value: str, unquoted: str
 ) -> None:
-    shell.user_ns["ev"] = "level"
+    shell.user_ns.update(ev="level", n=7)
     code = CELL.format(options="--dry-run").replace("installs", "customEvents")
     card = run(shell, f"{code}eventName = {value}")
     (problem,) = card.request.problems
     assert (problem.code, problem.severity) == ("placeholder", "warning")
-    assert problem.hint == f"without quotes it is evaluated: {unquoted}"
+    assert problem.hint == f"to send its value, write {unquoted} without quotes"
     assert "placeholder" in card.text()
+    # as the hint writes it, it is evaluated
+    request = run(shell, f"{code}eventName = {unquoted}").request
+    assert request.problems == ()
+    assert re.search("level|LEVEL|07", str(request.parameters["eventName"]))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("f'{ev}'", "is a string of Python; write it in braces: {f'{ev}'}"),
+        ('r"a b"', 'is a string of Python; write it in braces: {r"a b"}'),
+        ("lvl_${ev}", "has a $ before a brace; write lvl_{ev}"),
+    ],
+)
+def test_what_is_written_as_in_other_notations_is_an_error(
+    shell: InteractiveShell, value: str, why: str
+) -> None:
+    shell.user_ns["ev"] = "level"
+    code = CELL.format(options="--dry-run").replace("installs", "customEvents")
+    (problem,) = refusal(shell, f"{code}eventName = {value}").problems
+    assert why in str(problem)
 
 
 @pytest.mark.parametrize("value", ["'{nobody}_x'", "'{}'", "'a {1}'", "'5 $'", "'{not python'"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -23,12 +23,37 @@ class Caller:
     ----------
     names : mapping
         The variables that it sees.
+    outer : mapping
+        Those of the functions that called it which have the name of another variable that it sees,
+        with the name of the function.
     is_function : bool
-        Whether it is a function, whose variables a magic can't assign.
+        Whether it is a function, a class or a module, whose variables a magic can't assign.
     """
 
     names: Mapping[str, Any]
+    outer: Mapping[str, str] = field(default_factory=dict)
     is_function: bool = False
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression, which is the user's own code.
+
+        Raises
+        ------
+        Exception
+            Whatever the expression raises; a NameError for a name in `outer`, since either variable
+            may be meant.
+        """
+        return eval(expression, dict(self.names), _Ambiguous(self.outer))  # noqa: S307
+
+
+class _Ambiguous(dict[str, str]):
+    """Names in whose place nothing may be taken; the others are looked for elsewhere."""
+
+    def __getitem__(self, name: str) -> Any:
+        function = super().__getitem__(name)
+        raise NameError(
+            f"{name} is a variable of {function}() and another one here; hand over its value"
+        )
 
 
 def find_caller(shell: InteractiveShell) -> Caller:
@@ -44,4 +69,18 @@ def find_caller(shell: InteractiveShell) -> Caller:
     if caller is None:  # the magic was called as a plain method
         return Caller(shell.user_ns)
     names = {**shell.user_ns, **caller.f_globals, **caller.f_locals}
-    return Caller(names, bool(caller.f_code.co_flags & inspect.CO_OPTIMIZED))
+    if caller.f_locals is shell.user_ns:
+        return Caller(names)
+    return Caller(names, _outer(caller, names, shell.user_ns), is_function=True)
+
+
+def _outer(caller: FrameType, names: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of the functions between a cell and the caller that hide behind others."""
+    found: dict[str, str] = {}
+    frame = caller.f_back
+    while frame is not None and frame.f_locals is not cell:
+        for name, value in frame.f_locals.items():
+            if name not in caller.f_locals and names.get(name, value) is not value:
+                found.setdefault(name, frame.f_code.co_name)
+        frame = frame.f_back
+    return found if frame is not None else {}  # no cell is running

@@ -187,14 +187,14 @@ class MyTrackerMagics(Magics):
         """
         from mytracker_nb.form.builder import RequestBuilder
 
-        parsed = parse_request(line, cell, _evaluator(find_caller(self.shell)))
+        parsed = parse_request(line, cell, find_caller(self.shell).evaluate)
         read_options(self.mytracker_builder, parsed.options)
         return RequestBuilder(**self._in_zone(parsed.parameters))
 
     def _read_export(self, line: str, cell: str | None) -> tuple[Namespace, ExportRequest]:
         """Parse the text after ``%mytracker_export``; raise `InvalidRequest` on any error."""
         caller = find_caller(self.shell)
-        parsed = parse_request(line, cell, _evaluator(caller))
+        parsed = parse_request(line, cell, caller.evaluate)
         options, problems = parse_options(self.mytracker_export, parsed.options)
         options.hides_result = parsed.hides_result
         for name in ("out", "frame"):
@@ -305,12 +305,6 @@ class MyTrackerMagics(Magics):
         self.shell.push({name: value})
 
 
-def _evaluator(caller: Caller) -> Callable[[str], Any]:
-    names = dict(caller.names)
-    # the expression is the user's own code
-    return lambda expression: eval(expression, names)  # noqa: S307
-
-
 def _target_problems(option: str, name: str, caller: Caller) -> Iterator[Problem]:
     """What keeps a magic from assigning to `name`."""
     if not name.isidentifier() or iskeyword(name):
@@ -322,7 +316,7 @@ def _target_problems(option: str, name: str, caller: Caller) -> Iterator[Problem
             option,
             "bad_value",
             "error",
-            f"can't assign {name} in a function",
+            f"can't assign {name} in a function, a class or a module",
             "assign the result of the magic, and load its data with .to_pandas()",
         )
 

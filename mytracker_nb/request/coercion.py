@@ -28,7 +28,7 @@ __all__ = [
     "CoercedValue",
     "Item",
     "Moment",
-    "QuotedPlaceholder",
+    "Placeholder",
     "Unreadable",
     "Value",
     "coerce",
@@ -72,23 +72,23 @@ class Unreadable:
     why: str
 
 
-class QuotedPlaceholder(str):
-    """A quoted text with a ``{placeholder}``, which is not evaluated in quotes.
+class Placeholder(str):
+    """A text with a placeholder that is not evaluated as it is written.
 
     Attributes
     ----------
-    unquoted : str
-        The text to write so that it is evaluated.
+    evaluated_as : str
+        What to write so that it is evaluated.
     """
 
-    __slots__ = ("unquoted",)
+    __slots__ = ("evaluated_as",)
 
-    unquoted: str
+    evaluated_as: str
 
-    def __new__(cls, text: str, unquoted: str) -> QuotedPlaceholder:
+    def __new__(cls, text: str, evaluated_as: str) -> Placeholder:
         """Create it from `text`."""
         self = super().__new__(cls, text)
-        self.unquoted = unquoted
+        self.evaluated_as = evaluated_as
         return self
 
 
@@ -193,7 +193,7 @@ def split_values(parameter: Parameter, given: Any) -> list[Any]:
     keeps_commas = parameter.repeats_field and not isinstance(given, str)
     result: list[Any] = []
     for item in iter_values(given):
-        if isinstance(item, str) and not keeps_commas and not isinstance(item, QuotedPlaceholder):
+        if isinstance(item, str) and not keeps_commas and not isinstance(item, Placeholder):
             result.extend(part.strip() for part in item.split(","))
         else:
             result.append(item)
@@ -366,7 +366,7 @@ def _read_sdk_key(parameter: Parameter, item: Any, moment: Moment) -> str:
 def _read_text(parameter: Parameter, item: Any, moment: Moment) -> str:
     if isinstance(item, str):
         item.encode()  # raises for a lone surrogate, which can't be sent
-        if isinstance(item, QuotedPlaceholder) or _PLACEHOLDER.fullmatch(item):
+        if isinstance(item, Placeholder) or _PLACEHOLDER.fullmatch(item):
             raise _Flawed("placeholder", keep=str(item))
         return item
     raise _Flawed(hint="expected text, in quotes")
@@ -445,7 +445,7 @@ class _Flaws:
             elif code == "placeholder":
                 some = _some(list(dict.fromkeys(map(_show, items))))
                 message = f"the placeholder {some} is sent as text, not as its value"
-                if not any(isinstance(item, QuotedPlaceholder) for item in items):
+                if not any(isinstance(item, Placeholder) for item in items):
                     hints.append("to send its value, use it without quotes")
             elif code == "not_in_dictionary" and names is not None:
                 sent = "" if severity == "error" else "; sent unchanged"
@@ -457,9 +457,9 @@ class _Flaws:
             texts = [item for item in items if isinstance(item, str)]
             if any(map(_BRACKET.search, texts)):
                 hints.append("remove the brackets: commas make a list")
-            unquoted = [item.unquoted for item in texts if isinstance(item, QuotedPlaceholder)]
-            if unquoted:
-                hints.append(f"without quotes it is evaluated: {_some(unquoted)}")
+            marked = [item.evaluated_as for item in texts if isinstance(item, Placeholder)]
+            if marked:
+                hints.append(f"to send its value, write {_some(marked)} without quotes")
             if self.parameter.value_type is not ValueType.TEXT:
                 hints.append(foreign_letters("".join(texts)))
             yield Problem(

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from mytracker_nb.endpoints import CREATE_PATH
-from mytracker_nb.request.coercion import QuotedPlaceholder, Unreadable, is_single, iter_values
+from mytracker_nb.request.coercion import Placeholder, Unreadable, is_single, iter_values
 
 __all__ = [
     "Assignment",
@@ -55,6 +55,9 @@ _ASSIGNMENT = re.compile(r"([^\W\d][\w.-]*(?:\[\d*\])?)\s*=")
 _OPTION = re.compile(r"--?[A-Za-z]")
 _VARIABLE = re.compile(r"\$([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_DOUBLE_BRACES = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+_FORMAT = re.compile(r"([^{}!:]+)(?:![rsa])?(?::[^{}]*)?")  # of a placeholder in an f-string
+_STRING = re.compile(r"""[fFrRbBuU]{1,2}(["']).*\1""", re.DOTALL)
 _CURLY_QUOTES = "\u201c\u201d\u201e\u2018\u201a"  # not the apostrophe, U+2019
 # what needs no quotes; at the end of a line IPython reads a question mark as a request for help, a
 # semicolon as "no output", and a backslash as a continuation
@@ -384,10 +387,17 @@ class _Scanner:
             return Unreadable(text, "is more than a name; put expressions in {braces}"), False
         if char in _CURLY_QUOTES:
             return Unreadable(text, "starts with a typographic quote; use straight quotes"), False
+        if _STRING.fullmatch(text):
+            return Unreadable(text, f"is a string of Python; write it in braces: {{{text}}}"), False
         for piece in pieces:
             if isinstance(piece, Unreadable):
                 return Unreadable(text, piece.why), False
-        return (pieces[0] if len(pieces) == 1 else self.joined(text, pieces)), False
+        if len(pieces) > 1 and "${" in text:
+            braced = text.replace("${", "{")
+            return Unreadable(text, f"has a $ before a brace; write {braced}"), False
+        piece = pieces[0] if len(pieces) == 1 else self.joined(text, pieces)
+        # an expression that was evaluated may give any text
+        return (self.checked(piece) if piece == text else piece), False
 
     def literal_text(self) -> str:
         """Read up to a brace or to the end of the part, whose trailing spaces do not count."""
@@ -413,18 +423,36 @@ class _Scanner:
             start, self.pos = self.pos, self.line_end()
             return Unreadable(self.text[start : self.pos], "has no closing quote")
         text, self.pos = self.text[self.pos + 1 : close], close + 1
-        return QuotedPlaceholder(text, text) if self.has_placeholder(text) else text
+        return self.checked(text)
 
-    def has_placeholder(self, text: str) -> bool:
-        """Whether a quoted text has placeholders, which are evaluated without quotes only.
+    def checked(self, text: str) -> str:
+        """The text of a value; a `Placeholder` if it is probably meant to be evaluated.
 
-        SQL magics replace placeholders in quotes, this notation does not, so a warning is due. It
-        is if the text is one placeholder, or if the notebook has all the names in its braces.
+        Other notations evaluate what this one sends as text: SQL magics and IPython names after a
+        dollar sign and placeholders in quotes, templates double braces, f-strings formats. A text
+        counts if it is one placeholder, or if the notebook has the names in it.
         """
         if _VARIABLE.fullmatch(text):
-            return True
-        sources = _BRACES.findall(text)
-        return bool(sources) and all(map(self.knows, sources)) and text.count("{") == len(sources)
+            return Placeholder(text, text)
+        if template := _DOUBLE_BRACES.fullmatch(text):
+            source = template[1]
+            return Placeholder(text, f"{{{source}}}") if self.knows(source) else text
+        braced = text.replace("${", "{")
+        sources = _BRACES.findall(braced)
+        if not sources:
+            named = _VARIABLE.sub(self._braced, text)
+            return Placeholder(text, named) if named != text else text
+        if braced.count("{") != len(sources):
+            return text
+        if all(map(self.knows, sources)):
+            return Placeholder(text, braced)
+        formats = [_FORMAT.fullmatch(source) for source in sources]
+        if all(found and self.knows(found[1]) for found in formats):
+            return Placeholder(text, f"{{f{braced!r}}}")
+        return text
+
+    def _braced(self, variable: re.Match[str]) -> str:
+        return f"{{{variable[1]}}}" if self.knows(variable[1]) else variable[0]
 
     def knows(self, source: str) -> bool:
         """Whether the notebook has all names of an expression, which is not evaluated."""
