@@ -122,7 +122,8 @@ _MEANINGS = (
         "`customUserId`",
         "empty",
         "the app had set no id of a user; events of users (`userSessions` and the like) count by "
-        "this id, so select it there instead of columns of devices",
+        "this id, so select it there instead of columns of devices; leave out rows without it "
+        "before a join, as pandas joins missing values with each other",
     ),
 )
 
