@@ -159,7 +159,7 @@ def test_a_key_in_the_cell_is_refused_and_not_repeated(
     asked = answers()
     error = shell.run_cell(f"%mytracker_login {words.format('typed-key')}").error_in_exec
     assert isinstance(error, UsageError)
-    assert "asks\nfor the secret key" in str(error)
+    assert "asks for\nthe secret key" in str(error)
     assert "typed-key" not in "".join(capsys.readouterr())
     assert asked == []
 
@@ -167,8 +167,8 @@ def test_a_key_in_the_cell_is_refused_and_not_repeated(
 @pytest.mark.parametrize(
     ("user", "key", "text"),
     [
-        ("", "", "nothing was typed"),
-        (77658, "", "nothing was typed"),
+        ("", "", "no input"),
+        (77658, "", "no input"),
         ("me@example.com", "key", "must be a number"),
         (77658, StdinNotImplementedError("no input here"), "MYTRACKER_SECRET_KEY"),
         (EOFError(), "", "MYTRACKER_SECRET_KEY"),

@@ -869,7 +869,7 @@ def test_first_contact_takes_two_lines_and_no_call(
     magics.load(shell)
     shown = capsys.readouterr().out
     assert shown.count("\n") == 2
-    assert f"a sandbox with made-up data, at {sandbox.base_url}" in shown
+    assert f"a sandbox with made-up data is in use, at {sandbox.base_url}" in shown
 
     credentials.use(Credentials(7, "key"))
     magics.load(shell)
@@ -919,7 +919,7 @@ def test_each_cell_of_a_notebook_shows_one_card(account: Sandbox) -> None:
         "print(df.columns.tolist(), kept.status)",
     )
     outputs = [cell.outputs for cell in notebook.cells]
-    assert f"a sandbox with made-up data, at {account.base_url}" in outputs[0][0].text
+    assert f"a sandbox with made-up data is in use, at {account.base_url}" in outputs[0][0].text
     cards = [
         sum("MyTracker export" in output.get("data", {}).get("text/plain", "") for output in cell)
         for cell in outputs

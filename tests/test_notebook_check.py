@@ -51,8 +51,8 @@ def save(tmp_path: Path, no_account: object) -> Save:
         ({"source": "mt.Client(77658, 'aV9kLq0sJm2')"}, "secret key in the source"),
         ({"source": "os.environ['MYTRACKER_SECRET_KEY'] = 'aV9kLq0sJm2'"}, "secret key"),
         ({"text": "AuthHMAC 77658:PqrQR8zsgQU9Qcocjp6T6hnjF8Y="}, "signature in the output"),
-        ({"source": "%mytracker_sandbox", "text": "822 rows"}, "no output says SANDBOX"),
-        ({"text": "at http://127.0.0.1:41473"}, "no output says SANDBOX"),
+        ({"source": "%mytracker_sandbox", "text": "822 rows"}, "none says SANDBOX"),
+        ({"text": "at http://127.0.0.1:41473"}, "none says SANDBOX"),
     ],
 )
 def test_it_finds(save: Save, saved: dict[str, Any], what: str) -> None:
@@ -109,10 +109,12 @@ def test_ids_that_have_pseudonyms_are_found_whatever_they_look_like(
     use_recorder(None)
     for line in ("%mytracker_recording data --sample 5%", "mt.recording('data')"):
         (finding,) = check_notebook(save(line, f"SANDBOX {user} and unheard"))
-        assert f"1 ids in the output that the recording has pseudonyms for: {user}" in str(finding)
+        assert f"1 ids in the output, for which the recording has pseudonyms: {user}" in str(
+            finding
+        )
     # of a recording of a sandbox, outputs have to say so
     (finding,) = check_notebook(save("%mytracker_recording data", "822 rows"))
-    assert "no output says SANDBOX" in str(finding)
+    assert "none says SANDBOX" in str(finding)
     recording.stop()
 
 
@@ -130,4 +132,4 @@ def test_the_command_has_an_exit_code(
     command = [sys.executable, "-m", "mytracker_nb.check", str(clean), str(broken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "not a notebook" in done.stderr
+    assert "not a readable notebook" in done.stderr

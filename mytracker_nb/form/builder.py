@@ -1,19 +1,19 @@
 """`RequestBuilder`: the request form, as a widget.
 
-Python holds the request and all rules (`Draft`, `Submission`); the front end in ``static`` draws
-what it is given and sends back what was done.
+Python has the request and all rules (`Draft`, `Submission`); the front end in ``static`` shows the
+state and sends the user's acts.
 
-The protocol. Python sends ``_schema`` once, and ``_view`` (the request) and ``_progress`` (the
-submission) after each change. The front end sets no trait: it sends messages
+Protocol. Python sends ``_schema`` once, and ``_view`` (the request) and ``_progress`` (the
+submission) after each change. The front end sets no trait. It sends messages
 ``{"client": id, "acts": [{"seq", "act", "args"}, ...]}`` with all acts that ``_view["acks"]`` has
-not acknowledged yet. So no act is lost or done twice, acts come in the order in which they were
-done (a click on Submit after all that was typed before it), and the front end can show an act at
-once while the kernel is busy.
+not acknowledged yet. So no act is lost or applied twice, acts are applied in order (a click on
+Submit after the text typed before it), and the front end can show an act at once while the kernel
+is busy.
 
-Threads. JupyterLab's messages arrive in the main thread, and beside running cells in that of a
-subshell; an export is followed in a third. ``_lock`` is held while the draft changes and while the
-traits are set, so observers see one consistent state. It may be taken inside the submission's lock,
-never the other way round.
+Threads. JupyterLab's messages arrive in the main thread or, while a cell runs, in the thread of a
+subshell; an export is followed in a third thread. ``_lock`` is held while the draft changes and
+while the traits are set, so that observers see a consistent state. It may be acquired while the
+submission's lock is held, never the other way round.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Field:
     Attributes
     ----------
     value : object
-        The parameter's value, in its normal form where it has one; None where it is not given. Set
-        it to whatever `ExportRequest` takes.
+        The parameter's value: in its normal form if it is valid, None if it is not set. It can be
+        set to any value that `ExportRequest` accepts.
     """
 
     def __init__(self, form: RequestBuilder, name: str) -> None:
@@ -76,31 +76,31 @@ class Field:
 
 @with_parameters
 class RequestBuilder(anywidget.AnyWidget):
-    """A form that writes, validates and submits the request of an export.
+    """A form that builds, validates and submits the request of an export.
 
-    Every change is applied at once: in the form, in the text of the magic, or by setting
-    `parameters` or `magic`.
+    Each change is applied at once, whether it is made in the form, in the text of the magic, or by
+    setting `parameters` or `magic` in Python.
 
     Parameters
     ----------
     **parameters
-        What to open with, as `ExportRequest` takes it.
+        The initial parameters, as for `ExportRequest`.
 
     Attributes
     ----------
     parameters : dict
-        The parameters as they would be sent: lists as lists, values of closed lists as ids, days
-        as ``YYYY-MM-DD``, times as Unix seconds. Set it to replace the request; filters that do
-        not apply to the event are kept, and not sent.
+        The parameters to send: lists as lists, values of closed lists as ids, days as
+        ``YYYY-MM-DD``, times as Unix seconds. Set it to replace the request. Filters that do not
+        apply to the event stay in the form, but are not sent.
     magic : str
-        The request as a cell. Set it to replace the request; the service's own URL or query
-        string, or a curl command, will do too.
+        The request as a cell. Set it to replace the request, also to the service's own URL, a query
+        string or a curl command.
     request : ExportRequest
-        What would be sent.
+        The request to send.
     problems : tuple of Problem
         The problems of `request`.
     export : Export or None
-        The export that was submitted last.
+        The last export that was submitted.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class RequestBuilder(anywidget.AnyWidget):
     def __init__(self, /, **parameters: Unpack[ExportParameters]) -> None:
         self._lock = threading.RLock()
         self._draft = Draft()
-        self._acks: dict[str, int] = {}  # the last act that was done, by client
+        self._acks: dict[str, int] = {}  # the number of the last act applied, by client
         self._rewrites = 0
         self._submission = Submission(self._publish)
         self._snapshot = Snapshot(self._static)
@@ -148,26 +148,31 @@ class RequestBuilder(anywidget.AnyWidget):
 
     @property
     def visible(self) -> tuple[str, ...]:
-        """The names of the parameters that apply to the event, in the order of the docs."""
+        """The names of the parameters that apply to the event, in the documentation's order."""
         return self._draft.applicable
 
     def field(self, name: str) -> Field:
-        """The field of the parameter called `name`; its ``.value`` is the parameter's.
+        """A parameter of the form, by its name.
+
+        Returns
+        -------
+        Field
+            Its ``.value`` can be read and set.
 
         Raises
         ------
         KeyError
-            If there is no such parameter.
+            If the parameter is unknown.
         """
         return Field(self, name)
 
     def submit(self) -> Export:
-        """Submit the request, or reuse an earlier export of it; the form follows it from then on.
+        """Submit the request, or reuse an earlier export of it; the form then follows the export.
 
         Returns
         -------
         Export
-            Also in `export`.
+            The export, which is also the value of `export`.
 
         Raises
         ------
@@ -190,9 +195,9 @@ class RequestBuilder(anywidget.AnyWidget):
                 self._publish()
 
     def _publish(self) -> None:
-        """Bring all traits to the same state; observers are called once they are, as is the page.
+        """Set all traits; notify observers and the front end once all are set.
 
-        An observer may change the form again: that change is published on its own, after this one.
+        An observer may change the form again; that change is published separately, after this one.
         """
         with self._lock:
             now = self._draft
@@ -212,7 +217,7 @@ class RequestBuilder(anywidget.AnyWidget):
         return self._submission.view(draft.request, draft.pending, draft.frame_name)
 
     def _same_parameters(self) -> dict[str, Any]:
-        """The draft's parameters; `_accept_parameters` knows them by identity."""
+        """The draft's parameters; `_accept_parameters` recognizes them by identity."""
         self._published = self._draft.parameters
         return self._published
 
@@ -240,7 +245,7 @@ class RequestBuilder(anywidget.AnyWidget):
             done = self._acks.get(client, 0)
             acts = [act for act in content.get("acts", ()) if act["seq"] > done]
             for act in acts:
-                # one act that fails must not stop those after it, which were done as well
+                # if one act fails, the acts after it are still applied
                 try:
                     self._do(act["act"], act.get("args") or {})
                 except Exception:
@@ -258,12 +263,12 @@ class RequestBuilder(anywidget.AnyWidget):
             self._submission.cancel()
         elif act == "paste":
             draft.paste(**args)
-            # the pasted text is not what the controls show now, even where one has the focus
+            # tells the front end to update all controls, also the one with the focus
             self._rewrites += 1
         else:
             _ACTS[act](draft, **args)
 
-    # What a notebook keeps.
+    # Representations, also for a saved notebook.
 
     def __repr__(self) -> str:
         errors = sum(problem.severity == "error" for problem in self.problems)
@@ -271,7 +276,7 @@ class RequestBuilder(anywidget.AnyWidget):
         return f"<RequestBuilder: {state}>"
 
     def _static(self) -> dict[str, str]:
-        """What is shown where there is no kernel: the request, and what came of it."""
+        """The MIME bundle to show without a kernel: the request, its export and first rows."""
         with self._lock:
             view, progress, request = self._view, self._progress, self._draft.request
             export = self._submission.card

@@ -1,7 +1,7 @@
-"""`Draft`: the request while it is being written, and what each change does to it.
+"""`Draft`: the request that a user edits in the form, and the changes to it.
 
-It knows no widget and no thread. Every change is a method; after it the request, its problems and
-its code are those of the new state.
+It is independent of widgets and threads. Each change is a method, which updates the request, its
+problems and its code.
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ _SEVERITIES = ("error", "warning", "note")
 
 
 class Draft:
-    """A request that is being written.
+    """A request that is being edited.
 
     Attributes
     ----------
     request : ExportRequest
-        What would be sent: the values that apply to the event.
+        The request to send, with the values that apply to the event.
     problems : tuple of Problem
-        Those of `request`.
+        The problems of `request`.
     magic : str
-        The request as a cell, with the options and comments that were written there.
+        The request as a cell, with the options and comments that the user wrote.
     filters : list of str
-        The filters that are shown, in the order in which they were added.
+        The names of the filters that are shown, in the order in which they were added.
     pending : dict of str to str
-        Text that was typed into a search and names no entry, by parameter.
+        By parameter, text typed into a search that is not the name of an entry.
     frame : str
         The name of the DataFrame in the code; ``""`` without one.
     """
 
     def __init__(self) -> None:
-        self._given: dict[str, Any] = {}  # as it was typed or set, which is what is validated
-        self._unknown: dict[str, Any] = {}  # what was given under names that have no field
-        self._options: list[str] = []  # those of the magic, --frame aside
+        self._given: dict[str, Any] = {}  # the values as typed or set, before normalization
+        self._unknown: dict[str, Any] = {}  # the values of unknown parameters
+        self._options: list[str] = []  # the options of the magic without --frame
         self.frame = ""
         self.filters: list[str] = []
         self.pending: dict[str, str] = {}
         self._read()
 
-    # What it holds.
+    # The state.
 
     @property
     def event(self) -> str | None:
-        """The event, where a known one is given."""
+        """The event; None if none is set."""
         event = ExportRequest(event=self._given.get("event")).parameters.get("event")
         return event if isinstance(event, str) else None
 
@@ -83,7 +83,7 @@ class Draft:
 
     @property
     def frame_name(self) -> str:
-        """`frame`, where it is a valid name of a variable."""
+        """`frame`, if it is a valid variable name; otherwise ``""``."""
         return "" if self._frame_problem() else self.frame
 
     @property
@@ -92,15 +92,15 @@ class Draft:
         return self.magic if self.magic.lstrip().startswith("%") else self._written()
 
     def value(self, name: str) -> Any:
-        """The value of one parameter, in its normal form where it has one; None if not given."""
-        # a value that does not apply to the event is in no request
+        """The value of a parameter: in its normal form if it is valid, None if it is not set."""
+        # the request does not have values that do not apply to the event
         value = self.request.parameters.get(name, self._given.get(name))
         return _plain(value)
 
-    # What changes it.
+    # The changes.
 
     def fill(self, given: Mapping[str, Any], keep: Collection[str] = ()) -> None:
-        """Replace all values; those of `keep` stay where `given` has none."""
+        """Replace all values; the parameters in `keep` stay if `given` does not have them."""
         kept = {name: value for name, value in self._given.items() if name in keep}
         values, unknown = _sorted_out(given)
         self._given = {
@@ -126,7 +126,7 @@ class Draft:
         self._read()
 
     def type(self, name: str, text: str) -> None:
-        """Set one value from the text of its control; of a list, a pasted column will do."""
+        """Set a value from the text of its control; for a list, the text can be a pasted column."""
         parameter = PARAMETERS[name]
         if parameter.is_list:
             self.set(name, split_column(text))
@@ -138,21 +138,21 @@ class Draft:
                 for entry in parameter.dictionary.values()
                 if word.casefold() in (entry.title.casefold(), entry.value.casefold())
             ]
-            word = titled[0] if len(titled) == 1 else word  # a title of two entries names neither
+            word = titled[0] if len(titled) == 1 else word  # a title can belong to two entries
         self.set(name, word)
 
     def add(self, name: str, text: str, *, only_exact: bool = False) -> None:
-        """Add the entries named in `text`, typed or pasted, to a list.
+        """Add entries to a list, by text that was typed or pasted.
 
         Parameters
         ----------
         name : str
             The parameter.
         text : str
-            Names, codes or ids; the unambiguous beginning of a name will do. What names no entry
-            is added as it is, and is a problem.
+            Names, codes or ids, or unambiguous beginnings of names. Other text is added as it is,
+            and reported as a problem.
         only_exact : bool
-            Add nothing but whole names of entries; other text becomes `pending`.
+            Whether to add complete names only; other text then becomes `pending`.
         """
         names = PARAMETERS[name].dictionary
         assert names is not None
@@ -195,7 +195,7 @@ class Draft:
         self.set(name, None)
 
     def apply_preset(self, title: str) -> None:
-        """Set the days that a preset means today."""
+        """Set the days of a preset, as of today."""
         preset = next((preset for preset in PRESETS if preset.title == title), None)
         if preset is None:
             return
@@ -205,7 +205,7 @@ class Draft:
         self._read()
 
     def write(self, text: str) -> None:
-        """Take the request from a magic, or from the service's own URL, query or a curl command."""
+        """Read the request from a magic, or from the service's own URL, query or a curl command."""
         query = ExportRequest.from_url(find_query(text) or "")
         if query.parameters:
             self._options = []
@@ -214,19 +214,19 @@ class Draft:
         parsed = syntax.parse_magic(text, _from_notebook)
         request = ExportRequest(**parsed.parameters)
         self.frame, self._options = _without_frame(parsed.options)
-        # a magic does not mention the filters that its event does not allow
+        # the text of a magic does not have the filters that do not apply to its event; keep them
         self.fill(request.parameters, keep=self._inapplicable(request))
         self.request, self.problems, self.magic = request, request.problems, text
 
     def paste(self, text: str, name: str, whole: str) -> None:
-        """Take a whole request from pasted text; else it is text for the control `name`.
+        """Read the request from pasted text; if it is none, set the control `name` to the text.
 
         Parameters
         ----------
         text : str
-            What was pasted.
+            The pasted text.
         name : str
-            A parameter, or ``""`` for the magic.
+            The parameter of the control; ``""`` for the magic.
         whole : str
             The text of the control after the paste.
         """
@@ -240,11 +240,11 @@ class Draft:
             self.type(name, whole)
 
     def set_frame(self, name: str) -> None:
-        """Name the DataFrame that the code makes."""
+        """Set the name of the DataFrame in the code."""
         self.frame = name.strip()
         self._read()
 
-    # What the front end shows.
+    # The view of the front end.
 
     def view(self) -> dict[str, Any]:
         """The state as JSON for the front end."""
@@ -283,12 +283,12 @@ class Draft:
         if editor == "chips":
             return list(dict.fromkeys(self._key(name, value) for value in values))
         if editor == "lines":
-            # names can hold commas and read better one per line
+            # names can have commas, and are easier to read one per line
             separator = "\n" if parameter.repeats_field else ", "
             return join_column(map(_text, values), separator)
         given = self._given[name]
         if editor == "text" and isinstance(given, str):
-            return given  # as it was typed: 2026-11-01T10:00 is easier to read than a Unix time
+            return given  # as typed: 2026-11-01T10:00 is easier to read than a Unix time
         if editor == "choice" and len(values) == 1:
             return self._key(name, values[0])
         return given if isinstance(given, str) and len(values) != 1 else _joined(values)
@@ -306,7 +306,7 @@ class Draft:
             "parameter": problem.parameter,
             "title": label_of(row) if row else problem.parameter,
             "severity": problem.severity,
-            # nothing is wrong yet where nothing was given
+            # the front end shows a missing parameter as a next step, not as an error
             "isMissing": problem.severity == "error"
             and problem.parameter not in self.request.parameters,
             "text": printable(problem.message),
@@ -329,10 +329,10 @@ class Draft:
             return ""
         return f"{name!r} is not a valid variable name"
 
-    # How the request is made.
+    # Building the request.
 
     def _read(self) -> None:
-        """Make the request from the values that apply to the event."""
+        """Build the request from the values that apply to the event."""
         given = {name: self._given[name] for name in self.applicable if name in self._given}
         self.request = ExportRequest(**given, **self._unknown)
         self.problems = self.request.problems
@@ -367,7 +367,7 @@ class Draft:
 
 
 def _sorted_out(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The values of parameters, and those under other names."""
+    """The values of known and of unknown parameters."""
     values: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for name, value in given.items():
@@ -383,7 +383,7 @@ def _sorted_out(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _is_stray(name: str, value: Any) -> bool:
-    """Whether it is text that made no sense in a magic, and nothing to write into another."""
+    """Whether it is text of a magic that could not be parsed, which belongs to no parameter."""
     pieces = value if isinstance(value, (list, tuple)) else [value]
     return all(isinstance(piece, Unreadable) and piece.text == name for piece in pieces)
 
@@ -406,12 +406,12 @@ def _joined(values: Iterable[Any]) -> str:
 
 
 def _columns_known(event: str | None) -> str:
-    """What the list of columns covers, once a known event is chosen."""
+    """What the list of columns covers, once an event is set."""
     return known_in_brief(event) if event and event in dictionary("event") else ""
 
 
 def _days() -> tuple[str, str]:
-    """The names of the two parameters that bound the days."""
+    """The names of the parameters for the first and the last day."""
     return next(
         pair.names for pair in INTERVALS if PARAMETERS[pair.start].value_type is ValueType.DATE
     )
@@ -422,7 +422,7 @@ def _today(request: ExportRequest) -> date:
 
 
 def _preset(first: Any, last: Any, request: ExportRequest) -> str:
-    """The title of the preset that means these days; ``""`` where no day is given."""
+    """The title of the preset with these days; ``""`` if no day is set."""
     if first is None and last is None:
         return ""
     preset = preset_of(str(first), str(last), _today(request))
@@ -430,7 +430,7 @@ def _preset(first: Any, last: Any, request: ExportRequest) -> str:
 
 
 def _without_frame(options: list[str]) -> tuple[str, list[str]]:
-    """The name that ``--frame`` gives, and the other options."""
+    """The value of ``--frame``, and the other options."""
     frame, others = "", []
     words: Iterator[str] = iter(options)
     for word in words:
@@ -444,7 +444,7 @@ def _without_frame(options: list[str]) -> tuple[str, list[str]]:
 
 
 def _account() -> dict[str, Any]:
-    """The service that a request would go to, and whether its data is made up."""
+    """The service that the form uses, and whether it is a sandbox."""
     try:
         found = credentials.find()
     except CredentialsMissing:
@@ -457,9 +457,9 @@ def _service() -> str:
 
 
 def _from_notebook(expression: str) -> Any:
-    """The object of a name in the notebook, or a literal.
+    """The value of a variable of the notebook, or of a literal.
 
-    Other expressions are not evaluated: the text is read with every change of it.
+    Other expressions are not evaluated, since the text is parsed again with every keystroke.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

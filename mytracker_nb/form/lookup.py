@@ -1,4 +1,4 @@
-"""Finding the entry of a dictionary that a person means."""
+"""Finding an entry of a dictionary by what a user typed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["key_of", "only_match"]
 
 
 def key_of(names: Dictionary, value: Any) -> str:
-    """The same text for all values that mean the same."""
+    """A key for a value: the same for an id, a code and a name of the same entry."""
     is_name = isinstance(value, (str, int)) and not isinstance(value, bool)
     entry = names.find(str(value)) if is_name else None
     return entry.value if entry else str(value)

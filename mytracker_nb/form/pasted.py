@@ -1,4 +1,4 @@
-"""What people paste and type: columns, lists, and the service's own URL."""
+"""Parsing of pasted text: columns, lists, and the service's own URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["find_query", "join_column", "split_column"]
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"[^\S\n\t]*(?=[,\t\n]|$)|([^,\t\r\n]+)')
 _NEEDS_QUOTES = re.compile(r'[,\t\r\n"]|^\s|\s$|^$')
 _NAME = r"[\w.%\[\]]+="
-# a value may hold spaces, but what looks like a parameter after one belongs to a magic
+# a value can have spaces, but not a space followed by a parameter: that is the text of a magic
 _PAIR = rf"{_NAME}[^&\s]*(?:[^\S\n]+(?!{_NAME})[^&\s]*)*"
 _QUERY = re.compile(rf"https?://.*|[\w.:-]+/[\w./-]*\?{_PAIR}(?:&{_PAIR})*|\??{_PAIR}(?:&{_PAIR})+")
 _BEFORE = re.compile(r"\s*(?:%%?mytracker_export)?\s*(?:(?:GET|POST)\s+)?")
@@ -18,10 +18,9 @@ _BETWEEN_PAIRS = re.compile(r"(?<!\s)\s+(?=&)|(?<=[&?])\s+")
 
 
 def split_column(text: str) -> list[str]:
-    """The values of a pasted column or list, parted by lines, tabs or commas.
+    """The values of a pasted column or list, separated by line breaks, tabs or commas.
 
-    What holds one of these stands in double quotes, as spreadsheets have it; empty cells are left
-    out.
+    As in spreadsheets, a value with a separator is in double quotes. Empty cells are dropped.
     """
     cells = (
         plain.strip() if plain else quoted.replace('""', '"')
@@ -31,7 +30,7 @@ def split_column(text: str) -> list[str]:
 
 
 def join_column(values: Iterable[str], separator: str) -> str:
-    """`values` as text that `split_column` reads back."""
+    """Join values to a text that `split_column` splits again."""
     return separator.join(
         '"{}"'.format(text.replace('"', '""')) if _NEEDS_QUOTES.search(text) else text
         for text in values
@@ -41,8 +40,8 @@ def join_column(values: Iterable[str], separator: str) -> str:
 def find_query(text: str) -> str | None:
     """The service's own URL, its query string, or a curl command, if `text` is one.
 
-    It may stand after the name of the magic or that of the HTTP method, in quotes, and with line
-    breaks between its parameters.
+    It can follow the name of the magic or an HTTP method, be in quotes, and have line breaks
+    between its parameters.
     """
     rest = text[_BEFORE.match(text).end() :]  # type: ignore[union-attr]
     if re.match(r"curl(\.exe)?\s", rest):

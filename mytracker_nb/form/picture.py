@@ -1,4 +1,4 @@
-"""The form as a saved notebook shows it: the request, its code and its state, without a kernel."""
+"""A static picture of the form for a saved notebook: the request, its code and its state."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["FormPicture"]
 
 @dataclass(frozen=True)
 class FormPicture(Renderable):
-    """A form, and what came of the request that was submitted last.
+    """The picture of a form, and of the last export that was submitted.
 
     Attributes
     ----------
     request : ExportRequest
-        What it holds.
+        The request.
     magic : str
-        The same as a cell.
+        The request as a cell.
     verdict : str
-        Whether it can be submitted.
+        The text on whether it can be submitted.
     tone : str
         The tone of the verdict.
     is_sandbox : bool
-        Whether a submitted request would give made-up data.
+        Whether the form uses a sandbox.
     export : Card or None
-        The export that was submitted last.
+        The last export that was submitted.
     preview, rows_shown, load : str
-        The HTML of its first rows, which they are, and the code that loads them all.
+        The HTML of its first rows, which rows they are, and the code that loads all rows.
     """
 
     request: ExportRequest
@@ -47,12 +47,12 @@ class FormPicture(Renderable):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The parameters, as a card shows them."""
+        """The parameters, as on a card."""
         return Card(request=self.request).rows
 
     @property
     def alerts(self) -> tuple[tuple[str, str], ...]:
-        """Problems of what was given, each with its severity; what is missing is in the verdict."""
+        """Problems as pairs of severity and text, except missing values: the verdict has those."""
         given = self.request.parameters
         return tuple(
             (problem.severity, str(problem))

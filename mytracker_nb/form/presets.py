@@ -1,7 +1,4 @@
-"""Ready-made answers for the form: intervals that end about today, columns to start with.
-
-And the way back: what an interval means, in words.
-"""
+"""Presets of the form: usual intervals, starting columns; and intervals as text."""
 
 from __future__ import annotations
 
@@ -24,23 +21,23 @@ from mytracker_nb.request.periods import PERIODS, Period
 
 __all__ = ["CUSTOM", "PRESETS", "by_group", "in_words", "preset_of", "starting_sets"]
 
-_MANY_EVENTS = 3  # a column seen with so many events is taken to suit them all
-_FEW_COLUMNS = 30  # more are no set to start with
-# what most requests need comes first
+_MANY_EVENTS = 3  # a column seen with so many events is assumed to apply to all
+_FEW_COLUMNS = 30  # the most columns of a starting set
+# the order of the groups: first the columns that most requests need
 _GROUPS = ("ids", "times", "event", "geography", "attribution", "device")
 
 
 CUSTOM = "Custom"
-"""What days are called that are those of no preset."""
+"""The title for days that are not a preset."""
 
 _OFFERED = ("Yesterday", "Last 7 days", "Last 28 days", "This month", "Last month")
 
 PRESETS = tuple(period for period in PERIODS if period.title in _OFFERED)
-"""The periods that the form offers; a request can name each of them by its word."""
+"""The periods that the form offers."""
 
 
 def preset_of(first: str, last: str, today: date) -> Period | None:
-    """The first preset that means the days from `first` to `last` (``YYYY-MM-DD``)."""
+    """The preset with the days from `first` to `last` (``YYYY-MM-DD``); None if there is none."""
     for preset in PRESETS:
         if tuple(day.isoformat() for day in preset.days(today)) == (first, last):
             return preset
@@ -48,14 +45,14 @@ def preset_of(first: str, last: str, today: date) -> Period | None:
 
 
 def in_words(parameters: Mapping[str, Any], zone: ZoneInfo) -> str:
-    """What the intervals of a request mean; ``""`` where none has both of its ends.
+    """The intervals of a request as text; ``""`` if none is complete.
 
     Parameters
     ----------
     parameters : mapping
-        Those of an `ExportRequest`.
+        The parameters of an `ExportRequest`.
     zone : zoneinfo.ZoneInfo
-        The zone whose days count.
+        The time zone of the request.
     """
     spans = (_span(interval, parameters, zone) for interval in INTERVALS)
     words = "; ".join(span for span in spans if span)
@@ -73,7 +70,7 @@ def _span(interval: Interval, parameters: Mapping[str, Any], zone: ZoneInfo) -> 
         else:
             return ""
     except (ValueError, TypeError, OverflowError, OSError):
-        return ""  # what could not be read is told as a problem
+        return ""  # the request reports an invalid value as a problem
     return words if interval.satisfies_required_interval else f"{parameter.title.lower()} {words}"
 
 
@@ -95,7 +92,7 @@ def _first_day(first: date, last: date) -> str:
 
 
 def _times(start: datetime, end: datetime) -> str:
-    # in absolute seconds: the clock may be put forward or back in between
+    # from Unix times: summer time can begin or end in between
     seconds = int(end.timestamp() - start.timestamp()) + 1
     if seconds < 1:
         return ""
@@ -110,11 +107,11 @@ def _day(day: date) -> str:
 
 @cache
 def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
-    """Columns to start an export of `event` with, by a title.
+    """Sets of columns to start an export of `event` with, by a title.
 
-    They are drawn from what real requests are known to have used; columns that slow an export are
-    left out. What suits an event of devices suits the same event of users, except columns that
-    describe a device: events of users are counted by ``customUserId``.
+    They are columns that public requests used, without those that slow an export. Columns for an
+    event of devices are also used for the same event of users, except those that describe a device:
+    events of users are counted by ``customUserId``.
     """
     known = [
         selector
@@ -139,9 +136,9 @@ def starting_sets(event: str | None) -> Mapping[str, tuple[str, ...]]:
 
 
 def by_group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Entries under the headings that they stand under in a list."""
+    """Entries by their group, in the order in which a list shows the groups."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
-    places = {group: place for place, group in enumerate(_GROUPS)}
-    return dict(sorted(groups.items(), key=lambda item: places.get(item[0], len(places))))
+    order = {group: position for position, group in enumerate(_GROUPS)}
+    return dict(sorted(groups.items(), key=lambda item: order.get(item[0], len(order))))

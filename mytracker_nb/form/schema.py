@@ -1,7 +1,7 @@
-"""What the front end needs to know once: which fields there are, and what they choose from.
+"""The schema that the front end gets once: the fields, and the dictionaries of their values.
 
-All of it follows from the table of parameters, so a new row of the table is a new field without a
-line of JavaScript.
+It is derived from the table of parameters, so a new row of the table is a new field without any
+JavaScript.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
 
 
 def editor_of(parameter: Parameter) -> str:
-    """The kind of control that suits a parameter.
+    """The kind of control for a parameter.
 
     Returns
     -------
@@ -59,9 +59,9 @@ def editor_of(parameter: Parameter) -> str:
 
 
 def section_of(parameter: Parameter) -> str:
-    """Where a parameter is in the form: ``event``, ``columns``, ``when``, ``exact``, ``filters``.
+    """The section of a parameter: ``event``, ``columns``, ``when``, ``exact`` or ``filters``.
 
-    ``exact`` is the part of ``when`` behind the switch for exact times.
+    ``exact`` is the part of ``when`` that is shown after a click on Exact times.
     """
     if parameter.required:
         return "columns" if parameter.is_list else "event"
@@ -97,7 +97,7 @@ def _field(parameter: Parameter) -> dict[str, Any]:
 
 
 def _placeholder(parameter: Parameter) -> str:
-    """What an empty control shows."""
+    """The placeholder of an empty control."""
     if parameter.value_type is ValueType.TIME:
         return "2026-11-01T10:00, now-6h"
     if parameter.name == "timezone":
@@ -111,7 +111,7 @@ def _placeholder(parameter: Parameter) -> str:
 
 
 def _entries(names: Dictionary) -> list[list[Any]]:
-    """The entries group by group: value, title, group, aliases, kind, names that are not shown."""
+    """The entries by group, each as value, title, group, aliases, kind and other names."""
     return [
         [
             entry.value,

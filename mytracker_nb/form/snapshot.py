@@ -1,8 +1,8 @@
-"""What a notebook keeps of a widget: a picture of it that needs no kernel.
+"""`Snapshot`: a static picture of a widget, which a saved notebook shows without a kernel.
 
-JupyterLab shows the live view of a widget, and in a saved notebook "model not found", whatever
-stands beside the view in the same output. So there are two outputs: the view, and a static one that
-is hidden as long as the view is on the page, and hides what is left of it when it is not.
+Of an output with a widget's view JupyterLab shows the view alone, and in a saved notebook only the
+text "model not found". So there are two outputs: the view, and a static one. The static output is
+hidden by CSS as long as the live view is on the page; otherwise it hides that text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["Snapshot"]
 
-_PAUSE_SECONDS = 1.0  # from a change to the update of the static output, which has all until then
+_PAUSE_SECONDS = 1.0  # between a change and the update of the static output
 
 
 class Snapshot:
@@ -23,7 +23,7 @@ class Snapshot:
     Parameters
     ----------
     draw : callable
-        Gives the MIME bundle that shows the widget's state now.
+        Returns the MIME bundle that shows the widget's current state.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Snapshot:
         self._shown = True
 
     def refresh(self) -> None:
-        """Bring the static output up to date soon, once for all changes until then."""
+        """Update the static output after a pause, once for all changes until then."""
         with self._lock:
             if not self._shown or self._is_due:
                 return
@@ -65,7 +65,7 @@ class Snapshot:
         name = f"mytracker-static-{self._id}"
         style = (
             f"body:has(.{self.live}) .{name} {{ display: none }}\n"
-            # what is left of a view without its model is text, and no element
+            # the text that JupyterLab shows for a view without its model has no element
             f".jp-OutputArea:has(.{name}) .jp-OutputArea-output:not(:has(*)) {{ display: none }}"
         )
         html = f'<style>{style}</style><div class="{name}">{data["text/html"]}</div>'

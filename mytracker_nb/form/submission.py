@@ -1,4 +1,4 @@
-"""`Submission`: the part of the form that makes an export and follows it."""
+"""`Submission`: creates the export of a form, and follows it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PREVIEW_ROWS = 20
 
 
 class Phase(Enum):
-    """How far a submission is."""
+    """The phase of a submission."""
 
     NOT_SENT = "not sent"
     SENDING = "sending"
@@ -38,11 +38,11 @@ class Phase(Enum):
 
 
 class Submission:
-    """Makes the exports of a form, one at a time, and follows the last one.
+    """Creates the exports of a form, one at a time, and follows the last one.
 
-    Threads: `submit` runs in the caller's thread, or in one of its own if `start` began it; an
-    export is followed in a thread of its own. `_making` lets one of them create at a time; all
-    others only read. `on_change` is called from any of them.
+    Threads: `submit` runs in the caller's thread or, if called by `start`, in a new one; an export
+    is followed in another. `_making` is the lock for creating; the other threads only read.
+    `on_change` can be called from any thread.
 
     Parameters
     ----------
@@ -52,19 +52,19 @@ class Submission:
     Attributes
     ----------
     export : Export or None
-        What was made last.
+        The last export.
     card : Card or None
-        The export as it is shown.
+        The card of the export.
     preview : str
         The HTML of its first rows, once they are loaded.
     trouble : str
-        What went wrong last, or what it waits for; ``""`` if nothing.
+        The last error, or the reason for a wait; ``""`` if there is none.
     """
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._making = threading.RLock()
-        self._create: Phase | None = None  # of the create that is under way
+        self._create: Phase | None = None  # the phase of a create in progress
         self._is_cancelled = False
         self._made_for: ExportRequest | None = None
         self._made_by: client.Client | None = None
@@ -77,7 +77,7 @@ class Submission:
 
     @property
     def phase(self) -> Phase:
-        """How far it is; it follows from the create under way and the last export."""
+        """The phase, derived from a create in progress and the last export."""
         if self._create is not None:
             return self._create
         if self.export is None:
@@ -86,12 +86,22 @@ class Submission:
             return Phase.FINISHED
         return Phase.FOLLOWING if self._followed is self.export else Phase.DETACHED
 
-    # What is shown.
+    # The view.
 
     def view(
         self, request: ExportRequest, pending: Mapping[str, str], frame: str = ""
     ) -> dict[str, Any]:
-        """The state as JSON for the front end, where the form now holds `request`."""
+        """The state as JSON for the front end.
+
+        Parameters
+        ----------
+        request : ExportRequest
+            The present request of the form.
+        pending : mapping of str to str
+            Text that was typed but not added, by parameter.
+        frame : str
+            The name of the DataFrame in the code.
+        """
         export, card = self.export, self.card
         text, tone, is_made = self._verdict(request, pending)
         can_cancel = self.phase is Phase.QUEUED or (
@@ -120,7 +130,7 @@ class Submission:
         return runnable(f"{frame or 'df'} = mt.attach({number}).to_pandas()", "\n")
 
     def _verdict(self, request: ExportRequest, pending: Mapping[str, str]) -> tuple[str, str, bool]:
-        """One line on where the request is, its tone, and whether its export is made already."""
+        """A line on the state of the request, its tone, and whether its export already exists."""
         if self.phase is Phase.SENDING:
             return "Sending", "running", False
         if self.phase is Phase.QUEUED:
@@ -144,7 +154,7 @@ class Submission:
         return f"Ready to submit{more}", "good", False
 
     def _made(self, request: ExportRequest) -> tuple[str, str, bool] | None:
-        """The verdict on a request of which there is an export."""
+        """The verdict on a request that has an export; None if it has none."""
         export = self.export
         if export is None or self._made_for != request:
             return None
@@ -164,22 +174,22 @@ class Submission:
         made, account = export.created_at, self._made_by
         if made is None or account is None:
             return False
-        # by the rule that its client applies, which the user may change at any time
+        # by the settle time of its client, which the user can change at any time
         return is_reusable(request, made, clock.now(), account.settle) and has_files(export)
 
-    # What it does.
+    # The actions.
 
     def start(self, request: ExportRequest) -> None:
-        """`submit` in a thread of its own, so that the kernel stays free; errors are shown."""
+        """Call `submit` in a background thread; errors are shown in the form."""
         self._in_background(self.submit, request)
 
     def submit(self, request: ExportRequest) -> Export:
-        """Make the export of `request`, or reuse an earlier one, and follow it.
+        """Create the export of `request`, or reuse an earlier one, and follow it.
 
         Returns
         -------
         Export
-            As it was made.
+            The export, still in progress.
 
         Raises
         ------
@@ -189,7 +199,7 @@ class Submission:
         before = self.export
         with self._making:
             export = self.export
-            # the second click of a double click finds what the first one made
+            # the second click of a double click finds the export of the first one
             is_at_hand = export is not before or (export is not None and not export.is_finished)
             if export is not None and is_at_hand and self._made_for == request:
                 self._follow_again(export)
@@ -219,7 +229,7 @@ class Submission:
         self._say(trouble)
 
     def cancel(self) -> None:
-        """Cancel the export, or the create that waits for its turn; in a thread of its own."""
+        """Cancel the export, or a create that waits for the queue; in a background thread."""
         if self.phase is Phase.QUEUED:
             self._is_cancelled = True
             self._say("Cancelled: it will not be sent")
@@ -237,7 +247,7 @@ class Submission:
             text = ""
             for event in follow(export):
                 if export is not self.export:
-                    return  # the form shows another export by now
+                    return  # the form shows another export meanwhile
                 if event.text != text:
                     text = event.text
                     self._say(f"Export {export.id_raw_export}: {text}" if text else "")
@@ -258,7 +268,7 @@ class Submission:
 
     def _load_rows(self, export: Export) -> None:
         frame = export.data().head(_PREVIEW_ROWS)
-        # na_rep is not for the missing values of all types
+        # not with na_rep, which pandas does not apply to the missing values of all types
         frame = frame.astype(object).where(frame.notna(), "")
         table = frame.to_html(index=False, border=0, max_rows=None)
         if export is self.export:
@@ -271,12 +281,12 @@ class Submission:
         self._on_change()
 
     def _in_background(self, act: Callable[..., object], *given: Any) -> None:
-        """Do what takes its time, and leave the kernel free meanwhile."""
+        """Run a call in a background thread, so that the kernel stays free."""
 
         def run() -> None:
             try:
                 act(*given)
-            except Exception as error:  # in a thread, nobody else would see it
+            except Exception as error:  # nothing else shows the errors of a thread
                 self._say(_words(error))
 
         threading.Thread(target=run, name="mytracker-builder", daemon=True).start()

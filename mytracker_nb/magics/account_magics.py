@@ -1,4 +1,4 @@
-"""``%mytracker_login``, ``_quotas`` and ``_exports``: the account and what was exported with it."""
+"""``%mytracker_login``, ``_quotas`` and ``_exports``: the account and its exports."""
 
 # IPython's decorators have no types.
 # mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountMagics"]
 
-# repeats nothing that was typed: it may be the key
+# does not repeat the input, which can be the key
 _LOGIN_USAGE = """\
-nothing has changed. %mytracker_login takes an API User ID, --save and --base-url URL; it then asks
-for the secret key, so that no notebook holds it. If you typed the key in the cell, delete it"""
+nothing was changed. %mytracker_login takes an API User ID, --save and --base-url URL; it asks for
+the secret key, so that the notebook does not have it. If you typed the key in the cell, delete
+it"""
 
 
 @magics_class
@@ -40,17 +41,17 @@ class AccountMagics(Magics):
     @line_magic
     @magic_arguments()
     @argument("--event", metavar="EVENT", help="Only exports of this event.")
-    @argument("--last", metavar="N", type=int, help="Only so many, the newest.")
-    @argument("--account", metavar="ID", type=int, help="Only those of this API User ID.")
+    @argument("--last", metavar="N", type=int, help="Only the N newest exports.")
+    @argument("--account", metavar="ID", type=int, help="Only exports of this API User ID.")
     @argument(
         "--offline",
         action="store_true",
-        help="Show statuses as last known; otherwise each that is not final is asked for once.",
+        help="Show statuses as last known; do not poll the exports that are still running.",
     )
     def mytracker_exports(self, line: str = "") -> Exports:
         """Show the exports that were created on this machine, newest first.
 
-        In Python, mt.exports() gives the same: [4] attaches to export 4, .frame is a DataFrame.
+        In Python it is mt.exports(): [4] attaches to export 4, .frame is a DataFrame.
         """
         options = read_options(self.mytracker_exports, line)
         try:
@@ -99,7 +100,7 @@ class AccountMagics(Magics):
         print(f"Logged in as API User ID {found.api_user_id} at {found.base_url}.")
         if options.save:
             name = credentials.save(found)
-            print(f"Saved in the keyring of this machine ({name}); found there from now on.")
+            print(f"Saved in the keyring of this machine ({name}), for later sessions too.")
 
 
 def _out_of_the_sandbox(user: str) -> str | None:
@@ -120,5 +121,5 @@ def _ask(ask: Callable[[str], str], prompt: str) -> str:
             "before you start Jupyter"
         ) from None
     if not answer:
-        raise CredentialsMissing("nothing was typed; nothing has changed")
+        raise CredentialsMissing("no input; nothing was changed")
     return answer

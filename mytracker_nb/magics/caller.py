@@ -22,10 +22,10 @@ class Caller:
     Attributes
     ----------
     names : mapping
-        The variables that it sees.
+        The variables that are visible to it.
     outer : mapping
-        Those of the functions that called it which have the name of another variable that it sees,
-        with the name of the function.
+        Variables of the functions that called it whose name another visible variable has, too, with
+        the name of the function.
     is_function : bool
         Whether it is a function, a class or a module, whose variables a magic can't assign.
     """
@@ -35,19 +35,18 @@ class Caller:
     is_function: bool = False
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression, which is the user's own code.
+        """Evaluate an expression, which is the user's own code.
 
         Raises
         ------
         Exception
-            Whatever the expression raises; a NameError for a name in `outer`, since either variable
-            may be meant.
+            Any exception of the expression; a NameError for a name in `outer`, which is ambiguous.
         """
         return eval(expression, dict(self.names), _Ambiguous(self.outer))  # noqa: S307
 
 
 class _Ambiguous(dict[str, str]):
-    """Names in whose place nothing may be taken; the others are looked for elsewhere."""
+    """Names that are ambiguous, so that using one raises; other names are looked up elsewhere."""
 
     def __getitem__(self, name: str) -> Any:
         function = super().__getitem__(name)
@@ -57,10 +56,10 @@ class _Ambiguous(dict[str, str]):
 
 
 def find_caller(shell: InteractiveShell) -> Caller:
-    """The code that runs the magic from which this is called.
+    """Find the code that runs the magic from which this is called.
 
-    IPython gives a line magic the variables of its function, but a cell magic those of the
-    notebook, whoever runs it. So the frame is looked for here, for both.
+    IPython passes a line magic the variables of the calling function, but a cell magic only those
+    of the notebook. So the frame of the caller is looked up here, for both.
     """
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_name not in _RUNNERS:

@@ -1,4 +1,4 @@
-"""``%mytracker_columns``: the columns that a request can have."""
+"""``%mytracker_columns``: the columns that a request can select."""
 
 # IPython's decorators have no types.
 # mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
@@ -28,7 +28,7 @@ class ColumnsMagics(Magics):
     @magic_arguments()
     @argument("event", nargs="?", help="The event of the request; its columns come first.")
     def mytracker_columns(self, line: str = "") -> pd.DataFrame:
-        """Show the columns that are publicly known, and what they hold, as a DataFrame.
+        """Show the known columns, with their meanings and types, as a DataFrame.
 
         The list is complete for customEvents only; other names are sent with a warning.
         """

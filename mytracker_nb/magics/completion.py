@@ -30,7 +30,7 @@ _MOMENTS = {
 
 
 class Candidate(NamedTuple):
-    """A text that can replace the typed one, and what it is."""
+    """A text that can replace the typed one, and its description."""
 
     text: str
     about: str
@@ -45,7 +45,7 @@ class Completions(NamedTuple):
 
 @dataclass(frozen=True)
 class Syntax:
-    """What a magic takes.
+    """The arguments of a magic.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Syntax:
     parameters : bool
         Whether it takes the parameters of a request.
     words : str or None
-        The dictionary of the words that it takes.
+        The name of the dictionary of its positional argument; None without one.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class _Cursor:
 
     @property
     def in_line(self) -> bool:
-        """Whether it is in the line of the magic itself."""
+        """Whether it is in the first line, where options are."""
         return not self.is_cell or "\n" not in self.before
 
 
@@ -89,13 +89,13 @@ def complete(
     Parameters
     ----------
     code : str
-        The whole cell.
+        The text of the cell.
     position : int
         The position of the cursor in it.
     magics : dict of str to Syntax
         The magics by name.
     names : callable
-        Gives the names of the notebook's variables, for ``$name``.
+        Returns the names of the notebook's variables, for ``$name``.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def complete(
     assignment = _open_assignment(cursor) if cursor.syntax.parameters else None
     if assignment is not None:
         *others, last = assignment.parts
-        # an empty part may have space after it
+        # an empty part can be followed by spaces, which are not a part of the fragment
         fragment = before[last.start :] if last.end > last.start else ""
         if fragment.startswith("$"):
             candidates = _objects(fragment, names())
@@ -129,14 +129,14 @@ def complete(
 
 
 def _locate(code: str, position: int, magics: Mapping[str, Syntax]) -> _Cursor | None:
-    """The magic that the cursor is in."""
+    """The magic in which the cursor is; None if it is in none."""
     cell = _CELL_MAGIC.match(code)
     if cell and cell[1] in magics:
         if position < cell.end():
             return None
         return _Cursor(magics[cell[1]], code[cell.end() :], position - cell.end(), is_cell=True)
 
-    # a backslash continues a line; two spaces keep all positions
+    # a backslash continues a line; replacing it by two spaces keeps all positions
     joined = code.replace("\\\n", "  ")
     start = joined.rfind("\n", 0, position) + 1
     line = joined[start:].partition("\n")[0]
@@ -153,18 +153,18 @@ def _parse(cursor: _Cursor, text: str) -> Parsed:
 
 
 def _open_assignment(cursor: _Cursor) -> Assignment | None:
-    """The assignment whose value is being typed."""
+    """The assignment whose value is being typed; None if no value is."""
     before = cursor.before
     assignments = _parse(cursor, before).assignments
     if not assignments or not assignments[-1].parts:
         return None
     last = assignments[-1]
-    more = before[last.end :]  # space, in which the value can still go on
-    goes_on = before[last.end - 1] in "=," and (cursor.is_cell or "\n" not in more)
-    if more and not goes_on:
+    more = before[last.end :]  # spaces after the value, which can still continue
+    continues = before[last.end - 1] in "=," and (cursor.is_cell or "\n" not in more)
+    if more and not continues:
         return None
     if "\n" in more and before[last.end - 1] == "=" and not more.endswith((" ", "\t")):
-        return None  # a new line of a cell
+        return None  # on the next line of the cell, where another parameter begins
     return last
 
 
@@ -225,7 +225,7 @@ def _values(name: str, typed: str, given: list[str], event: str | None) -> Itera
 
 
 def _ordered(names: Dictionary, event: str | None) -> list[Entry]:
-    """The entries in their order; columns that were seen with the event come first."""
+    """The entries in the service's order; columns seen with the event come first."""
     seen = columns_seen_with(event)
     return sorted(
         names.values(), key=lambda entry: isinstance(entry, Selector) and entry not in seen
@@ -233,7 +233,7 @@ def _ordered(names: Dictionary, event: str | None) -> list[Entry]:
 
 
 def _spelled(names: Dictionary, entry: Entry, typed: str) -> Iterator[Candidate]:
-    """The entry under its first name that begins with the typed text."""
+    """The entry by its first name that begins with the typed text; nothing if none does."""
     if not names.numeric:
         if entry.value.casefold().startswith(typed.casefold()):
             kind = f"{entry.kind}: " if isinstance(entry, Selector) else ""

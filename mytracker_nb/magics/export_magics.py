@@ -71,8 +71,8 @@ class MyTrackerMagics(Magics):
     ).tag(config=True)
     settle = Unicode(
         "3h",
-        help="How long after its window had closed an earlier export must have been created to be "
-        "reused, such as 2d: the longer, the fewer late rows are missing.",
+        help="How long after the end of its interval an earlier export must have been created to "
+        "be reused, such as 2d: the longer, the fewer late rows are missing.",
     ).tag(config=True)
     rows = Int(5, min=0, help="The number of rows that --frame shows below the card.").tag(
         config=True
@@ -142,8 +142,8 @@ class MyTrackerMagics(Magics):
     @argument(
         "--settle",
         metavar="LENGTH",
-        help="Reuse an earlier export only if it was created so long after its window had closed, "
-        "such as 2d; 3h by default.",
+        help="Reuse an earlier export only if it was created this long after the end of its "
+        "interval, such as 2d; 3h by default.",
     )
     @argument(
         "--every",
@@ -215,11 +215,11 @@ class MyTrackerMagics(Magics):
         return options, request
 
     def _in_zone(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The parameters, with the zone of the settings if they have none."""
+        """The parameters, with the time zone of the settings if they have none."""
         return {"timezone": self.timezone} | parameters if self.timezone else parameters
 
     def _frame_options(self, options: Namespace) -> dict[str, Any]:
-        """The options of `to_pandas`: those of the cell, else those of the settings."""
+        """The options of `to_pandas`: from the cell, otherwise from the settings."""
         given = {
             name: getattr(self, name) if getattr(options, name) is None else getattr(options, name)
             for name in _FRAME_OPTIONS
@@ -233,7 +233,7 @@ class MyTrackerMagics(Magics):
         }
 
     def _frame_problems(self, options: Namespace, request: ExportRequest) -> Iterator[Problem]:
-        """What `to_pandas` would refuse, before anything is sent."""
+        """Validate the options of `to_pandas` before anything is sent."""
         if not options.frame:
             for name in _FRAME_OPTIONS:
                 if getattr(options, name) is not None:
@@ -253,7 +253,7 @@ class MyTrackerMagics(Magics):
             yield Problem("--params", "bad_value", "error", str(error))
 
     def _follow_plan(self, request: ExportRequest, options: Namespace, began: float) -> Plan:
-        # in a notebook the card shows it
+        # in a notebook the card shows the waits
         on_wait = None if self._is_notebook else _print_once()
         plan = Plan(
             default_client(),
@@ -271,7 +271,7 @@ class MyTrackerMagics(Magics):
         return plan
 
     def _wait(self, export: Export) -> None:
-        """Wait for the export; where no card can change, in a terminal, print its progress."""
+        """Wait for the export; in a terminal, where a card can't be updated, print its progress."""
         if self._is_notebook:
             export.wait(self.timeout)
             return
@@ -282,7 +282,7 @@ class MyTrackerMagics(Magics):
             lines.end()
 
     def _load(self, options: Namespace, export: Export | Plan, began: float) -> None:
-        """Assign the rows to a name and show the first ones."""
+        """Assign the DataFrame to a name and show its first rows."""
         name = options.frame
         try:
             frame = export.to_pandas(**self._frame_options(options))
@@ -291,14 +291,14 @@ class MyTrackerMagics(Magics):
         self._assign(name, frame)
         shows_rows = self.rows > 0 and not options.hides_result
         if self._is_notebook and shows_rows:
-            display(export)  # the result of the cell is then not shown again
+            display(export)  # above the rows; the result of the cell is then not shown again
         print(f"{name}: {_result(export, frame, clock.monotonic() - began)}")
         if shows_rows:
             display(frame.head(self.rows))
 
     @property
     def _is_notebook(self) -> bool:
-        """Whether outputs can change in place."""
+        """Whether outputs can be updated."""
         return getattr(self.shell, "kernel", None) is not None
 
     def _assign(self, name: str, value: object) -> None:
@@ -306,7 +306,7 @@ class MyTrackerMagics(Magics):
 
 
 def _target_problems(option: str, name: str, caller: Caller) -> Iterator[Problem]:
-    """What keeps a magic from assigning to `name`."""
+    """Validate `name` as the variable to which a magic assigns."""
     if not name.isidentifier() or iskeyword(name):
         message = f"{name!r} is not a valid variable name"
         hint = "use letters, digits and _, and no digit first"
@@ -330,7 +330,7 @@ def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
 
 
 def _obtain(request: ExportRequest, fresh: bool, settle: str) -> Export:
-    """Create or reuse an export; wait for the queue or a quota, and show what it waits for."""
+    """Create or reuse an export; show why it waits, for the queue or for a quota."""
     client = default_client()
     card = Card(
         request,
@@ -372,7 +372,7 @@ def _print_once() -> Callable[[WaitEvent], None]:
 
 
 def _result(export: Export | Plan, frame: pd.DataFrame, seconds: float) -> str:
-    """What has become a frame, in one line."""
+    """The size of a loaded export, in one line."""
     exports = export.exports if isinstance(export, Plan) else (export,)
     size = export.loaded_size if isinstance(export, Plan) else loaded_size(export)
     rows, columns = frame.shape

@@ -11,7 +11,7 @@ from mytracker_nb.request.parameters import PARAMETERS, Parameter
 __all__ = ["VALUES", "export_manual"]
 
 _WIDTH = 92
-_FEW = 6  # dictionaries of no more values are listed in full
+_FEW = 6  # dictionaries of up to so many values are listed in full
 
 _INTRODUCTION = """\
 Export raw events: from a cell to a card and a DataFrame.
@@ -36,7 +36,7 @@ shows the first rows below the card. The export is the value of the magic:
 
     export = %mytracker_export ...
 
-The service's own URL, a query string or a curl command can take the place of the parameters:
+Instead of the parameters, the service's own URL, a query string or a curl command can be given:
 
     %mytracker_export --frame df https://tracker.my.com/api/raw/v1/export/create.json?event=...
 
@@ -54,14 +54,14 @@ VALUES = """\
     1793491200          a Unix time; also 2026-11-01T10:00 (in the request's time zone), now-6h
     RU 188 Russia       a country by code, id or name (English or Russian); values of other
                         dictionaries by id or title"""
-"""How values are written, for the help page and for the reference."""
+"""The notation of values, for the help page and the reference."""
 
 _COLUMNS = """\
 Columns
 
     Tab after selectors= offers the columns of the public list, first those seen with the event.
     The list is complete for customEvents only; other names are sent with a warning.
-    %mytracker_columns [event] shows what each column holds."""
+    %mytracker_columns [event] shows the meaning and type of each column."""
 
 _GROUPS: tuple[tuple[str, Callable[[Parameter], bool]], ...] = (
     ("Required", lambda parameter: parameter.required),
@@ -78,7 +78,7 @@ _GROUPS: tuple[tuple[str, Callable[[Parameter], bool]], ...] = (
 
 
 def export_manual() -> str:
-    """The page without the options, which the parser of the magic adds."""
+    """The help page without the options, which the parser of the magic adds."""
     sections = [_INTRODUCTION, f"Values\n\n{VALUES}"]
     for title, belongs in _GROUPS:
         lines = [

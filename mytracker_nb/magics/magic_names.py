@@ -1,8 +1,8 @@
-"""Checks of a cell's ``%mytracker_`` magics before it runs: their names, their place, their ``;``.
+"""Checks of a cell's ``%mytracker_`` magics before it runs: names, position, a final ``;``.
 
 IPython turns a magic into a call, ``get_ipython().run_line_magic(name, text)``, before it parses a
-cell. `MagicCalls` looks at these calls; `refuse_text_above` looks at the text, since what is below
-a misplaced ``%%mytracker_export`` is no Python.
+cell. `MagicCalls` checks these calls. `refuse_text_above` checks the text, since the lines below a
+misplaced ``%%mytracker_export`` are not Python and can't be parsed.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class MisplacedMagic(MyTrackerError, InputRejected):
 
 
 def refuse_text_above(lines: list[str]) -> list[str]:
-    """Reject a cell with comments above a cell magic of ours: a transformer of a cell's text.
+    """Reject a cell with comments above a cell magic of ours; IPython runs it on a cell's lines.
 
     Raises
     ------
     MisplacedMagic
-        If only comments are above it. Other code above it can be a text with such a line.
+        If only comments are above the magic. Below other code such a line can be a part of a text.
     """
     comments = False
     for line in lines:
@@ -51,7 +51,7 @@ def refuse_text_above(lines: list[str]) -> list[str]:
     return lines
 
 
-# IPython transforms text also to see whether a cell is complete, where nothing may be raised
+# IPython also transforms text to check whether a cell is complete; then nothing may be raised
 refuse_text_above.has_side_effects = True  # type: ignore[attr-defined]
 
 
@@ -63,7 +63,7 @@ def _misplaced(name: str) -> MisplacedMagic:
 
 
 class MagicCalls(ast.NodeTransformer):
-    """Checks the calls of ``%mytracker_`` magics in a cell: a transformer for a shell's code.
+    """Checks the calls of ``%mytracker_`` magics in a cell; IPython runs it on the parsed code.
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ class MagicCalls(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.AST]:
         """Hide the result of a line magic that ends with ``;``.
 
-        IPython looks for it at the end of the cell, where it has put a bracket.
+        IPython itself looks for a ``;`` at the end of the cell, but there the call has a bracket.
         """
         visited = self.generic_visit(node)
         if _name(node.value) and _ends_with_semicolon(node.value):
-            # what is not the last expression of a cell is not shown
+            # only the last expression of a cell is shown, so add a statement after it
             return [visited, ast.copy_location(ast.Pass(), node)]
         return visited
 
@@ -96,7 +96,7 @@ class MagicCalls(ast.NodeTransformer):
             If it is a cell magic that is not on the first line.
         """
         if name := _name(node):
-            if name.endswith(";"):  # of a magic without arguments IPython takes it for the name
+            if name.endswith(";"):  # IPython adds it to the name of a magic without arguments
                 name = name.removesuffix(";")
                 node.args[:2] = [ast.Constant(name), ast.Constant(";")]
                 ast.fix_missing_locations(node)

@@ -47,10 +47,10 @@ MyTracker: log in with %mytracker_login, unless the system's keyring has your ac
 a local MyTracker with made-up data with %mytracker_sandbox, which needs no account."""
 
 _IN_SANDBOX = """\
-MyTracker: in use is a sandbox with made-up data, at {}.
+MyTracker: a sandbox with made-up data is in use, at {}.
 Log in to your own account with %mytracker_login."""
 
-# JupyterLab would break a line of its popup there and draw it over the next one
+# JupyterLab breaks long lines of its popup at these, and draws the rest over the next line
 _UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 _SYNTAX = {
@@ -103,7 +103,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Undo `load`."""
+    """Unregister the magics and their completion."""
     for family in _CLASSES:
         magics = shell.magics_manager.registry.pop(family.__name__, None)
         if magics is None:

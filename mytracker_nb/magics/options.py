@@ -1,4 +1,4 @@
-"""The options of a magic (``--wait``), read from its line."""
+"""Parsing of the options of a magic (``--wait``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["described_options", "parse_options", "read_options", "words_of"]
 def parse_options(
     magic: Callable[..., Any], words: Sequence[str]
 ) -> tuple[Namespace, list[Problem]]:
-    """Parse the options of `magic`; return them and the problems of unknown ones."""
+    """Parse the options of `magic`; return them and the problems of invalid or unknown ones."""
     known = list(described_options(magic))
     try:
         options, unknown = magic.parser.parse_known_args(list(words))  # type: ignore[attr-defined]
@@ -43,7 +43,7 @@ def parse_options(
 
 
 def words_of(line: str) -> list[str]:
-    """The words of a magic's line, without a comment and without the ``;`` that hides a result."""
+    """The words of a magic's line, without a comment and without a final ``;``."""
     return re.sub(r"(?<!\S)#.*", "", line).rstrip().removesuffix(";").split()
 
 

@@ -1,4 +1,4 @@
-"""The progress of an export as lines of text, where no card can change in place."""
+"""The progress of an export as lines of text, for terminals and logs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["ProgressLines"]
 class ProgressLines:
     """Prints the state of an export when it changes.
 
-    In a terminal each line replaces the one before; in a file or a log each has a place of its own.
+    In a terminal each line replaces the one before; in a file or a log all lines stay.
 
     Parameters
     ----------
     export : Export
-        The export that is waited for.
+        The export.
     """
 
     def __init__(self, export: Export) -> None:
@@ -28,7 +28,7 @@ class ProgressLines:
         self._is_open = False
 
     def show(self, event: WaitEvent) -> None:
-        """Print the state, if it is another than the last."""
+        """Print the state, if it has changed."""
         state = event.text or state_of(self._export)
         line = f"MyTracker: export {self._export.id_raw_export}: {state}"
         if line == self._last:
@@ -40,7 +40,7 @@ class ProgressLines:
         self._last = line
 
     def end(self) -> None:
-        """Take the last line away, as what follows shows how it ended."""
+        """Remove the last line from a terminal; the result follows instead."""
         if self._is_open:
             print("\r\x1b[K", end="", flush=True)
             self._is_open = False

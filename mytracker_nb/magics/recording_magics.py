@@ -1,4 +1,4 @@
-"""``%mytracker_recording``: the exports of a notebook, kept beside it."""
+"""``%mytracker_recording``: the exports of a notebook, recorded beside it."""
 
 # IPython's decorators have no types.
 # mypy: disallow-untyped-calls=False, disallow-untyped-decorators=False
@@ -19,11 +19,13 @@ __all__ = ["RecordingMagics"]
 
 @magics_class
 class RecordingMagics(Magics):
-    """The magic for a notebook that carries its exports."""
+    """The magic for recordings."""
 
     @line_magic
     @magic_arguments()
-    @argument("directory", nargs="?", help="Where the recording is; omitted: the one in use.")
+    @argument(
+        "directory", nargs="?", help="The directory of the recording; omitted: the one in use."
+    )
     @argument("--replay", action="store_true", help="Load recorded exports; send nothing.")
     @argument("--refresh", action="store_true", help="Create every export again and record it.")
     @argument(
@@ -46,10 +48,10 @@ class RecordingMagics(Magics):
         metavar="SHARE",
         help="Record all rows of a share of the devices, such as 5%%.",
     )
-    @argument("--prune", action="store_true", help="Delete what no cell has used.")
-    @argument("--stop", action="store_true", help="Neither record nor replay any more.")
+    @argument("--prune", action="store_true", help="Delete the exports that no cell has used.")
+    @argument("--stop", action="store_true", help="Stop recording or replaying.")
     def mytracker_recording(self, line: str = "") -> Recording | None:
-        """Keep the exports of this notebook in a directory, or load them from there.
+        """Record the exports of this notebook in a directory, or load them from there.
 
         With an account exports are recorded, with pseudonyms for ids; without one they are loaded
         from the recording, and nothing is sent.

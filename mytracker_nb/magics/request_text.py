@@ -14,21 +14,21 @@ __all__ = ["parse_request"]
 
 _WORD = re.compile(r"\S+")
 _CURL = re.compile(r"(?<!\S)curl(?:\.exe)?\s")
-_MANY = 2  # parameters that make a text with & a query string
+_MANY = 2  # known parameters with which a text with & is a query string
 
 
 def parse_request(line: str, cell: str | None, evaluate: Evaluate) -> Parsed:
     """Parse the line of a magic and the cell below it, None for a line magic.
 
-    A URL, a query string or a curl command can take the place of the parameters. Options can come
-    before and after it, and so can parameters; they win over those of the URL.
+    A URL, a query string or a curl command can replace the parameters. Options and parameters can
+    come before and after it; a parameter in the cell overrides that of the URL.
     """
     body = line if cell is None else f"{line}\n{cell}"
     span = _find_pasted(line, cell)
     if span is None:
         return parse_cell(line, cell, evaluate)
     pasted = find_query(body[slice(*span)]) or ""
-    # spaces in its place keep the positions of all else
+    # replace it by spaces, so that the positions of all other text stay
     blank = re.sub(r"\S", " ", body[slice(*span)])
     rest = body[: span.start] + blank + body[span.end :]
     line, _, below = rest.partition("\n") if cell is not None else (rest, "", "")
@@ -46,7 +46,7 @@ def parse_request(line: str, cell: str | None, evaluate: Evaluate) -> Parsed:
 
 
 def _find_pasted(line: str, cell: str | None) -> Span | None:
-    """Where a URL, a query string or a curl command is in the text of a magic."""
+    """Find a URL, a query string or a curl command in the text of a magic."""
     body = line if cell is None else f"{line}\n{cell}"
     if curl := _CURL.search(body):
         before = body[: curl.start()]
@@ -67,7 +67,7 @@ def _words(text: str) -> Iterator[Span]:
 
 
 def _is_query(text: str) -> bool:
-    """Whether `text` is a URL or a query string, not a value that has an ampersand."""
+    """Whether `text` is a URL or a query string, and not a value with an ampersand."""
     query = find_query(text)
     if query is None:
         return False

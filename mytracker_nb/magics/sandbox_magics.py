@@ -42,8 +42,8 @@ class SandboxMagics(Magics):
     def mytracker_sandbox(self, line: str = "") -> None:
         """Start a local MyTracker with made-up data, and use it instead of an account.
 
-        Its exports are marked as the sandbox's. They are deleted when it stops; with --keep they
-        are there again after a restart of the kernel, once %mytracker_sandbox --keep is run.
+        Its exports are marked as SANDBOX and deleted when it stops. With --keep they survive a
+        restart of the kernel: run %mytracker_sandbox --keep again.
         """
         options = read_options(self.mytracker_sandbox, line)
         if options.stop:
@@ -76,7 +76,10 @@ def _start_sandbox(*, keep: bool) -> None:
             "kernel restarts: run %mytracker_sandbox --keep again then."
         )
     elif not was_running and _kept_directory() is not None:
-        print("Another one was kept: %mytracker_sandbox --stop, then --keep continues it.")
+        print(
+            "An earlier sandbox is saved; to continue it, run %mytracker_sandbox --stop, then "
+            "--keep."
+        )
 
 
 def _new_sandbox(*, keep: bool) -> Sandbox:
@@ -94,7 +97,7 @@ def _new_sandbox(*, keep: bool) -> Sandbox:
 
 
 def _kept_directory() -> Path | None:
-    """Where a sandbox is kept, if one is."""
+    """The directory of a sandbox saved with ``--keep``; None if there is none."""
     with suppress(OSError):
         path = kept_sandbox_directory()
         return path if path.is_dir() else None
@@ -122,7 +125,7 @@ def _stop_sandbox() -> None:
 
 
 def _delete_kept() -> str:
-    """Delete the sandbox that is kept; what to say of it, nothing where there is none."""
+    """Delete the saved sandbox; return a message, ``""`` if there is none."""
     from mytracker_nb.sandbox.kept import Kept
 
     path = _kept_directory()
@@ -131,5 +134,5 @@ def _delete_kept() -> str:
     try:
         Kept(path).delete()
     except OSError as error:
-        raise MyTrackerError(f"the sandbox that is kept can't be deleted: {error}") from None
-    return "The sandbox that was kept is deleted, with its exports."
+        raise MyTrackerError(f"the saved sandbox can't be deleted: {error}") from None
+    return "The saved sandbox and its exports are deleted."

@@ -1,4 +1,4 @@
-"""The error that points into the cell: the line, with carets under the part that is wrong."""
+"""The error that points into the cell: the line, with carets under the invalid part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEFORE, _AFTER = 50, 38  # characters of a long line that are shown before and 
 
 
 def parameter_name(assignment: Assignment) -> str:
-    """The name that the problems of an assignment have (``idApp`` for ``idApp[]``)."""
+    """The name by which problems refer to an assignment (``idApp`` for ``idApp[]``)."""
     parameter = find_parameter(assignment.name)
     return parameter.name if parameter else assignment.name
 
@@ -54,12 +54,12 @@ class InvalidRequestInCell(errors.InvalidRequest):
         return super()._line(problem) + self._pointers.get(problem, "")
 
 
-# the user meets one error, whichever face has found it
+# users see one error class, whether the request came from a cell or not
 InvalidRequestInCell.__name__ = errors.InvalidRequest.__name__
 
 
 def _find(problem: Problem, body: str, assignments: Sequence[Assignment]) -> Span | None:
-    """The part of `body` that `problem` is about; None if it is about something missing."""
+    """Where in `body` the cause of `problem` is; None if something is missing."""
     if problem.parameter.startswith("-"):
         option = re.search(rf"(?<!\S){re.escape(problem.parameter)}(?![\w-])", body)
         return Span(*option.span()) if option else None
@@ -67,14 +67,14 @@ def _find(problem: Problem, body: str, assignments: Sequence[Assignment]) -> Spa
     for assignment in assignments:
         if parameter_name(assignment) == problem.parameter:
             quoted = _quoted_part(problem, body, assignment)
-            found = quoted or _whole(problem, assignment)
+            found = quoted or _full_span(problem, assignment)
             if quoted:
                 break
     return found
 
 
 def _quoted_part(problem: Problem, body: str, assignment: Assignment) -> Span | None:
-    """The part of a value that the message of `problem` quotes."""
+    """Where the part of a value is that the message of `problem` quotes."""
     for part in assignment.parts:
         text = body[slice(*part)].strip("\"'")
         if repr(text) in problem.message or (not text and problem.message.startswith("empty")):
@@ -82,7 +82,8 @@ def _quoted_part(problem: Problem, body: str, assignment: Assignment) -> Span | 
     return None
 
 
-def _whole(problem: Problem, assignment: Assignment) -> Span:
+def _full_span(problem: Problem, assignment: Assignment) -> Span:
+    """Where the name is, if it is unknown; otherwise where the value is."""
     if not assignment.parts or problem.code == "unknown_parameter":
         return assignment.name_span
     return Span(assignment.parts[0].start, assignment.parts[-1].end)

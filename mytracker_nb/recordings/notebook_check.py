@@ -1,4 +1,4 @@
-"""`check_notebook`: looks in a saved notebook for what must not be given away."""
+"""`check_notebook`: searches a saved notebook for keys, ids and unmarked sandbox outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mytracker_nb.service import credentials
 
 __all__ = ["Finding", "check_notebook", "main"]
 
-_SHOWN = 3  # examples of each finding
+_SHOWN = 3  # examples shown of each finding
 
 _KEYS = (
     (re.compile(r"AuthHMAC \d+:[\w+/=]{20,}"), "a signature"),
@@ -32,7 +32,7 @@ _KEYS = (
 )
 _IDS = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "UUID"),
-    # digits alone may be a time in microseconds
+    # digits alone can be a time in microseconds
     (re.compile(r"\b(?=\d*[a-f])[0-9a-f]{16}\b", re.IGNORECASE), "16-digit hexadecimal number"),
     (re.compile(r"(?<![\d.])\d{18,20}(?![\d.])"), "number of 18 to 20 digits"),
 )
@@ -50,16 +50,16 @@ _SANDBOX = re.compile(r"^\s*%mytracker_sandbox\b(?!.*--stop)|\bsandbox\.start\("
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a notebook that should not be given away.
+    """Something in a notebook that should not be shared.
 
     Attributes
     ----------
     cell : int
-        The number of the cell, from 1; 0 for the notebook as a whole.
+        The number of the cell, from 1; 0 for the whole notebook.
     what : str
-        What it is, and where.
+        What was found, and where.
     examples : tuple of str
-        Some of the texts; of keys none.
+        Some of the texts; keys are not shown.
     """
 
     cell: int
@@ -73,11 +73,11 @@ class Finding:
 
 
 def check_notebook(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
-    """Look in a saved notebook for what must not be given away.
+    """Search a saved notebook for data that should not be shared.
 
-    These are keys and signatures; ids in outputs (those that pseudonyms of its recording stand
-    for, where the recording's key is on this machine; UUIDs, 16-digit hexadecimal numbers, numbers
-    of 18 to 20 digits); and outputs of a sandbox that do not say so.
+    It searches for keys and signatures; for ids in outputs (UUIDs, 16-digit hexadecimal numbers,
+    numbers of 18 to 20 digits, and ids for which its recording has pseudonyms, if the recording's
+    key is on this machine); and for outputs of a sandbox that are not marked as such.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def check_notebook(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        Empty if nothing was found. It is no proof that there is nothing.
+        The findings. No finding does not prove that there is nothing.
 
     Raises
     ------
     FileError
-        If the file, or the recording that it names, can't be read.
+        If the file, or the recording that it uses, can't be read.
 
     Examples
     --------
@@ -132,8 +132,8 @@ def check_notebook(path: str | os.PathLike[str]) -> tuple[Finding, ...]:
 class _Cell:
     number: int
     source: str
-    outputs: tuple[str, ...]  # as they are saved
-    shown: tuple[str, ...]  # without tags
+    outputs: tuple[str, ...]  # as saved
+    shown: tuple[str, ...]  # without HTML tags
 
 
 def _cells(path: Path) -> list[_Cell]:
@@ -141,9 +141,7 @@ def _cells(path: Path) -> list[_Cell]:
         notebook = json.loads(path.read_text("utf-8"))
         cells = notebook["cells"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(
-            f"{path}: is not a notebook that can be read ({error})", file=path
-        ) from error
+        raise FileError(f"{path}: not a readable notebook ({error})", file=path) from error
     found = []
     for number, cell in enumerate(cells, start=1):
         outputs = tuple(_output_texts(cell.get("outputs", ())))
@@ -167,14 +165,14 @@ def _output_texts(outputs: Sequence[dict[str, Any]]) -> Iterator[str]:
                     if isinstance(content, str)
                     else (_joined(content) if isinstance(content, list) else json.dumps(content))
                 )
-            elif kind.endswith("+json"):  # charts carry their rows
+            elif kind.endswith("+json"):  # charts contain their rows
                 yield json.dumps(content, ensure_ascii=False)
 
 
 def _without_tags(text: str) -> str:
     elements = set(_ELEMENT_ID.findall(text))
     shown = _TAG.sub(" ", text)
-    for element in elements:  # scripts of charts name the element that they draw in
+    for element in elements:  # scripts of charts contain the id of their element
         shown = shown.replace(element, " ")
     return shown
 
@@ -193,7 +191,7 @@ def _recordings(source: str) -> Iterator[str]:
 
 
 def _pseudonyms_in(directory: Path, entries: Any) -> frozenset[str]:
-    """All pseudonyms that the rows of a recording have."""
+    """All pseudonyms in the rows of a recording."""
     import pyarrow.parquet as pq
 
     found: set[str] = set()
@@ -207,7 +205,7 @@ def _pseudonyms_in(directory: Path, entries: Any) -> frozenset[str]:
 
 def _secret_in_use() -> str:
     account = None
-    with suppress(Exception):  # no account, or none that can be read
+    with suppress(Exception):  # no account, or a keyring that can't be read
         account = credentials.find()
     return str(account.secret_key) if account else ""
 
@@ -232,7 +230,7 @@ def _ids(cell: _Cell, plain_of: Sequence[tuple[Pseudonyms, frozenset[str]]]) -> 
         ]
         if plain:
             seen.update(plain)
-            what = f"{len(plain)} ids in the output that the recording has pseudonyms for"
+            what = f"{len(plain)} ids in the output, for which the recording has pseudonyms"
             yield Finding(cell.number, what, tuple(plain[:_SHOWN]))
     for pattern, what in _IDS:
         found = dict.fromkeys(match[0] for match in pattern.finditer(text))
@@ -245,14 +243,14 @@ def _ids(cell: _Cell, plain_of: Sequence[tuple[Pseudonyms, frozenset[str]]]) -> 
 
 
 def _unmarked(cells: Sequence[_Cell], entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Whether outputs are of a sandbox, and none of them says so."""
+    """Report a notebook whose outputs are of a sandbox and do not say so."""
     outputs = "\n".join(text for cell in cells for text in cell.outputs)
     if not outputs.strip() or "SANDBOX" in outputs:
         return
     is_sandbox = any(entry.is_sandbox for entry in entries)
     used = any(_SANDBOX.search(cell.source) for cell in cells)
     if is_sandbox or used or re.search(r"https?://(127\.0\.0\.1|localhost):\d+", outputs):
-        yield Finding(0, "outputs are of a sandbox, and no output says SANDBOX: show an export")
+        yield Finding(0, "outputs are of a sandbox, and none says SANDBOX: show an export")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -265,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m mytracker_nb.check",
-        description="Look in saved notebooks for keys, plain ids and unmarked outputs of a "
+        description="Search saved notebooks for keys, plain ids and unmarked outputs of a "
         "sandbox. Exit code: 0 nothing found, 1 something found, 2 a file can't be read.",
     )
     parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK")

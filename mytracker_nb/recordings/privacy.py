@@ -1,4 +1,4 @@
-"""What keeps rows safe to give away: pseudonyms, a sample of people, a look for what is left."""
+"""Protection of people in a recording: pseudonyms, a sample, a search for personal data."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["NIL", "PEOPLE", "Pseudonyms", "key_columns", "person_column", "sample", "scan"]
 
 PEOPLE = {"idDevice": "devices", "idProfile": "profiles", "customUserId": "users"}
-"""The columns by which a sample takes people, in this order, and what they are then called."""
+"""The columns that identify people for a sample, in order of preference, and the plural to show."""
 
 NIL = re.compile(r"[0-]*")
-"""An id that stands for none: all zeros where tracking is off, or no text."""
+"""An id that is not one: all zeros (if tracking is off) or an empty text."""
 
-# No digit and no letter of a hexadecimal number: a pseudonym is never taken for an id.
+# Without hexadecimal digits, so that a pseudonym can't be mistaken for an id.
 _ALPHABET = "ghijklmnopqrstuvwxyz"
-_LENGTH = 18  # 77 bits: two of a billion ids get the same one with a chance of 1 in 200,000
+_LENGTH = 18  # 77 bits: among a billion ids, two get the same one with a probability of 1/200,000
 _START = "anon-"
 
 
 def key_columns(columns: Collection[str]) -> tuple[str, ...]:
-    """Those of the columns that hold ids of devices, users and installs."""
+    """The columns with ids of devices, users and installs, among `columns`."""
     entries = dictionary("selector")
 
     def is_key(name: str) -> bool:
         entry = entries.get(name)
-        # the name of an event is a key as well, but no id
+        # the name of an event is of kind key as well, but not an id
         return isinstance(entry, Selector) and entry.kind == "key" and entry.group == "ids"
 
     return tuple(filter(is_key, columns))
@@ -43,7 +43,7 @@ def key_columns(columns: Collection[str]) -> tuple[str, ...]:
 
 @dataclass
 class Pseudonyms:
-    """Stable other names for ids, which nobody can undo without the key.
+    """Stable pseudonyms for ids, which can't be reversed without the key.
 
     Attributes
     ----------
@@ -56,11 +56,11 @@ class Pseudonyms:
 
     @property
     def fingerprint(self) -> str:
-        """What tells the key from others, and says nothing of it."""
+        """A short digest by which the key is recognized; the key can't be derived from it."""
         return hashlib.sha256(b"mytracker-nb recording " + self.key).hexdigest()[:12]
 
     def of(self, value: str) -> str:
-        """The pseudonym of an id; a nil id stays what it is."""
+        """The pseudonym of an id; a nil id stays."""
         if NIL.fullmatch(value):
             return value
         found = self._known.get(value)
@@ -72,12 +72,12 @@ class Pseudonyms:
         number = int.from_bytes(hmac.digest(self.key, value.encode(), "sha256"), "big")
         letters = []
         for _ in range(_LENGTH):
-            number, place = divmod(number, len(_ALPHABET))
-            letters.append(_ALPHABET[place])
+            number, digit = divmod(number, len(_ALPHABET))
+            letters.append(_ALPHABET[digit])
         return _START + "".join(letters)
 
     def column(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """A column of text with each id replaced; missing cells stay missing."""
+        """Replace the ids of a text column by their pseudonyms; missing cells stay missing."""
         import pyarrow as pa
 
         coded = column.combine_chunks().dictionary_encode()
@@ -85,13 +85,13 @@ class Pseudonyms:
         return pa.chunked_array([names.take(coded.indices)], pa.string())
 
     def share(self, value: str) -> float:
-        """A number from 0 to 1 for a person, which says nothing of the pseudonym."""
+        """A number from 0 to 1 for a person; the pseudonym can't be derived from it."""
         digest = hmac.digest(self.key, b"sample " + value.encode(), "sha256")
         return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
 def person_column(columns: Collection[str]) -> str:
-    """The column by which a sample of the rows takes people.
+    """The column that identifies people for a sample.
 
     Raises
     ------
@@ -102,22 +102,22 @@ def person_column(columns: Collection[str]) -> str:
         if name in columns:
             return name
     raise MyTrackerError(
-        f"a sample takes whole people, so the request needs one of {', '.join(PEOPLE)} among its "
-        "selectors. Add it (--drop leaves it out of the recording), or record without --sample"
+        f"a sample has all rows of each person, so the selectors need one of {', '.join(PEOPLE)}. "
+        "Add it (--drop leaves it out of the recording), or record without --sample"
     )
 
 
 def sample(table: pa.Table, share: float, pseudonyms: Pseudonyms) -> pa.Table:
-    """All rows of a share of the people; rows of nobody (a nil id) are left out.
+    """All rows of a share of the people; rows without a person (a nil id) are dropped.
 
     Parameters
     ----------
     table : pyarrow.Table
         The rows, with their ids.
     share : float
-        Above 0 and at most 1.
+        More than 0 and at most 1.
     pseudonyms : Pseudonyms
-        Whose key decides who belongs to it: the same people in all exports of a recording.
+        Its key selects the people: the same ones in all exports of a recording.
     """
     import pyarrow as pa
 
@@ -140,19 +140,19 @@ _SCANS = {
 
 
 def scan(table: pa.Table, passed: Sequence[str] = ()) -> Iterator[tuple[str, str, int]]:
-    """Look for what may identify a person, in text and in the values of parameters.
+    """Search text and the values of parameters for data that may identify a person.
 
     Parameters
     ----------
     table : pyarrow.Table
         The rows.
     passed : sequence of str
-        Columns not to look at.
+        Columns to skip.
 
     Yields
     ------
     tuple of (str, str, int)
-        The column, what was found in it, and in how many cells (of lists: values).
+        The column, the kind of data, and in how many cells it is (in lists: in how many values).
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,4 +1,4 @@
-"""`recording`: keeps a notebook's exports beside it, and answers from them for its readers."""
+"""`recording`: records a notebook's exports beside it, and replays them for its readers."""
 
 from __future__ import annotations
 
@@ -65,26 +65,26 @@ if TYPE_CHECKING:
 __all__ = ["INDEX", "Recording", "RecordingWarning", "key_of", "read_index", "recording"]
 
 INDEX = "recording.json"
-"""The file that lists what a recording has."""
+"""The file that lists the exports of a recording."""
 
 _FORMAT = 1
-_LARGE_FILE, _LARGE_ALL = 20_000_000, 100_000_000  # bytes that git handles well
+_LARGE_FILE, _LARGE_ALL = 20_000_000, 100_000_000  # bytes of a file, of all; git is slow with more
 _SMALLER = "record fewer columns or days, or a sample (--sample 5%)"
 
 
 class RecordingWarning(UserWarning):
-    """Something in a recording may be unfit to be given away."""
+    """A recording may have data that should not be shared."""
 
 
 class _Index:
-    """What ``recording.json`` holds.
+    """The content of ``recording.json``.
 
     Attributes
     ----------
     id : str
-        The recording's own name, by which its key is found.
+        The recording's id, by which its key is found.
     entries : dict of str to Entry
-        The exports, by their place in the list.
+        The exports, by `_name_of`.
     plans : list of RecordedRequest
         The requests that were split into several exports.
     """
@@ -112,12 +112,12 @@ class _Index:
         for entry in entries:
             if entry.file and not re.fullmatch(r"[\w-]+\.parquet", entry.file):
                 raise FileError(f"{path}: names a file outside of its directory", file=path)
-            self.entries[_place(entry)] = entry
+            self.entries[_name_of(entry)] = entry
         self.is_new = False
 
     def text(self) -> str:
-        """The index as JSON, the same for the same content."""
-        ordered = sorted(self.entries.values(), key=_place)
+        """The index as JSON, sorted, so that the same content gives the same text."""
+        ordered = sorted(self.entries.values(), key=_name_of)
         facts = {
             "format": _FORMAT,
             "id": self.id,
@@ -143,7 +143,7 @@ def read_index(directory: Path) -> dict[str, Entry]:
 
 
 def key_of(directory: Path) -> Pseudonyms | None:
-    """The pseudonyms of a recording, where its key is on this machine; None where it is not."""
+    """The pseudonyms of a recording; None if its key is not on this machine."""
     path = _key_path(_Index(directory).id)
     try:
         return Pseudonyms(bytes.fromhex(path.read_text()))
@@ -152,40 +152,45 @@ def key_of(directory: Path) -> Pseudonyms | None:
 
 
 def _key_path(recording_id: str) -> Path:
-    """Where the key of a recording is: never beside it."""
+    """The path of a recording's key: in the user's data directory, not in the recording."""
     directory = directories.data_directory(SERVICE_URL) / "recordings"
     directory.mkdir(mode=0o700, exist_ok=True)
     return directory / f"{recording_id}.key"
 
 
 @contextmanager
-def _kept_apart() -> Iterator[None]:
-    """Say what to do where nothing can be kept in the user's own directory."""
+def _in_data_directory() -> Iterator[None]:
+    """Raise an error with the next step if the user's data directory can't be written to."""
     try:
         yield
     except (OSError, ValueError) as error:
         raise MyTrackerError(
-            f"the key of the pseudonyms can't be kept ({error}). Set MYTRACKER_NB_DATA_DIR to a "
-            "directory that can be written to"
+            f"the key of the pseudonyms can't be stored ({error}). Set MYTRACKER_NB_DATA_DIR to a "
+            "writable directory"
         ) from error
 
 
-def _place(entry: Entry) -> str:
-    """What an entry is kept under: an export without rows has no file."""
+def _name_of(entry: Entry) -> str:
+    """The name of an entry in the index: that of its file, also if it has no rows and no file."""
     return entry.file or file_name(entry.request.request)
 
 
 class Recording:
-    """A directory with the exports of a notebook; made by `recording`.
+    """A directory with the exports of a notebook; created by `recording`.
 
     Attributes
     ----------
     directory : Path
-        Where it is.
+        The directory.
     is_replayed : bool
-        Whether exports come from it, and the service is not asked.
+        Whether exports are read from it, and no requests are sent.
     refresh : bool
-        Whether every export is created again while it is recorded.
+        Whether every export is created again while recording, instead of reused.
+
+    Notes
+    -----
+    Several threads of a plan record at the same time: `_lock` guards the index. Several kernels can
+    use the same directory: `_changing` locks a file, reads the index again and writes it.
     """
 
     def __init__(
@@ -206,7 +211,7 @@ class Recording:
         self._is_plain = plain
         self._drop = tuple(drop)
         self._share = share
-        # a plan records on threads of its own
+        # a plan records on several threads
         self._lock = fork_safe(threading.RLock())
         self._used: set[str] = set()
         self._pending: set[int] = set()
@@ -214,18 +219,18 @@ class Recording:
         self._pseudonyms: Pseudonyms | None = None
         if is_replayed and self._index.is_new:
             raise NotRecorded(
-                f"{directory}: there is no recording to replay, and no account to record with. "
+                f"{directory}: no recording to replay, and no account to record with. "
                 "Log in with %mytracker_login, or check the path"
             )
         if not is_replayed:
             directory.mkdir(parents=True, exist_ok=True)
-            with self._changing():  # from now on its name, and so its key, is settled
+            with self._changing():  # writes the index, and with it the id by which its key is found
                 self._open_key()
 
-    # What exports ask for.
+    # The interface for exports, `mytracker_nb.client.recorder.Recorder`.
 
     def client(self) -> ReplayClient | None:
-        """The client that answers from the recording; None while it is recorded."""
+        """The client that reads exports from the recording; None while recording."""
         if not self.is_replayed:
             return None
         entries = self._index.entries.values()
@@ -237,7 +242,7 @@ class Recording:
         )
 
     def resolve(self, request: ExportRequest) -> ExportRequest:
-        """The request of a plan, recorded; or as it was read when it was recorded."""
+        """Record the request of a plan; in a replay, return it with its dates as recorded."""
         if not self.is_replayed:
             with self._changing():
                 plans = [one for one in self._index.plans if one.match(request) is None]
@@ -249,7 +254,19 @@ class Recording:
         return request
 
     def record(self, export: Export, fetch: Callable[[], RawData]) -> RawData:
-        """Keep the rows of an export, unless they are kept already; the rows as they are kept.
+        """Record the rows of an export, unless they are already recorded.
+
+        Parameters
+        ----------
+        export : Export
+            An export that succeeded.
+        fetch : callable
+            Returns the rows from the service's files.
+
+        Returns
+        -------
+        RawData
+            The rows as recorded, so that the author sees what readers will see.
 
         Raises
         ------
@@ -259,23 +276,23 @@ class Recording:
             If the recording can't be written.
         """
         if self.is_replayed:
-            raise NotRecorded(f"export {export.id_raw_export} is not of the recording")
+            raise NotRecorded(f"the recording has no export {export.id_raw_export}")
         if export.request is None:
             raise MyTrackerError(
                 f"export {export.id_raw_export}: its request is not known, so it can't be "
-                "recorded. Make the request again with mt.export(...)"
+                "recorded. Request it with mt.export(...)"
             )
-        entry = self._kept(export)
+        entry = self._recorded_entry(export)
         if entry is None:
-            table = fetch().to_arrow()  # a plan fetches several at once
+            table = fetch().to_arrow()  # without the lock, as a plan fetches several at once
             with self._lock:
                 entry = self._write(export, export.request, table)
-        self._used.add(_place(entry))
+        self._used.add(_name_of(entry))
         return rows_of(self.directory, entry)
 
     def record_failure(self, export: Export) -> None:
-        """Keep what the service said of an export without rows, so that a reader sees the same."""
-        # anything else that goes wrong may go well the next time: then there are rows
+        """Record the error of an export without rows, so that readers see the same."""
+        # only an export that is too large: after other failures, the next run may succeed
         if self.is_replayed or export.request is None or export.status != TOO_LARGE:
             return
         entry = Entry(
@@ -288,17 +305,17 @@ class Recording:
             is_sandbox=export.card().is_sandbox,
         )
         self._replace(entry, export.request)
-        self._used.add(_place(entry))
+        self._used.add(_name_of(entry))
 
     def exports(self) -> list[ListedExport] | None:
-        """The recorded exports, the newest first; None while it is recorded."""
+        """The recorded exports, the newest first; None while recording."""
         if not self.is_replayed:
             return None
         entries = sorted(self._index.entries.values(), key=_recorded_at, reverse=True)
         return [listed_export(entry) for entry in entries]
 
     def journal(self) -> pd.DataFrame | None:
-        """The recorded exports as a DataFrame, the newest first; None while it is recorded."""
+        """The recorded exports as a DataFrame, the newest first; None while recording."""
         if not self.is_replayed:
             return None
         import pandas as pd
@@ -321,20 +338,25 @@ class Recording:
         names = ["idRawExport", "request", "status", "detail", "created", "recorded", "files"]
         return pd.DataFrame(rows, columns=[*names, "rows", "sandbox"])
 
-    # What its user asks for.
+    # The interface for users.
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The entries that no cell has used since the recording was opened."""
+        """The names of the entries that no cell has used since the recording was opened."""
         return tuple(sorted(set(self._index.entries) - self._used))
 
     def prune(self) -> tuple[str, ...]:
-        """Delete the entries that no cell has used; their names.
+        """Delete the entries that no cell has used.
+
+        Returns
+        -------
+        tuple of str
+            Their names.
 
         Raises
         ------
         MyTrackerError
-            If no cell has used any: then the notebook was not run.
+            If no cell has used any entry, so the notebook was not run; or in a replay.
         """
         self._refuse_replay("prune")
         with self._changing():
@@ -350,7 +372,7 @@ class Recording:
         return unused
 
     def stop(self) -> None:
-        """Neither record nor replay any more."""
+        """Stop recording or replaying."""
         if recorder_in_use() is self:
             use_recorder(None)
 
@@ -389,7 +411,7 @@ class Recording:
         return self._replayed(*found)
 
     def _find_late(self, request: ExportRequest, *, on_wait: object = None) -> Export:
-        """The top-up with the same bounds but its end, which was an hour of the recording."""
+        """The recorded export of late rows: it ended at the last full hour of the recording."""
         found = find_top_up(self._index.entries, request)
         if found is None:
             raise not_recorded(self._index.entries, request, f"the recording {self.directory}")
@@ -405,20 +427,20 @@ class Recording:
         )
 
     def _replayed(self, entry: Entry, request: ExportRequest) -> Export:
-        self._used.add(_place(entry))
+        self._used.add(_name_of(entry))
         now = max(map(_recorded_at, self._index.entries.values()))
         return RecordedExport(self.directory, entry, request, self._find_late, now)
 
     def _refuse_replay(self, what: str) -> None:
         if self.is_replayed:
             raise MyTrackerError(
-                f"{what}: the recording is replayed, and replaying changes nothing"
+                f"{what}: not possible in a replay, which does not change the recording"
             )
 
     # Recording.
 
-    def _kept(self, export: Export) -> Entry | None:
-        """The entry of this very export, if it was recorded as it would be now."""
+    def _recorded_entry(self, export: Export) -> Entry | None:
+        """The entry of this export, if it was recorded with the present options."""
         assert export.request is not None
         for entry in list(self._index.entries.values()):
             if (
@@ -433,7 +455,7 @@ class Recording:
         return None
 
     def _origin(self, export: Export) -> str:
-        """The account of an export, as nobody but its owner can tell it from others."""
+        """A pseudonym of the account of an export, which only the owner of the key can verify."""
         service, account = account_of(export)
         return self._key.of(f"{service} {account}")
 
@@ -449,11 +471,11 @@ class Recording:
     def _columns(
         self, selectors: Iterable[str]
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """Of an export's columns those to keep, those of them to hide, and those to leave out."""
+        """The columns to record, those of them to replace by pseudonyms, and those to drop."""
         dropped = tuple(name for name in selectors if name in self._drop)
         columns = tuple(name for name in selectors if name not in self._drop)
-        is_open = columns if self._is_plain else self._keep
-        hidden = tuple(name for name in key_columns(columns) if name not in is_open)
+        plain = columns if self._is_plain else self._keep
+        hidden = tuple(name for name in key_columns(columns) if name not in plain)
         return columns, hidden, dropped
 
     def _write(self, export: Export, request: ExportRequest, table: pa.Table) -> Entry:
@@ -474,9 +496,9 @@ class Recording:
             if table.schema.field(one.name).type == pa.string() and one.type != pa.string()
         )
         for name in hidden:
-            place = table.column_names.index(name)
+            index = table.column_names.index(name)
             table = table.set_column(
-                place, table.schema.field(name), self._key.column(table.column(name))
+                index, table.schema.field(name), self._key.column(table.column(name))
             )
         found = tuple(scan(table, passed=hidden))
         name = file_name(request)
@@ -522,14 +544,14 @@ class Recording:
             raise _unwritable(path, error) from error
 
     def _replace(self, entry: Entry, request: ExportRequest) -> None:
-        """Put an entry in the place of those of the same cell."""
+        """Add an entry; delete those of the same request, which it replaces."""
         with self._changing():
             for name, other in list(self._index.entries.items()):
                 is_same = other.request.match(request) is not None
-                # what a cell brought once is not lost to a failure
-                if is_same and (entry.has_rows or not other.has_rows or name == _place(entry)):
+                # a failure does not replace rows that were recorded before
+                if is_same and (entry.has_rows or not other.has_rows or name == _name_of(entry)):
                     del self._index.entries[name]
-            self._index.entries[_place(entry)] = entry
+            self._index.entries[_name_of(entry)] = entry
         self._sweep()
 
     def _warn_of(self, entry: Entry) -> None:
@@ -537,26 +559,26 @@ class Recording:
         total = sum(one.size for one in self._index.entries.values())
         texts = []
         if plain:
-            texts.append(f"holds plain ids: {', '.join(plain)}")
+            texts.append(f"has plain ids: {', '.join(plain)}")
         if entry.size > _LARGE_FILE:
             texts.append(f"has {entry.size / 1e6:.0f} MB, which git handles badly; {_SMALLER}")
         texts += [f"{column}: {count} {what}" for column, what, count in entry.found]
         warned = [f"{self.directory / entry.file}: {text}" for text in texts]
         if total > _LARGE_ALL:
-            warned.append(f"{self.directory}: has {total / 1e6:.0f} MB in all; {_SMALLER}")
+            warned.append(f"{self.directory}: has {total / 1e6:.0f} MB in total; {_SMALLER}")
         for text in warned:
             warnings.warn(text, RecordingWarning, stacklevel=2)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Change the index, and let no other kernel change it meanwhile."""
+        """Change the index: lock it, read it again, and write it after the ``with`` block."""
         import filelock
 
-        place = hashlib.sha256(str(self.directory.resolve()).encode()).hexdigest()[:16]
-        # in this order everywhere: a thread that holds the file may need the other lock as well
+        name = hashlib.sha256(str(self.directory.resolve()).encode()).hexdigest()[:16]
+        # always in this order: a thread that has locked the file may need `_lock`, too
         with self._lock:
-            with _kept_apart():
-                lock = filelock.FileLock(_key_path(place).with_suffix(".lock")).acquire()
+            with _in_data_directory():
+                lock = filelock.FileLock(_key_path(name).with_suffix(".lock")).acquire()
             with lock:
                 fresh = _Index(self.directory)
                 if not fresh.is_new:
@@ -571,7 +593,7 @@ class Recording:
                     raise _unwritable(self.directory / INDEX, error) from error
 
     def _sweep(self) -> None:
-        """Delete the files that no entry names any more."""
+        """Delete the files of entries that no longer exist."""
         named = {entry.file for entry in self._index.entries.values()}
         for path in self.directory.glob("*_????????.parquet"):
             if path.name not in named:
@@ -583,8 +605,8 @@ class Recording:
         return self._pseudonyms
 
     def _open_key(self) -> None:
-        """Read the key, which lies apart from the recording, or make one."""
-        with _kept_apart():
+        """Read the key, which is stored apart from the recording, or create one."""
+        with _in_data_directory():
             path = _key_path(self._index.id)
             try:
                 flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
@@ -597,7 +619,8 @@ class Recording:
         if others:
             warnings.warn(
                 f"{self.directory}: was recorded with a key that is not on this machine. Its ids "
-                "do not join with those of new exports: run all cells with --refresh, then --prune",
+                "can't be joined with those of new exports: run all cells with --refresh, then "
+                "--prune",
                 RecordingWarning,
                 stacklevel=3,
             )
@@ -614,7 +637,7 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _facts_of_all(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """How the rows differ from those of the service, said once for all exports."""
+    """How the rows of all exports differ from those of the service."""
     facts = [fact for entry in entries for fact in facts_of(entry)]
     values: dict[str, dict[str, None]] = {}
     for fact in facts:
@@ -653,26 +676,26 @@ def recording(
     drop: str | Iterable[str] = (),
     sample: str | float | None = None,
 ) -> Recording:
-    """Keep the exports of a notebook in a directory beside it, or answer from that directory.
+    """Record the exports of a notebook in a directory beside it, or load them from there.
 
-    With an account, each export that is made from now on is recorded once its rows are asked for,
-    and DataFrames come from the recording: what the author sees is what the reader will see.
-    Without an account, exports come from the recording; nothing is sent.
+    With an account, each export is recorded from now on when its rows are loaded, and its
+    DataFrames are made from the recording, so that the author sees what readers will see. Without
+    an account, exports are loaded from the recording, and nothing is sent.
 
     Parameters
     ----------
     directory : path, optional
-        Where the recording is, or will be. None returns the recording in use.
+        The directory of the recording. None returns the recording in use.
     replay : bool, optional
-        Whether to answer from the recording; by default only without an account.
+        Whether to load exports from the recording; by default only without an account.
     refresh : bool
-        Whether to create every export again while recording.
+        Whether to create every export again while recording, instead of reusing it.
     keep : str or iterable of str
         Columns of ids to record as they are, without pseudonyms.
     plain : bool
         Whether to record all ids as they are.
     drop : str or iterable of str
-        Columns to leave out.
+        Columns not to record.
     sample : str or float, optional
         The share of devices (or profiles, or users) to record, such as ``"5%"`` or ``0.05``: the
         same ones in all exports.
@@ -680,14 +703,15 @@ def recording(
     Returns
     -------
     Recording
-        Shows itself as a card; ``.prune()`` deletes what no cell has used, ``.stop()`` ends it.
+        It is shown as a card; ``.prune()`` deletes exports that no cell has used, ``.stop()`` ends
+        it.
 
     Raises
     ------
     NotRecorded
-        If there is nothing to replay.
+        If there is no recording to replay.
     MyTrackerError
-        If an option has a value that it does not take, or no directory is given and none in use.
+        If an option is invalid, or no directory is given and no recording is in use.
     FileError
         If the recording can't be read or written.
 
@@ -703,13 +727,13 @@ def recording(
         current = recorder_in_use()
         if not isinstance(current, Recording):
             raise MyTrackerError(
-                "no recording is in use. Name its directory: %mytracker_recording data/"
+                "no recording is in use. Give its directory: %mytracker_recording data/"
             )
         return current
     if replay is None:
         replay = not _has_account()
     if replay and refresh:
-        raise MyTrackerError("--refresh needs an account, and does not go with --replay")
+        raise MyTrackerError("--refresh needs an account, and can't be used with --replay")
     opened = Recording(
         Path(directory),
         is_replayed=replay,

@@ -1,7 +1,8 @@
-// The request form's front end: it draws what Python gives it and sends back what was done.
+// The front end of the request form: it shows the state that Python sends, and sends the user's
+// acts to Python.
 //
-// It holds no rule of the service. The protocol is described in builder.py. Texts from outside go
-// into the page as text; only the card and the rows, which Python escapes, are HTML.
+// It has no rule of the service. builder.py describes the protocol. Texts are inserted into the page
+// as text; only the card and the rows, which Python escapes, are inserted as HTML.
 
 /**
  * @typedef {[value: string, title: string, group: string, aliases: string[], kind: string,
@@ -33,16 +34,16 @@
  *   signal: AbortSignal}} Form
  */
 
-const TYPING_PAUSE = 60; // ms after which typed text is sent while an answer is awaited
-const WAITING_SHOWN_AFTER = 400; // ms without an answer of the kernel
-const COUNTED_FROM = 13; // chips; fewer are seen at a glance
-const MOST_LINES = 14; // of code, by which the form grows
+const TYPING_PAUSE = 60; // ms after which typed text is sent while a response is awaited
+const WAITING_SHOWN_AFTER = 400; // ms without a response of the kernel
+const COUNTED_FROM = 13; // chips; fewer need no count
+const MOST_LINES = 14; // of code, up to which the form grows
 
 let serial = 0;
 const newId = () => `mtf-${++serial}`;
 
 /**
- * Make an element; `on...` attributes are listeners, null and false leave an attribute out.
+ * Create an element; `on...` attributes are listeners, null and false omit an attribute.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, any>} [attributes]
@@ -61,7 +62,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Set an attribute only where it changes: an observer of the page hears of every write.
+ * Set an attribute only if it changes: every write notifies the observers of the page.
  * @param {Element} element
  * @param {string} name
  * @param {string | null} value
@@ -77,8 +78,9 @@ function setText(element, text) {
 }
 
 /**
- * A function to call at each change of a text: it acts at once, and while Python has not answered
- * yet after a pause without a change. So an echo is quick, and quick typing sends no flood.
+ * A function to call at each change of a text. It calls `act` at once; while Python has not
+ * responded yet, after a pause without a change. So the display follows quickly, and fast typing
+ * does not send a message for every key.
  * @param {() => boolean} isBusy
  * @param {() => void} act
  * @param {number} [pause]
@@ -107,7 +109,7 @@ function paced(isBusy, act, pause = TYPING_PAUSE) {
 /** @param {string} text */
 async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-  // pages on plain http, as of many hubs, have no clipboard
+  // pages on plain http, as on many hubs, can't use the clipboard API
   const area = make("textarea", { style: "position: fixed; opacity: 0" });
   area.value = text;
   document.body.append(area);
@@ -116,12 +118,12 @@ async function copyText(text) {
   area.remove();
 }
 
-/** What a pasted text must look like to be offered to Python as a whole request. */
+/** A pasted text that matches is sent to Python, which decides whether it is a request. */
 const LOOKS_LIKE_A_REQUEST =
   /^\s*(%%?\w+\s+)?["'`<]?\s*(curl(\.exe)?\s|((GET|POST)\s+)?https?:\/\/|\??[\w.%[\]]+=[^&]*&[\w.%[\]]+=)/i;
 
 // ---------------------------------------------------------------------------------------------
-// The state: Python's, with the acts that it has not acknowledged yet on top.
+// The state: that of Python, with the acts applied that Python has not acknowledged yet.
 
 /** @param {Model} model */
 function makeStore(model) {
@@ -132,7 +134,7 @@ function makeStore(model) {
   let isGone = false;
   /** @type {Set<() => void>} */
   const listeners = new Set();
-  const tell = () => listeners.forEach((listener) => listener());
+  const notify = () => listeners.forEach((listener) => listener());
 
   /** @param {View} view @param {Act} act @returns {View} */
   function applied(view, { act, args }) {
@@ -157,21 +159,21 @@ function makeStore(model) {
     return { ...view, values, filters };
   }
 
-  const onAnswer = () => {
+  const onView = () => {
     const done = model.get("_view").acks[client] ?? 0;
     waiting = waiting.filter((act) => act.seq > done);
     isGone = false;
-    tell();
+    notify();
   };
-  model.on("change:_view", onAnswer);
-  model.on("change:_progress", tell);
+  model.on("change:_view", onView);
+  model.on("change:_progress", notify);
 
   function send() {
     try {
       model.send({ client, acts: waiting });
       isGone = false;
     } catch {
-      isGone = true; // the acts go out with the next message that gets through
+      isGone = true; // the acts are sent with the next message that succeeds
     }
   }
 
@@ -192,18 +194,18 @@ function makeStore(model) {
     },
     setGone() {
       isGone = true;
-      tell();
+      notify();
     },
     /** @param {string} act @param {Record<string, any>} [args] */
     act(act, args = {}) {
       const last = waiting[waiting.length - 1];
-      // of text that is being typed only the last state counts
+      // of text that is being typed, send only the last state
       if (last && last.act === act && ["type", "write", "setFrame"].includes(act)) {
         if (last.args.name === args.name || act !== "type") waiting.pop();
       }
       waiting.push({ seq: ++seq, act, args });
       send();
-      tell();
+      notify();
       return seq;
     },
     /** @param {() => void} listener @param {AbortSignal} signal */
@@ -212,23 +214,23 @@ function makeStore(model) {
       signal.addEventListener("abort", () => listeners.delete(listener));
     },
     close() {
-      model.off("change:_view", onAnswer);
-      model.off("change:_progress", tell);
+      model.off("change:_view", onView);
+      model.off("change:_progress", notify);
     },
   };
 }
 
 // ---------------------------------------------------------------------------------------------
 // A text input with a list, by the combobox pattern of the WAI-ARIA guide: the focus stays in the
-// input. The list is in the top layer, so no output of a notebook clips it.
+// input. The list is in the browser's top layer, so that the output area of a cell does not clip it.
 
 /**
  * @param {Form} form
  * @param {HTMLInputElement} input
  * @param {{label: string, entries: () => Entry[], pick: (entry: Entry) => void,
  *   free?: (text: string) => void, taken?: () => Set<string>, staysOpen?: boolean,
- *   least?: number, wraps?: boolean}} options `least` is the list's least width in pixels;
- *   `wraps` lets what is said of an entry take several lines
+ *   least?: number, wraps?: boolean}} options `least` is the minimum width of the list in pixels;
+ *   `wraps` lets the description of an entry take several lines
  */
 function combobox(form, input, { label, entries, pick, free, taken, staysOpen = false,
   least = 300, wraps = false }) {
@@ -244,7 +246,7 @@ function combobox(form, input, { label, entries, pick, free, taken, staysOpen = 
   /** @type {{element: HTMLElement, entry: Entry}[]} */
   let shown = [];
   let marked = -1;
-  let isFresh = true; // the text is the value, and no search yet
+  let isFresh = true; // the text is the value, not a search
   let opensOnFocus = true;
   const isOpen = () => list.matches(":popover-open");
 
@@ -288,8 +290,8 @@ function combobox(form, input, { label, entries, pick, free, taken, staysOpen = 
       return names.some((name) => name.startsWith(text)) ? 1 : 2;
     };
     return found
-      .map((entry, place) => ({ entry, place, rank: rank(entry) }))
-      .sort((one, other) => one.rank - other.rank || one.place - other.place)
+      .map((entry, position) => ({ entry, position, rank: rank(entry) }))
+      .sort((one, other) => one.rank - other.rank || one.position - other.position)
       .map(({ entry }) => entry);
   }
 
@@ -460,7 +462,7 @@ const textOf = (form, name) => {
   return Array.isArray(value) ? value.join(", ") : value;
 };
 
-/** A text that is sent while it is typed. @param {Form} form @param {Field} field */
+/** Text, sent while it is typed. @param {Form} form @param {Field} field */
 function line(form, field) {
   const input = make("input", { ...labelled(field), placeholder: field.placeholder,
     autocomplete: "off", spellcheck: "false" });
@@ -520,7 +522,7 @@ function day(form, field) {
   return {
     ...inner,
     update() {
-      // what is no day can only be shown, and emptied, as text
+      // a date input can't show a text that is not a date
       const text = textOf(form, field.name);
       const type = text === "" || /^\d{4}-\d\d-\d\d$/.test(text) ? "date" : "text";
       if (document.activeElement !== input && input.type !== type) input.type = type;
@@ -529,7 +531,7 @@ function day(form, field) {
   };
 }
 
-/** One of a few. @param {Form} form @param {Field} field */
+/** One value of a short list. @param {Form} form @param {Field} field */
 function choice(form, field) {
   const entries = form.schema.dictionaries[field.dictionary];
   const select = make("select", {
@@ -554,7 +556,7 @@ function choice(form, field) {
   };
 }
 
-/** One of a long list. @param {Form} form @param {Field} field */
+/** One value of a long list. @param {Form} form @param {Field} field */
 function search(form, field) {
   const entries = form.schema.dictionaries[field.dictionary];
   const input = make("input", { ...labelled(field), placeholder: field.placeholder });
@@ -664,7 +666,8 @@ function chips(form, field) {
     form.say(`${key}, ${place + 1} of ${all.length}`);
   }
 
-  // what is typed and not added yet: Python adds it where it names an entry, else keeps it in view
+  // text that was typed but not added: Python adds it if it is the name of an entry, and otherwise
+  // keeps it in `pending`
   const flush = () => {
     if (input.value.trim()) store.act("add", { name, text: input.value, only_exact: true });
     else if (store.view.pending[name]) store.act("add", { name, text: "", only_exact: true });
@@ -749,7 +752,7 @@ function chips(form, field) {
       [...bar.children].filter((chip) => chip !== dragged).forEach((chip, place) => {
         const { left, top, width, height } = chip.getBoundingClientRect();
         const right = event.clientX - (left + width / 2);
-        // another row is further away than another column
+        // weight rows, so that a chip in the same row is nearer than one in another
         const distance = Math.hypot(right, (event.clientY - (top + height / 2)) * 4);
         if (distance < nearest) {
           nearest = distance;
@@ -798,7 +801,7 @@ function chips(form, field) {
       setText(/** @type {Element} */ (chip.firstChild), text);
       setAttribute(chip, "title", entry
         ? [entry[1], ...entry[3], entry[0], entry[4]].filter(Boolean).join(" · ")
-        : "not in the list known here");
+        : "not in the known list");
       chip.classList.toggle("mtf-unknown", !entry && !store.isWaiting);
       chip.tabIndex = key === reached ? 0 : -1;
       return chip;
@@ -812,7 +815,7 @@ function chips(form, field) {
         else box.focusQuietly();
       }
     }
-    bar.hidden = !all.length; // a toolbar of nothing is no toolbar
+    bar.hidden = !all.length; // hide an empty toolbar from screen readers
     setText(count, all.length < COUNTED_FROM ? "" : `${all.length} ${field.title.toLowerCase()}`);
     setAttribute(input, "placeholder", all.length ? "add" : field.placeholder);
     const isRewritten = rewrites !== view.rewrites;
@@ -962,7 +965,7 @@ function draw({ model, root, store, signal }) {
     addInput.hidden = !view.offers.length;
   }
 
-  // Right: what it becomes.
+  // Right: the code, the problems and the buttons.
   const languages = ["magic", "python", "curl"];
   const shownCode = () => store.view.code[language === "magic" ? "cell" : language];
   let language = "magic";
@@ -1020,7 +1023,7 @@ function draw({ model, root, store, signal }) {
   const trouble = make("p", { class: "mtf-error mtf-trouble", role: "alert" });
   let submitted = 0; // the act whose outcome decides where the focus goes
 
-  // Below: what came of it.
+  // Below: the export and its first rows.
   const card = make("div", { class: "mtf-card" });
   const load = make("code", {});
   const copyLoad = copyButton(() => store.progress.load);
@@ -1059,8 +1062,8 @@ function draw({ model, root, store, signal }) {
   }
 
   // Keys and pastes.
-  // JupyterLab takes keys at the document, before they get here: it leaves them alone where the
-  // focused element itself has the attribute
+  // JupyterLab handles keys at the document, before the form; it ignores them if the focused
+  // element itself has the attribute
   box.addEventListener("focusin", (event) => {
     /** @type {HTMLElement} */ (event.target).setAttribute("data-lm-suppress-shortcuts", "true");
   });
@@ -1180,13 +1183,13 @@ function draw({ model, root, store, signal }) {
       : isLate ? "Waiting for the kernel" : progress.verdict;
     setText(verdict, text);
     verdict.dataset.tone = store.isGone ? "error" : isLate ? "missing" : progress.tone;
-    // what is not acknowledged yet may make the request valid
+    // acts that are not acknowledged yet can make the request valid
     submit.disabled = store.isGone || !(progress.canSubmit || store.isWaiting);
     cancel.disabled = store.isGone || !progress.canCancel;
     setText(trouble, progress.trouble);
     setHtml(card, progress.card);
     result.hidden = !progress.card;
-    // the card below says it of its export, in the same place
+    // not if the card below already shows it
     sandbox.hidden = !store.view.account.isSandbox || card.querySelector(".sandbox") !== null;
     setHtml(rows, progress.preview);
     setText(rowsTitle, progress.rows ? `${progress.rows}. All of them:` : "");
@@ -1206,8 +1209,8 @@ function draw({ model, root, store, signal }) {
   }
 
   /**
-   * Find who shall have the focus in place of a button that can't keep it: without a focus in the
-   * form, keys would act on the notebook.
+   * The element to focus once a button with the focus is disabled: without a focus in the form, keys
+   * would act on the notebook.
    */
   function nextAfterButtons() {
     if (!cancel.disabled) return cancel;
@@ -1237,7 +1240,7 @@ function draw({ model, root, store, signal }) {
     keepFocus();
     const isLost = hadFocus && (!box.contains(document.activeElement)
       || /** @type {HTMLButtonElement} */ (document.activeElement).disabled);
-    // the verdict has it only until there is something to press
+    // the verdict has the focus only until a button is enabled
     if (isLost || document.activeElement === verdict) nextAfterButtons().focus();
   }
 
@@ -1263,8 +1266,8 @@ function draw({ model, root, store, signal }) {
   root.append(box);
   store.listen(update, signal);
   signal.addEventListener("abort", () => clearTimeout(waitingTimer));
-  // a kernel that restarts or ends takes the form's state with it; where the page does not say so,
-  // the next act that can't be sent does
+  // if the kernel restarts or ends, the form's state is lost; on pages that do not report it, the
+  // next act can't be sent
   const ends = ["restarting", "autorestarting", "terminating", "dead"];
   const onStatus = (/** @type {any} */ _, /** @type {string} */ status) => {
     if (ends.includes(status)) store.setGone();
@@ -1290,7 +1293,7 @@ function row(title, label, ...controls) {
 }
 
 /**
- * Show HTML that Python has escaped; what was unfolded stays unfolded.
+ * Show HTML that Python has escaped; open details stay open.
  * @param {HTMLElement} element @param {string} html
  */
 function setHtml(element, html) {
@@ -1298,8 +1301,8 @@ function setHtml(element, html) {
   element.dataset.html = html;
   const unfolded = [...element.querySelectorAll("details")].map((details) => details.open);
   element.innerHTML = html;
-  element.querySelectorAll("details").forEach((details, place) => {
-    details.open = unfolded[place] ?? false;
+  element.querySelectorAll("details").forEach((details, position) => {
+    details.open = unfolded[position] ?? false;
   });
 }
 
