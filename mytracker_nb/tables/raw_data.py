@@ -32,7 +32,7 @@ from mytracker_nb.download.workers import prefetch, run_all, until_stopped
 from mytracker_nb.errors import FileError, MyTrackerError
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.storage.staging import staged_directory
-from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, rechunk
+from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, pool, rechunk
 from mytracker_nb.tables.csv_parser import CellTypeError, Parser
 from mytracker_nb.tables.dataset import refuse_content, unwritable
 from mytracker_nb.tables.event_params import (
@@ -68,7 +68,7 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _HEAD_BLOCK = 64 << 10
 # Smaller than is fast: for the last files, when most rows are in memory.
-_LATE_BLOCK = 2 << 20
+_LATE_BLOCK = 1 << 20
 _MOST_FILES_AT_ONCE = 4
 
 
@@ -653,6 +653,8 @@ class RawData:
             As for `Parser`.
         """
         check_params(params, self.selectors)
+        if stay:
+            pool()  # before the threads that fill it
         # `with_params` takes lists that are not encoded
         encode_lists = encode_lists and params is None
         parser = Parser(self.selectors, self._as_text, encode_lists=encode_lists)
