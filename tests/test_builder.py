@@ -931,6 +931,17 @@ def test_cancel_ends_the_export_and_lets_it_be_made_again(
     assert form.submit().id_raw_export != first.id_raw_export
 
 
+def test_a_refusal_does_not_repeat_the_problems_beside_it(account: Callable[..., Sandbox]) -> None:
+    account(unknown_selectors=False)
+    form = mt.RequestBuilder(**GOOD | {"event": "payments", "selectors": ["idDevice", "revenue"]})
+    Page(form).act("submit")
+    until(lambda: form._progress["trouble"])
+    trouble = form._progress["trouble"]
+    assert trouble == "BadRequest: HTTP 400 Bad Request: Argument 'selectors' is invalid"
+    (problem,) = form._view["problems"]
+    assert "'revenue' is not a known column" in problem["text"]
+
+
 def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:

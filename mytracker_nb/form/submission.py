@@ -14,7 +14,7 @@ from mytracker_nb.client import client
 from mytracker_nb.client.export import Export, display_of, has_files
 from mytracker_nb.client.follow import follow
 from mytracker_nb.display.export_card import Card
-from mytracker_nb.errors import MyTrackerError, printable
+from mytracker_nb.errors import BadRequest, MyTrackerError, printable
 from mytracker_nb.request.availability import is_reusable
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
@@ -304,4 +304,7 @@ def _count_in_words(rows: int) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    words = str(error)
+    if isinstance(error, BadRequest) and error.problems:
+        words = words.partition("\n")[0]  # the form shows its problems already
+    return f"{type(error).__name__}: {words}"
