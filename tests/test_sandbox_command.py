@@ -153,5 +153,5 @@ def test_a_port_in_use_is_an_error(start_sandbox):
 def test_others_are_not_to_look_into_what_is_kept(start_sandbox, tmp_path):
     (tmp_path / "kept").mkdir(mode=0o755)
     (tmp_path / "kept").chmod(0o755)
-    with pytest.raises(OSError, match="only this user"):
+    with pytest.raises(OSError, match="can be read by other users"):
         start_sandbox(keep=str(tmp_path / "kept"))

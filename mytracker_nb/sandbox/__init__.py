@@ -1,4 +1,4 @@
-"""A local MyTracker to learn and to test with: no account, no network, made-up events.
+"""A local MyTracker for learning and testing: no account, no network, generated events.
 
 ::
 
@@ -7,8 +7,9 @@
     ...
     sandbox.stop()
 
-It stands aside from the rest of the package: of that it knows the dictionaries, and the directory
-where its clients find it, and judges a request by its own reading of the service's documentation.
+It is independent of the rest of the package. It imports the dictionaries, and the module with the
+directory in which its clients find it. It validates requests with its own code, written from the
+service's documentation: with shared code, a mistake would be on both sides and no test would show.
 """
 
 from __future__ import annotations
@@ -27,19 +28,28 @@ def start(**config: Any) -> Sandbox:
     Parameters
     ----------
     **config
-        Settings; `mytracker_nb.sandbox.config.Config` tells them all.
+        Settings: the attributes of `mytracker_nb.sandbox.config.Config`.
 
     Returns
     -------
     Sandbox
-        Has ``base_url``, ``api_user_id``, ``secret_key`` and ``stop()``; is a context manager too.
+        With ``base_url``, ``api_user_id``, ``secret_key`` and ``stop()``; also a context manager.
 
     Raises
     ------
     ImportError
         If Flask is not installed.
+    OSError
+        If the port is in use, or the directory to keep can't be used.
     TypeError, ValueError
-        If there is no such setting.
+        If a setting is unknown or invalid.
+
+    Examples
+    --------
+    >>> with mt.sandbox.start(seconds=0) as sandbox:
+    ...     client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
+    ...     len(client.quotas()) > 0
+    True
     """
     try:
         from mytracker_nb.sandbox.server import Sandbox

@@ -1,4 +1,4 @@
-"""Run a sandbox until it is ended: ``python -m mytracker_nb.sandbox --port 0``."""
+"""Run a sandbox until it is stopped: ``python -m mytracker_nb.sandbox --port 0``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mytracker_nb.sandbox.config import DOCUMENTED_QUOTAS, Config
 
 __all__ = ["main"]
 
-# Settings that a command line can't carry.
+# settings that a command line can't express
 _ONLY_IN_PYTHON = {"now", "quotas"}
 
 
@@ -28,14 +28,14 @@ def _quota(text: str) -> tuple[str, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mytracker_nb.sandbox",
-        description="A local MyTracker with made-up events. Prints the environment variables that "
-        "lead to it, and serves until it is ended.",
+        description="A local MyTracker with made-up events. Prints the environment variables with "
+        "which clients use it, and serves until it is stopped.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    # each setting is told once, by the class
-    about_all = inspect.cleandoc(Config.__doc__ or "")
-    told = re.findall(r"^(\w+) : .*((?:\n {4}.*)+)", about_all, re.MULTILINE)
-    helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in told}
+    # the help of each option is the description of the attribute
+    docstring = inspect.cleandoc(Config.__doc__ or "")
+    described = re.findall(r"^(\w+) : .*((?:\n {4}.*)+)", docstring, re.MULTILINE)
+    helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in described}
     for name, default in vars(Config()).items():
         if name in _ONLY_IN_PYTHON:
             continue
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_quota,
         default=[],
         metavar="NAME=LIMIT",
-        help=f"another limit of a quota, 0 for none; may be repeated; NAME is one of {names}",
+        help=f"change the limit of a quota, 0 for none; can be repeated; NAME is one of {names}",
     )
     return parser
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command line's words; those of the process by default.
+        The arguments; by default those of the command line.
     """
     parser = _parser()
     options = vars(parser.parse_args(arguments))

@@ -1,4 +1,4 @@
-"""A request as it reached the sandbox, byte for byte."""
+"""`Call`: a request as the sandbox received it, byte for byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Call:
     method, path : str
         The HTTP method and the decoded path.
     url : bytes
-        The full URL, exactly as it was sent; scheme and host are those the client used.
+        The full URL, exactly as it was sent, with the client's scheme and host.
     body : bytes
         The body, exactly as it was sent.
     parameters : tuple of (str, str)
@@ -43,14 +43,14 @@ class Call:
 
     @classmethod
     def of(cls, environ: dict[str, Any]) -> Call:
-        """The request of a WSGI environment, whose body can be read again."""
+        """The request of a WSGI environment; its body can still be read by the application."""
         if (known := environ.get("mytracker.call")) is not None:
             assert isinstance(known, cls)
             return known
         request = Request(environ)
         body = request.get_data()
         environ["wsgi.input"] = BytesIO(body)
-        # the server hands bytes over as Latin-1
+        # WSGI passes bytes as Latin-1 text
         target = str(environ["REQUEST_URI"]).encode("latin-1")
         form = request.mimetype == "application/x-www-form-urlencoded"
         call = cls(
@@ -66,7 +66,7 @@ class Call:
         return call
 
     def parameter(self, name: str) -> str:
-        """The (last) value of a parameter, ``""`` without one."""
+        """The last value of a parameter; ``""`` if it is not set."""
         return dict(self.parameters).get(name, "")
 
 

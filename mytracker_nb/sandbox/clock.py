@@ -1,4 +1,4 @@
-"""The time in the sandbox."""
+"""The clock of the sandbox."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """A clock that can be moved, so that what takes hours need not be waited for.
+    """A clock that can be advanced, so that tests need not wait for hours.
 
     Parameters
     ----------
     now : callable, optional
-        Gives the time in Unix seconds; the system's clock by default.
+        Returns the time in Unix seconds; the system's clock by default.
     """
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
@@ -26,5 +26,5 @@ class Clock:
         return self._now() + self.offset
 
     def advance(self, seconds: float) -> None:
-        """Move the time on by `seconds`: exports end, links expire, quotas start anew."""
+        """Advance the time by `seconds`: exports end, links expire, quotas are reset."""
         self.offset += seconds

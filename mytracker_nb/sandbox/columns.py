@@ -1,8 +1,7 @@
-"""The text of each selector, for the rows of any event.
+"""The cells of each selector, as text, for the rows of any event.
 
-A selector that the dictionary does not hold is answered only where the settings allow it
-(`Config.unknown_selectors`). Its cells are texts that a reader is likely to take for something
-else.
+A selector that is not in the dictionary is accepted only if the settings allow it
+(`Config.unknown_selectors`). Its cells are texts that readers of CSV often misread.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _Column = Callable[[Rows], pa.Array]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
-# What a reader that guesses types gets wrong.
+# texts that a reader that guesses types misreads
 _MISLEADING = (
     *["007", "4.10", "NA", "null", "=1+1", "", "1e5", "true", "nan", "None", "0x1F", "-0"],
     *[
@@ -54,7 +53,7 @@ def _of_country(attribute: str) -> _Column:
 
 
 def _of_link(texts: Sequence[str], *, now: bool = False) -> _Column:
-    """What follows from the tracking link: of the install, or of the attribution of now."""
+    """A property of the tracking link: that of the install, or of the current attribution."""
 
     def cells(rows: Rows) -> pa.Array:
         links = rows.devices.link_now if now else rows.devices.link
@@ -64,7 +63,7 @@ def _of_link(texts: Sequence[str], *, now: bool = False) -> _Column:
 
 
 def _of_device(text: Callable[[Devices], list[str]]) -> _Column:
-    """What is made for each device that has a row, not for each row."""
+    """A property of the device, computed once for each device that has a row."""
 
     def cells(rows: Rows) -> pa.Array:
         used, places = np.unique(rows.device, return_inverse=True)
@@ -93,7 +92,7 @@ def _numbered(titles: Sequence[str]) -> list[str]:
 
 
 def _by_platform(purpose: str, titles: Mapping[str, Sequence[str]]) -> dict[str, _Column]:
-    """An id and its title, of those that there are on the platform of the device's app."""
+    """An id and its title, among those of the platform of the device's app."""
     every = [title for platform in titles.values() for title in platform]
     first = np.cumsum([0, *map(len, titles.values())])
     platforms = list(titles)
@@ -115,7 +114,7 @@ def _by_platform(purpose: str, titles: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def _keys(purpose: str, platforms: set[str], text: Callable[[int], str]) -> _Column:
-    """An id of the operating system, where the platform has it."""
+    """An id of the operating system; empty on platforms without it."""
     has = np.array([app.platform in platforms for app in APPS])
 
     def texts(devices: Devices) -> list[str]:
@@ -130,17 +129,17 @@ def _guid(key: int) -> str:
 
 
 def _idfa(key: int) -> str:
-    # most people do not let themselves be tracked
+    # most people do not allow tracking
     return _guid(key).upper() if key % 10 < 3 else _NO_ID
 
 
 def _advertising_id(key: int) -> str:
-    # the id of all who have switched tracking off
+    # all devices with tracking off have the same id
     return _guid(key) if key % 10 < 8 else _NO_ID
 
 
 def _users(devices: Devices) -> list[str]:
-    """The ids that the apps give their users, each app's programmer in another way."""
+    """The ids that apps give their users, in formats that differ as among real programmers."""
     texts = []
     for user, known in zip(devices.user.tolist(), devices.is_registered, strict=True):
         number = user >> 24
@@ -197,7 +196,7 @@ def _custom_event_column(name: str) -> _Column:
 def _duration(rows: Rows) -> pa.Array:
     nothing = np.zeros(len(rows), dtype=np.int64)
     empty = np.full(len(rows), "custom_event" in rows.facts or "duration" not in rows.facts)
-    # the service says -1 of a session that was interrupted
+    # for an interrupted session the service has -1
     durations = np.where(
         uniform(rows.key, "interrupted") < 0.02, -1, rows.facts.get("duration", nothing)
     )
@@ -205,7 +204,7 @@ def _duration(rows: Rows) -> pa.Array:
 
 
 def _of_install(seconds_before: int, *attributions: int) -> _Column:
-    """A time before the install, or 0 where the device came in no such way."""
+    """A time before the install; 0 for a device with another attribution."""
 
     def cells(rows: Rows) -> pa.Array:
         devices = rows.devices
@@ -213,7 +212,7 @@ def _of_install(seconds_before: int, *attributions: int) -> _Column:
         ts = np.where(
             np.isin(devices.attribution, attributions), devices.ts - 1 - before.astype(np.int64), 0
         )
-        # 1970 began with installs whose clicks can't have been before it
+        # the first installs are of 1970-01-01; no time is before it
         return from_numbers(np.maximum(ts, 0)[rows.device])
 
     return cells
@@ -280,7 +279,7 @@ def _by_link() -> dict[str, _Column]:
 
 
 def _by_sub() -> dict[str, _Column]:
-    """What a tracking link can carry besides; the current attribution has the same."""
+    """The sub ids of a tracking link; the current attribution has the same."""
     columns = {}
     for sub in ("1", "2", "3", "4", "5", "AdSet", "Campaign", "Creative", "Medium", "Network"):
         drawn = _drawn(f"idSub{sub}", ["", "video", "=1+1", "007", "null", "a,b", 'Ярлык "x"'])
@@ -406,7 +405,7 @@ def _offsets(ts: Array, zone: ZoneInfo) -> Array:
     """Seconds to add to a Unix time to get the zone's own, for each of many times."""
 
     def offset(moment: int) -> int:
-        # computed from 1970, as some systems know no negative times
+        # computed from 1970, as some systems do not support negative times
         found = (_EPOCH + timedelta(seconds=moment)).astimezone(zone).utcoffset()
         return int(found.total_seconds()) if found is not None else 0
 
@@ -418,7 +417,7 @@ def _offsets(ts: Array, zone: ZoneInfo) -> Array:
         if first == last:
             offsets[of_day] = first
         else:
-            # the clocks are changed on this day
+            # summer time begins or ends on this day
             moments, places = np.unique(ts[of_day], return_inverse=True)
             offsets[of_day] = np.array([offset(moment) for moment in moments.tolist()])[places]
     return offsets
@@ -430,12 +429,12 @@ def _misleading(name: str) -> _Column:
 
 
 def column(selector: str, rows: Rows, zone: ZoneInfo) -> pa.Array:
-    """The cells of a selector, as text that is ready for CSV.
+    """The cells of a selector, as text quoted for CSV.
 
     Parameters
     ----------
     selector : str
-        Any name of a selector.
+        The name of a column.
     rows : Rows
         The rows, one cell for each.
     zone : ZoneInfo

@@ -1,4 +1,4 @@
-"""What can be chosen about a sandbox, and what the service's documentation chooses."""
+"""`Config`: the settings of a sandbox, with the service's documented values as defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["DOCUMENTED_QUOTAS", "Config"]
 
-# Requests in an interval. Source: page ``quotas``; of the names only the minute's is documented.
+# Requests per interval. Source: page ``quotas``, which documents only some of the names.
 DOCUMENTED_QUOTAS = {
     "RequestsByIpPerSecond": 100,
     "RequestsByIpPerMinute": 1000,
@@ -26,52 +26,53 @@ class Config:
     Attributes
     ----------
     port : int
-        The port to listen on at 127.0.0.1; 0 takes a free one.
+        The port to listen on at 127.0.0.1; 0 for any free port.
     api_user_id : int
         The API User ID of its only account.
     secret_key : str
-        The account's secret key; ``""`` makes one up.
+        The account's secret key; ``""`` generates one.
     permission : bool
         Whether the account may export raw data.
     seed : int
-        The world to draw the events from.
+        The seed from which the events are generated.
     scale : float
-        How many times the usual number of devices is installed each day.
+        The number of devices installed each day, relative to the usual number.
     lateness : float
-        How many times the usual share of rows appears late in the system: hours, a day or two, or
-        months after the event; 0.0 lets all appear within minutes.
+        The share of rows that appear late in the system (hours, a day or two, or months after the
+        event), relative to the usual share; with 0.0 all appear within minutes.
     unknown_selectors : bool
-        Whether a column that no dictionary has is accepted, with made-up values.
+        Whether a column that is not in the dictionary is accepted, with made-up values.
     seconds : float
         Seconds from creating an export to its end.
     cancellable_until : float
-        The share of the way (0.0 to 1.0) after which an export can no longer be cancelled.
+        The progress (0.0 to 1.0) from which an export can no longer be cancelled.
     queue : int
-        How many exports may be in progress at once.
+        How many exports may be in progress at the same time.
     files : int
-        How many files an export is cut into, rows permitting.
+        How many files an export has, if it has enough rows.
     rows_per_file : int
-        More rows than this always go into a further file.
+        The most rows of a file; with more rows, an export has more than `files` files.
     max_rows : int
-        An export of more rows ends in ``Too many lines in export``.
+        An export with more rows fails with ``Too many lines in export``.
     max_cells : int
-        An export of more cells (rows times selectors) ends in ``Too much export data``.
+        An export with more cells (rows times selectors) fails with ``Too much export data``.
     link_seconds : float
         Seconds from an export's end until its links expire.
     expired_status : int
         The HTTP status of an expired link, 404 or 410.
     signed_downloads : bool
-        Whether a file is refused to a request without a signature (always so with ``?auth=1``).
+        Whether files need a signed request (with ``?auth=1`` they always do).
     storage_host : str
-        The host name in links to files; ``localhost`` makes it differ from the API's.
+        The host name in links to files; ``localhost`` makes it differ from that of the API.
     quotas : mapping of str to int
-        Limits that differ from `DOCUMENTED_QUOTAS`; 0 switches a quota off.
+        Limits that differ from `DOCUMENTED_QUOTAS`; 0 turns a quota off.
     without_quotas : bool
-        Whether to count no quota at all.
+        Whether to turn all quotas off.
     keep : str
-        A directory in which exports, key and port are kept for the next start; ``""`` keeps none.
+        A directory in which exports, key and port are saved for the next start; ``""`` saves
+        nothing.
     now : callable, optional
-        Gives the time in Unix seconds; the system's clock by default.
+        Returns the time in Unix seconds; the system's clock by default.
     """
 
     port: int = 0
@@ -101,11 +102,11 @@ class Config:
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.quotas) - set(DOCUMENTED_QUOTAS)):
             names = ", ".join(DOCUMENTED_QUOTAS)
-            raise ValueError(f"unknown quotas {', '.join(unknown)}; there are {names}")
+            raise ValueError(f"unknown quotas {', '.join(unknown)}; expected some of {names}")
 
     @property
     def limits(self) -> dict[str, int]:
-        """The limit of each quota that is counted."""
+        """The limit of each quota that is not turned off."""
         if self.without_quotas:
             return {}
         return {

@@ -1,7 +1,7 @@
-"""Columns of cells to gzip-compressed CSV, a million rows in seconds.
+"""Writing columns of cells as gzip-compressed CSV, a million rows in seconds.
 
-Cells are joined by Arrow; no text is made row by row in Python. Quoting is minimal and line ends
-are line feeds, as the standard library's ``csv`` module reads them back.
+Arrow joins the cells, so that Python does not loop over rows. Quoting is minimal and line ends are
+line feeds; the ``csv`` module reads the same cells back.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ def _quoted(text: str) -> str:
 
 
 def from_choices(places: Array, texts: Sequence[str]) -> pa.Array:
-    """Cells that hold one of some texts each, by its place among them."""
+    """Cells with one of several texts each, given by its index."""
     return pa.array([_quoted(text) for text in texts], pa.string()).take(pa.array(places))
 
 
 def from_numbers(numbers: Array, empty: Array | None = None) -> pa.Array:
-    """Cells that hold integers; where `empty` is true, nothing."""
+    """Cells with integers; a cell is empty where `empty` is true."""
     return pc.fill_null(pa.array(numbers, mask=empty).cast(pa.string()), "")
 
 
 def lines(columns: Sequence[pa.Array]) -> bytes:
     """The text of some rows, from the cells of each column."""
     if len(columns) == 1:
-        # an empty line would be no row
+        # of one column, quote empty cells: an empty line is not a row
         (column,) = columns
         columns = [pc.if_else(pc.equal(column, ""), '""', column)]
     rows = pc.binary_join_element_wise(*columns, ",")
@@ -50,7 +50,7 @@ def lines(columns: Sequence[pa.Array]) -> bytes:
 
 
 def write(path: Path, header: Sequence[str], blocks: Iterable[bytes]) -> None:
-    """Write a gzip file with a header row; it has its name only once it is whole."""
+    """Write a gzip file with a header row; it gets its final name once it is complete."""
     partial = path.with_suffix(".partial")
     with gzip.GzipFile(partial, "wb", compresslevel=1, mtime=0) as file:
         file.write(",".join(header).encode() + b"\n")

@@ -1,6 +1,6 @@
 """The custom events of the sandbox's apps: their names and parameters, in ClickHouse's array text.
 
-Among them is every kind of text that has ever been misread on its way into a table.
+They include every kind of text that readers of CSV are known to misread.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _WORDS = (
 
 
 def array_text(values: list[str], escape_breaks: bool = True) -> str:
-    r"""`values` as ClickHouse writes an array: ``['level','item\'s "name"']``.
+    r"""Format `values` as ClickHouse formats an array: ``['level','item\'s "name"']``.
 
     Parameters
     ----------
     values : list of str
         The elements.
     escape_breaks : bool
-        Whether a line break becomes ``\n`` or stays one, as both are seen.
+        Whether a line break is written as ``\n``; exports have both forms.
     """
     table = _ESCAPES if escape_breaks else _KEEP_BREAKS
     return "[" + ",".join(f"'{value.translate(table)}'" for value in values) + "]"
@@ -66,11 +66,11 @@ class CustomEvent:
     name : str
         Its name.
     weight : float
-        How often it happens, against the others.
+        Its frequency relative to the others.
     value : callable
-        Its value, of a number and an item (0 to 15).
+        Takes a number and an item (0 to 15), returns its value.
     params : callable
-        Its parameters by name, of the same.
+        Takes the same, returns its parameters by name.
     """
 
     name: str
@@ -79,7 +79,7 @@ class CustomEvent:
     params: Callable[[int, int], dict[str, str]]
 
     def columns(self, number: int, item: int) -> dict[str, str]:
-        """The text of its columns."""
+        """The cells of its columns."""
         params = self.params(number, item)
         return {
             "eventName": self.name,
@@ -93,7 +93,7 @@ def _nothing(_number: int, _item: int) -> int:
     return 0
 
 
-# What happens in any session; the first is the only one with a number, the level.
+# events of any session; only the first has a number, the level
 CUSTOM_EVENTS = (
     CustomEvent(
         "level_up",
@@ -140,7 +140,7 @@ _START, _STEP, _COMPLETE = (
     ),
     CustomEvent("tutorial_complete", 0, _nothing, lambda _, item: {"skipped": str(item // 12)}),
 )
-# The way through the tutorial: what happens, its number, and the share that comes that far.
+# the steps of the tutorial: the event, its number, and the share of devices that reach it
 TUTORIAL = (
     (_START, 0, 0.94),
     (_STEP, 1, 0.90),

@@ -1,8 +1,8 @@
-"""Chance without state: numbers that depend on nothing but what they are drawn for.
+"""Stateless random numbers: each depends only on a key and a purpose.
 
-A generator of random numbers has to be run in order; here any device of any day can be looked at
-alone, in any order and in any process, and is always the same. The mixing function is the one of
-SplitMix64, over whole arrays.
+A usual generator gives its numbers in order. Here the numbers of any device of any day can be
+computed alone, in any order and in any process, and are always the same. The mixing function is
+that of SplitMix64, applied to arrays.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ def _mix(x: Array) -> Array:
 
 
 def draw(keys: Array, purpose: str) -> Array:
-    """A number of 64 bits for each of `keys`, another one for each `purpose`."""
+    """A 64-bit number for each of `keys`, different for each `purpose`."""
     return _mix(keys ^ _salt(purpose))
 
 
 def series(keys: Array, purpose: str, numbers: Array) -> Array:
-    """The `numbers`-th number of 64 bits of each of `keys`, as keys of what belongs to them."""
+    """The n-th 64-bit number of each of `keys`: the keys of objects that belong to them."""
     return _mix(draw(keys, purpose) + numbers.astype(np.uint64) * _STEP)
 
 
 def uniform(keys: Array, purpose: str) -> Array:
-    """A number in [0, 1) for each of `keys`, another one for each `purpose`."""
+    """A number in [0, 1) for each of `keys`, different for each `purpose`."""
     return (draw(keys, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def pick(keys: Array, purpose: str, weights: Sequence[float]) -> Array:
-    """An index into `weights` for each of `keys`, as often as they weigh."""
+    """A random index into `weights` for each of `keys`, with probabilities by weight."""
     shares = np.cumsum(np.asarray(weights, dtype=np.float64))
     found = np.searchsorted(shares / shares[-1], uniform(keys, purpose), side="right")
     return np.minimum(found, len(weights) - 1)

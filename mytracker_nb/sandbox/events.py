@@ -1,8 +1,8 @@
-"""What the devices of the sandbox do: the rows of each of the service's events.
+"""The rows of each of the service's events, generated from the devices of the sandbox.
 
-An install begins a life: visits on the day itself and on fewer and fewer of the later days, each
-with sessions, and in these custom events, payments and the rest. Every row falls into the UTC day
-of its visit, so a day's rows need only the devices of the days before it.
+A device is used on the day of its install and, less and less often, on later days. Each day of use
+has sessions, and sessions have custom events, payments and so on. All rows of a visit are in its
+UTC day, so the rows of a day can be computed from the devices installed up to that day.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from mytracker_nb.sandbox.world import APPS, COUNTRIES, DAY, LINKS, PARTNERS, WE
 
 __all__ = ["ALL_CUSTOM_EVENTS", "RELEASE_DAYS", "Rows", "day_ranges", "rows_of_days"]
 
-# For how many days after its install a device may still come back.
+# for how many days after its install a device can be used
 LIFE = 90
-# How often an app has a new version, and within how many days devices get it.
+# days between two versions of an app, and within how many days devices get a new one
 RELEASE_DAYS = 21
 _UPDATE_DAYS = 5
-# How late rows appear in the system: the share of them, and seconds from the event, least and most.
-# Most come within minutes. The servers of an app send theirs within 4 hours; a phone that was off
-# sends what it kept when the app is next opened.
+# Rows that appear late in the system: their share, and the least and most seconds after the event.
+# Most rows appear within minutes. The servers of an app send events within 4 hours; a phone that
+# was off sends its events when the app is next opened.
 _LATE_BY_HOURS = (0.08, 900, 4 * 3600)
 _LATE_BY_DAYS = (0.03, 4 * 3600, 2 * DAY)
-# Now and then an import brings rows of one of these periods, long after it.
+# The share of rows imported long after the event, and the length of the imported periods in days.
 _IMPORTED, _IMPORT_DAYS = 0.004, 30
-# The installs of a usual day, and how many devices are looked at together.
+# The installs of a usual day, and how many devices are generated at a time.
 _INSTALLS, _CROWD = 26, 12_000
 
 ALL_CUSTOM_EVENTS = (*CUSTOM_EVENTS, *dict.fromkeys(story for story, _, _ in TUTORIAL))
@@ -44,20 +44,20 @@ _Source = Callable[["Devices", int, int], "Rows"]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Events of one kind, each by its place in several arrays.
+    """Events of one kind; each array has one item per event.
 
     Attributes
     ----------
     devices : Devices
-        The devices that the events may be of.
+        The devices, of which some have events here.
     device : array of int
-        The device of each event, as a place in `devices`.
+        The device of each event, as an index into `devices`.
     ts : array of int
-        Its time, in Unix seconds.
+        The time of each event, in Unix seconds.
     key : array of int
-        What makes it itself: all else that is true of it is drawn from it.
+        The key of each event, from which its other properties are drawn.
     facts : dict of str to array
-        What is true of this kind of event only.
+        Properties that only this kind of event has.
     """
 
     devices: Devices
@@ -70,7 +70,7 @@ class Rows:
         return len(self.ts)
 
     def take(self, which: Array | slice) -> Rows:
-        """Those of the rows that `which` (indices, a slice or a mask) chooses."""
+        """The rows selected by `which` (indices, a slice or a mask)."""
         facts = {name: values[which] for name, values in self.facts.items()}
         return Rows(self.devices, self.device[which], self.ts[which], self.key[which], facts)
 
@@ -110,12 +110,12 @@ class Rows:
 
     @cached_property
     def release(self) -> Array:
-        """The number of the app's version that the device had; -1 on one that never updates."""
+        """The number of the device's app version; -1 on a device that never updates."""
         return self._release(self.ts // DAY)
 
     @cached_property
     def is_update(self) -> Array:
-        """Whether the device has got a new version on this day."""
+        """Whether the device got a new version on this day."""
         today = self.ts // DAY
         return (self.age > 0) & (self._release(today) > self._release(today - 1))
 
@@ -170,7 +170,7 @@ def _visits(devices: Devices, first: int, last: int) -> Rows:
 
 
 def _several(rows: Rows, counts: Array, name: str) -> tuple[Rows, Array, Array]:
-    """Each row as often as counted, with keys of their own; their sources and numbers."""
+    """Repeat each row `counts` times with new keys; return these, their sources and numbers."""
     source = np.repeat(np.arange(len(rows)), counts)
     number = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
     rows = rows.take(source)
@@ -183,7 +183,7 @@ def _sessions(devices: Devices, first: int, last: int) -> Rows:
     chance = uniform(visits.key, "sessions")
     counts = 1 + (chance < 0.5).astype(np.int64) + (chance < 0.22) + (chance < 0.08)
     rows, source, number = _several(visits, counts, "session")
-    # a session in each of the equal parts of what is left of the day, so that none overlap
+    # divide the rest of the day into equal parts with one session each, so that none overlap
     part = (DAY - rows.ts % DAY) // counts[source]
     opening = (number == 0) & (rows.age == 0)
     wait = np.where(opening, 0.01, 0.5) * uniform(rows.key, "start") * part
@@ -194,7 +194,7 @@ def _sessions(devices: Devices, first: int, last: int) -> Rows:
 
 
 def _tutorial_length(sessions: Rows) -> Array:
-    """How many events of the tutorial happen in each session."""
+    """How many events of the tutorial each session has."""
     reached = np.sort([share for _, _, share in TUTORIAL])
     luck = uniform(sessions.devices.key, "tutorial")
     length = len(TUTORIAL) - np.searchsorted(reached, luck, side="right")
@@ -209,7 +209,7 @@ def _custom_events(devices: Devices, first: int, last: int) -> Rows:
     rows, source, number = _several(sessions, counts, "custom event")
     later = number - tutorial[source]
     story = pick(rows.key, "story", [story.weight for story in CUSTOM_EVENTS])
-    # a level is reached once: at most one in a session, and ever higher ones
+    # at most one new level per session, each higher than the one before
     story = np.where((story == _LEVEL_UP) & (later > 0), _SHOP, story)
     level = np.where(story == _LEVEL_UP, 2 + rows.age * 4 + rows.facts["number"], 0)
     places = np.array([ALL_CUSTOM_EVENTS.index(story) for story, _, _ in TUTORIAL])
@@ -234,13 +234,13 @@ def _views(devices: Devices, first: int, last: int) -> Rows:
 
 
 def _some(rows: Rows, name: str, share: float, seconds: int = 0) -> Rows:
-    """What happens on a share of other events, some seconds later."""
+    """Events that follow a share of other events, some seconds later."""
     rows = rows.take(uniform(rows.key, name) < share)
     return Rows(rows.devices, rows.device, rows.ts + seconds, draw(rows.key, f"{name} row"), {})
 
 
 def _first_sessions(devices: Devices, first: int, last: int) -> Rows:
-    """One a day for each device that was used."""
+    """The first session of the day of each device that was used."""
     sessions = _sessions(devices, first, last)
     return sessions.take(sessions.facts["number"] == 0)
 
@@ -317,7 +317,7 @@ def _is_ios(rows: Rows) -> Array:
 
 
 def _of_users(source: _Source, *, once: bool = False) -> _Source:
-    """The same events, of known users only; `once` leaves a user's further devices out."""
+    """The same events of known users only; with `once`, only those of a user's first device."""
 
     def events(devices: Devices, first: int, last: int) -> Rows:
         rows = source(devices, first, last)
@@ -361,7 +361,7 @@ _SOURCES: dict[str, _Source] = {
 }
 
 
-# How many days before an event the install is at most, where it is no whole life.
+# the most days between install and event, for events with fewer than `LIFE`
 _LOOK_BACK = {
     **dict.fromkeys(["installs", "newDevices", "newUsers"], 0),
     **dict.fromkeys(["deviceRegistrations", "userRegistrations"], 0),
@@ -370,7 +370,7 @@ _LOOK_BACK = {
 }
 
 
-def _devices_asked_for(devices: Devices, query: Query) -> Devices:
+def _matching_devices(devices: Devices, query: Query) -> Devices:
     wanted = np.ones(len(devices), dtype=bool)
     filters = query.filters
     app_ids, keys = filters.get("idApp"), filters.get("SDKKey")
@@ -400,7 +400,7 @@ _DRAWN = {
 }
 
 
-def _rows_asked_for(rows: Rows, query: Query) -> Rows:
+def _matching_rows(rows: Rows, query: Query) -> Rows:
     filters = query.filters
     wanted = (rows.ts >= query.ts_from) & (rows.ts <= query.ts_to)
     wanted &= (rows.ts_insert >= query.inserted_from) & (rows.ts_insert <= query.inserted_to)
@@ -414,16 +414,16 @@ def _rows_asked_for(rows: Rows, query: Query) -> Rows:
 
 
 def day_ranges(query: Query, scale: float) -> list[tuple[int, int]]:
-    """The UTC days of a query, first and last of each bunch that fits into memory well."""
+    """The UTC days of a query, as the first and last day of ranges that fit into memory."""
     step = int(min(max(_CROWD / (_INSTALLS * scale), 1), 512))
     first, last = query.ts_from // DAY, query.ts_to // DAY
     return [(day, min(day + step - 1, last)) for day in range(max(first, 0), last + 1, step)]
 
 
 def rows_of_days(query: Query, config: Config, first: int, last: int) -> Rows:
-    """The rows of a query that fall into the UTC days from `first` to `last`, in no order."""
+    """The rows of a query in the UTC days from `first` to `last`, unordered."""
     born = first - _LOOK_BACK.get(query.event, LIFE)
     devices = Devices.of_days(config.seed, config.scale, born, last, config.lateness)
-    return _rows_asked_for(
-        _SOURCES[query.event](_devices_asked_for(devices, query), first, last), query
+    return _matching_rows(
+        _SOURCES[query.event](_matching_devices(devices, query), first, last), query
     )

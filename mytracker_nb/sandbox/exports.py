@@ -1,4 +1,4 @@
-"""The exports of a sandbox, on their way from the queue to files.
+"""The exports of a sandbox: queue, progress, files.
 
 Source: pages ``export-api/raw/get``, ``raw/cancel`` and ``download``.
 """
@@ -29,9 +29,9 @@ __all__ = ["Export", "Exports", "QueueFull"]
 TOO_MANY_LINES = "Too many lines in export"
 TOO_MUCH_DATA = "Too much export data"
 ERROR = "Error occurred"
-# The attributes of an export that it can't do without after a restart.
+# the attributes of an export that are saved for a restart
 _KEPT = ("id", "query", "created", "outcome", "canceled")
-# Rows that become text together.
+# rows that are written at a time
 _BLOCK = 100_000
 
 
@@ -61,12 +61,12 @@ class Export:
     id : int
         Its idRawExport.
     query : Query
-        What was asked for.
+        The request.
     created : float
-        When, in Unix seconds.
+        When it was created, in Unix seconds.
     outcome : str
-        How it ends whatever its data: ``Error occurred``, ``Too many lines in export`` or ``Too
-        much export data``; ``""`` leaves it to the data. May be set while it is in progress.
+        A forced outcome: ``Error occurred``, ``Too many lines in export`` or ``Too much export
+        data``; with ``""`` it depends on the data. It can be set while the export is in progress.
     canceled : bool
         Whether it was cancelled.
     """
@@ -83,12 +83,12 @@ class Export:
         self._lock = RLock()
 
     def progress(self, now: float) -> float:
-        """How far it is, from 0.0 to 1.0."""
+        """The progress, from 0.0 to 1.0."""
         seconds = self.config.seconds
         return min((now - self.created) / seconds, 1.0) if seconds > 0 else 1.0
 
     def is_in_progress(self, now: float) -> bool:
-        """Whether it takes a place in the queue."""
+        """Whether it is in progress, and so in the queue."""
         return not self.canceled and self.progress(now) < 1
 
     def is_cancellable(self, now: float) -> bool:
@@ -97,12 +97,12 @@ class Export:
 
     @property
     def expires(self) -> int:
-        """When its links end, in Unix seconds."""
+        """When its links expire, in Unix seconds."""
         return int(self.created + self.config.seconds + self.config.link_seconds)
 
     @cached_property
     def day_ranges(self) -> list[tuple[int, int, int]]:
-        """Its rows by UTC days: first, last and how many; ends where there are too many."""
+        """The first day, last day and row count of ranges of UTC days; stops if it is too large."""
         from mytracker_nb.sandbox.events import day_ranges, rows_of_days
 
         found: list[tuple[int, int, int]] = []
@@ -117,7 +117,7 @@ class Export:
 
     @property
     def rows(self) -> int:
-        """How many rows it has; where these are too many, at least that many."""
+        """How many rows it has; if it is too large, at least how many."""
         with self._lock:
             return sum(count for _, _, count in self.day_ranges)
 
@@ -129,14 +129,14 @@ class Export:
         return ""
 
     def answer(self, now: float, storage: str) -> dict[str, Any]:
-        """What the service tells of it.
+        """The data of the service's response about it.
 
         Parameters
         ----------
         now : float
             The time in Unix seconds.
         storage : str
-            The URL that its files' names are put to.
+            The URL to which the names of its files are appended.
         """
         if self.canceled:
             return {"status": "Canceled by user"}
@@ -166,11 +166,11 @@ class Export:
         return [f"{stem}.{number}.csv.gz" for number in range(count)]
 
     def has_file(self, name: str, now: float) -> bool:
-        """Whether there is such a file."""
+        """Whether the export has succeeded and has a file of this name."""
         return self.answer(now, "")["status"] == "Success!" and name in self.names
 
     def file(self, name: str) -> Path:
-        """One of its files, made when it is first asked for.
+        """The path of one of its files, which is written when it is first requested.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Export:
                 yield lines([column(name, block, zone) for name in self.query.selectors])
 
     def _rows(self, first: int, last: int) -> Iterator[Rows]:
-        """The rows from number `first` to before number `last`, by time."""
+        """The rows from number `first` up to number `last` (exclusive), by time."""
         from mytracker_nb.sandbox.events import rows_of_days
 
         passed = 0
@@ -226,9 +226,9 @@ class Exports(dict[int, Export]):
     clock : Clock
         The sandbox's time.
     directory : Path
-        Where files are kept.
+        The directory of the files.
     kept : Kept, optional
-        Where they are written down for the next start, and were at the last.
+        Saves the exports for the next start, and has those of the last one.
     """
 
     def __init__(
@@ -244,12 +244,12 @@ class Exports(dict[int, Export]):
             self[facts["id"]] = Export(config=config, directory=directory, **facts)
 
     def create(self, query: Query) -> Export:
-        """Take an export into the queue.
+        """Create an export.
 
         Raises
         ------
         QueueFull
-            If there is no place for it.
+            If too many exports are in progress.
         """
         now = self._clock()
         waiting = [export.id for export in self.values() if export.is_in_progress(now)]
@@ -262,12 +262,12 @@ class Exports(dict[int, Export]):
         return export
 
     def cancel(self, export: Export) -> None:
-        """Cancel one that is in progress."""
+        """Cancel an export that is in progress."""
         export.canceled = True
         self.save()
 
     def save(self) -> None:
-        """Write them down for the next start, where that is wanted."""
+        """Save the exports for the next start, if the sandbox is to be kept."""
         if self._kept:
             facts = [{name: getattr(each, name) for name in _KEPT} for each in self.values()]
             self._kept.save(facts, self._clock.offset)

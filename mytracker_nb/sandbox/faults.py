@@ -1,12 +1,12 @@
-"""What goes wrong on purpose: faults between the service and its client.
+"""Faults between the service and its client, injected for tests.
 
 ::
 
-    sandbox.faults.add(path="/get.json", times=2, status=503)       # twice, then all is well
-    sandbox.faults.add(every=5, status=500)                         # each fifth request
-    sandbox.faults.add(path="/create.json", reset="after")          # it is done; its answer is lost
+    sandbox.faults.add(path="/get.json", times=2, status=503)       # twice, then no more
+    sandbox.faults.add(every=5, status=500)                         # every fifth request
+    sandbox.faults.add(path="/create.json", reset="after")          # created; the response is lost
     sandbox.faults.add(path=".csv.gz", truncate=1000, times=3)      # cut off, three times in a row
-    sandbox.faults.add(path="/get.json", data={"status": "Moved"})  # a word nobody knows
+    sandbox.faults.add(path="/get.json", data={"status": "Moved"})  # an undocumented status
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ HTML_PAGE = "<!DOCTYPE html><html><head><title>502</title></head><body>Bad gatew
 
 @dataclass(eq=False)
 class Fault:
-    """Something that goes wrong, and when.
+    """A fault, and the requests that it affects.
 
     Attributes
     ----------
     path : str
-        A part of the path of the requests it strikes; ``""`` is a part of each.
+        A part of the path of the requests it affects; ``""`` for all.
     method : str
         Their method; ``""`` for any.
     where : callable, optional
-        Takes a `Call` and tells whether the fault may strike it.
+        Takes a `Call`, returns whether the fault can affect it.
     after : int
-        How many of these requests go well before.
+        How many of these requests succeed first.
     every : int
-        Of the later ones, it strikes each so-and-so-manieth.
+        With n, it then affects every n-th of them.
     chance : float
-        Of these it strikes this share at random (from 0.0 to 1.0), the same ones in each run.
+        The share of these that it affects (0.0 to 1.0), at random but the same in each run.
     times : int or None
-        How often it strikes; None for ever.
+        How many requests it affects in total; None for no limit.
     delay : float
-        Seconds that the answer is held back.
+        Seconds by which the response is delayed.
     reset : str
-        ``before``: the connection is reset and nothing is done; ``after``: what was asked for is
-        done, and the connection is reset in place of an answer.
+        ``before``: the connection is reset and the request is not handled; ``after``: the request
+        is handled, and the connection is reset instead of a response.
     status : int or None
-        The HTTP status, of an answer that does nothing.
+        The HTTP status of a response that replaces the service's; the request is not handled.
     body : str or bytes or None
-        The body, of an answer that does nothing; `HTML_PAGE` is one. With no `status` it has 200.
+        The body of such a response, for example `HTML_PAGE`. Without `status` it has status 200.
     data : mapping
-        Changes the ``data`` of a JSON answer. None as a value takes its key away.
+        Changes the ``data`` of a JSON response. None as a value removes the key.
     headers : mapping of str to str
-        Headers that are added to the answer; None as a value takes one away.
+        Headers to add to the response. None as a value removes the header.
     truncate : int or None
-        The answer is cut off after so many bytes, and the connection closed.
+        The number of bytes after which the response is cut off and the connection closed.
     corrupt : int or None
-        The byte at this place of the answer is another one; counted from the end if negative.
+        The position of a byte of the response to change; from the end if negative.
     strikes : int
-        How often it has struck.
+        How many requests it has affected.
     """
 
     path: str = ""
@@ -91,12 +91,12 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.reset not in ("", "before", "after"):
-            raise ValueError(f"reset is 'before' or 'after', not {self.reset!r}")
+            raise ValueError(f"reset must be 'before' or 'after', not {self.reset!r}")
         self._seen = 0
         self._random = random.Random(f"{self.path} {self.method}")  # noqa: S311 - it is a test
 
     def strikes_now(self, call: Call) -> bool:
-        """Whether it strikes this request; to be asked once for each."""
+        """Whether it affects this request; call it once for each request, as it counts them."""
         if self.path not in call.path or self.method not in ("", call.method):
             return False
         if self.where is not None and not self.where(call):
@@ -110,9 +110,9 @@ class Fault:
 
 
 class Faults:
-    """The faults of a sandbox, as a layer around its application.
+    """The faults of a sandbox: a WSGI layer around its application.
 
-    Of several that would strike a request the first does.
+    If several faults can affect a request, the first one does.
 
     Parameters
     ----------
@@ -127,19 +127,19 @@ class Faults:
         self.calls: list[Call] = []
 
     def add(self, **what: Any) -> Fault:
-        """Let something go wrong; the arguments are the attributes of `Fault`."""
+        """Add a fault; the arguments are the attributes of `Fault`."""
         fault = Fault(**what)
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        """Let all go well from now on."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer a request, as WSGI wants it."""
+        """Handle a request (WSGI)."""
         call = Call.of(environ)
         with self._lock:
             self.calls.append(call)
@@ -160,7 +160,7 @@ class Faults:
 
 
 def _instead(fault: Fault) -> Response:
-    """An answer of something that stands before the service."""
+    """A response that replaces the service's, as that of a proxy."""
     status = fault.status or HTTPStatus.OK
     body = fault.body
     if body is None:
@@ -174,7 +174,7 @@ def _instead(fault: Fault) -> Response:
 def _changed(answer: Response, fault: Fault) -> Response:
     answer.direct_passthrough = False
     body = b"".join(answer.iter_encoded())
-    answer.close()  # of the file behind it, which the new body takes the place of
+    answer.close()  # closes the file that the response would have sent
     if fault.data:
         content = json.loads(body)
         data = {**(content["data"] or {}), **fault.data}
@@ -182,12 +182,12 @@ def _changed(answer: Response, fault: Fault) -> Response:
         body = json.dumps(content).encode()
         answer.headers["Content-Length"] = str(len(body))
     if fault.corrupt is not None and body:
-        place = fault.corrupt % len(body)
-        body = body[:place] + bytes([body[place] ^ 0xFF]) + body[place + 1 :]
-    # the headers still promise all of it
+        position = fault.corrupt % len(body)
+        body = body[:position] + bytes([body[position] ^ 0xFF]) + body[position + 1 :]
+    # the headers still have the full length
     answer.headers.setdefault("Content-Length", str(len(body)))
     answer.response = [body[: fault.truncate]]
-    # a length that a fault takes away is not to be added again
+    # do not add a length again that a fault removes
     answer.automatically_set_content_length = False
     for name, value in fault.headers.items():
         answer.headers.remove(name)
@@ -197,7 +197,7 @@ def _changed(answer: Response, fault: Fault) -> Response:
 
 
 def _reset(environ: dict[str, Any]) -> NoReturn:
-    # closed like this a connection ends with RST, not with FIN
+    # with this option, closing the connection sends RST, not FIN
     environ["werkzeug.socket"].setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
     )

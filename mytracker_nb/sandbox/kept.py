@@ -1,4 +1,4 @@
-"""What a sandbox keeps on disk for its next start: its address, its key and its exports."""
+"""`Kept`: saves the port, key and exports of a sandbox for its next start."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from mytracker_nb.storage.sandbox_dirs import hold, is_private
 __all__ = ["Kept"]
 
 _FILE = "sandbox.json"
-_PATIENCE = 5.0  # seconds in which the kernel that was restarted is gone
+_PATIENCE = 5.0  # seconds to wait for the end of a kernel that is being restarted
 
 
 class Kept:
-    """A directory of one sandbox at a time, which outlives it.
+    """The saved state of a sandbox, in a directory that one sandbox at a time can use.
 
     Parameters
     ----------
     path : path
-        The directory; it is made if there is none, and only its user can look into it.
+        The directory; it is created if it does not exist, and only its user can read it.
 
     Attributes
     ----------
     clients : Path
-        For what the clients of the sandbox keep of it.
+        The directory for the journal and cache of the sandbox's clients.
     port : int
-        The port it had; 0 at the first start.
+        The saved port; 0 at the first start.
     secret_key : str
-        The key it had; ``""`` at the first start.
+        The saved key; ``""`` at the first start.
     offset : float
-        How far its clock was moved, in seconds.
+        By how many seconds its clock was advanced.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Kept:
         self.path = Path(path)
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_private(self.path):
-            raise OSError(f"{self.path} is not a directory that only this user can look into")
+            raise OSError(f"{self.path} can be read by other users")
         self._held = _hold_soon(self.path)
         self.clients = self.path / "clients"
         self.clients.mkdir(mode=0o700, exist_ok=True)
@@ -61,11 +61,11 @@ class Kept:
         self._exports: list[dict[str, Any]] = content.get("exports", [])
 
     def exports(self) -> list[dict[str, Any]]:
-        """What it had of each export, as `save` was given it."""
+        """The attributes of each saved export."""
         return [{**facts, "query": _query(facts["query"])} for facts in self._exports]
 
     def save(self, exports: Iterable[Mapping[str, Any]], offset: float) -> None:
-        """Write all of it down; a kill leaves what was there before."""
+        """Save the state atomically."""
         facts = [{**each, "query": _facts(each["query"])} for each in exports]
         content = {
             "port": self.port,
@@ -73,18 +73,18 @@ class Kept:
             "offset": offset,
             "exports": facts,
         }
-        half = self.path / f"{_FILE}.new"
-        half.write_text(json.dumps(content), "utf-8")
-        half.replace(self.path / _FILE)
+        partial = self.path / f"{_FILE}.new"
+        partial.write_text(json.dumps(content), "utf-8")
+        partial.replace(self.path / _FILE)
 
     def release(self) -> None:
-        """Leave it to the next sandbox; a second call does nothing."""
+        """Let another sandbox use the directory; a second call does nothing."""
         if self._held is not None:
             os.close(self._held)
             self._held = None
 
     def delete(self) -> None:
-        """Keep nothing of it."""
+        """Delete the directory."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 

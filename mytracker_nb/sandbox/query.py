@@ -1,8 +1,8 @@
-"""What the service accepts as an export, by this package's own reading of its documentation.
+"""Validation of create requests as the service does it, written from its documentation.
 
-Nothing here is shared with the code that checks a request before it is sent: only so can a mistake
-on either side show. Where the documentation gives no text for a refusal, the text is of its style.
-Source: page ``export-api/raw/create``.
+It shares no code with the validation before a request is sent, so that tests show a mistake on
+either side. If the documentation has no text for an error, the text is in its style. Source: page
+``export-api/raw/create``.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Query:
     timezone : str
         The time zone of the days.
     filters : mapping of str to frozenset of str
-        The values a row may have, by parameter.
+        The values that rows can have, by parameter.
     inverted : bool
-        Whether the event names are those to leave out.
+        Whether the event names are to be excluded.
     """
 
     event: str
@@ -84,7 +84,7 @@ class Query:
 
 
 class _Form:
-    """The parameters as they came: plain ones (the last one counts) and arrays."""
+    """The parameters as they were sent: plain ones, of which the last counts, and arrays."""
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
         self.plain: dict[str, str] = {}
@@ -93,7 +93,7 @@ class _Form:
             match = _NAME.fullmatch(field)
             name, bracket = match.groups() if match else (field, None)
             if name not in _KNOWN:
-                continue  # public scripts send such, and no refusal is seen
+                continue  # public scripts send unknown parameters, and the service ignores them
             if bracket is None:
                 self.plain[name] = value
             else:
@@ -115,7 +115,7 @@ class _Form:
 
 
 def _pair(form: _Form, first: str, last: str) -> bool:
-    """Whether both are given; one alone is refused."""
+    """Whether both are set; one alone is an error."""
     given = [name for name in (first, last) if form.has(name)]
     if len(given) == 1:
         missing = last if given == [first] else first
@@ -148,7 +148,7 @@ def _in_order(first: str, last: str, given: tuple[int | date | None, int | date 
 
 
 def _days(form: _Form, zone: ZoneInfo, now: float) -> tuple[int, int]:
-    """The first and the last second of the days asked for."""
+    """The first and the last second of the requested days."""
     first, last = _day(form, "dateFrom"), _day(form, "dateTo")
     if first < date(1970, 1, 1):
         raise BadRequest("Argument 'dateFrom' must be greater than or equal to 1970-01-01")
@@ -239,21 +239,21 @@ def _filters(form: _Form, event: str) -> dict[str, frozenset[str]]:
 def parse_query(
     fields: Iterable[tuple[str, str]], now: float, *, unknown_selectors: bool = False
 ) -> Query:
-    """The export that the parameters ask for.
+    """Validate and parse the parameters of a create request.
 
     Parameters
     ----------
     fields : iterable of (str, str)
-        The names and values of the query string and the form, as they came.
+        The names and values of the query string and the form, as they were sent.
     now : float
         The time of the request, in Unix seconds.
     unknown_selectors : bool
-        Whether to accept columns that no dictionary has.
+        Whether to accept columns that are not in the dictionary.
 
     Raises
     ------
     BadRequest
-        If the service would answer 400.
+        If the service would respond with HTTP 400.
     """
     form = _Form(fields)
     event = _event(form)
@@ -261,7 +261,7 @@ def parse_query(
     timezone = form.one("timezone") or "Europe/Moscow"
     if timezone not in dictionary("timezone"):
         raise BadRequest("Argument 'timezone' must be in set of allowed values")
-    # what has not happened and not arrived yet can't be exported
+    # events of the future and rows that are not available yet can't be exported
     starts, ends = [0], [int(now)]
     by_days = _pair(form, "dateFrom", "dateTo")
     by_seconds = _pair(form, "tsFrom", "tsTo")

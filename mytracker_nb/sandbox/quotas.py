@@ -1,4 +1,4 @@
-"""How many requests are too many. Source: page ``quotas``."""
+"""The counting of quotas. Source: page ``quotas``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _INTERVALS = {"PerSecond": 1, "PerMinute": 60, "PerHour": 3600}
 
 
 class Quotas:
-    """Counts of requests in the interval that is running, per quota and subject.
+    """Counts requests in the current interval, by quota and subject.
 
     Parameters
     ----------
     limits : mapping of str to int
-        The limit of each quota; its name tells its interval.
+        The limit of each quota; the end of its name is the interval, such as ``PerMinute``.
     """
 
     def __init__(self, limits: Mapping[str, int]) -> None:
@@ -32,14 +32,14 @@ class Quotas:
         return count if interval == int(now // self._interval(name)) else 0
 
     def count(self, kind: str, subject: str, now: float) -> None:
-        """Count one more event for `subject` in all quotas whose names start with `kind`."""
+        """Count a request of `subject` in all quotas whose names start with `kind`."""
         for name in self._limits:
             if name.startswith(kind):
                 interval = int(now // self._interval(name))
                 self._counts[name, subject] = (interval, self._count(name, subject, now) + 1)
 
     def facts(self, subjects: Iterable[tuple[str, str]], now: float) -> list[dict[str, Any]]:
-        """The quotas of some (kind, subject) as the service lists them."""
+        """The quotas of each (kind, subject), as the service lists them."""
         found = []
         for kind, subject in subjects:
             for name, limit in self._limits.items():

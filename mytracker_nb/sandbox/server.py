@@ -1,4 +1,4 @@
-"""The sandbox's server: a thread of this process, listening at 127.0.0.1."""
+"""`Sandbox`: the server, which runs in a thread of this process and listens at 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _HOST = "127.0.0.1"
 class _Handler(WSGIRequestHandler):
     """Answers the requests of a connection, one after the other, as the service does (HTTP/1.1)."""
 
-    # the answer goes out in two parts, headers and body: the second must not wait for the
-    # client's delayed acknowledgement of the first
+    # headers and body are sent separately: the body must not wait for the client's delayed
+    # acknowledgement of the headers
     disable_nagle_algorithm = True
     protocol_version = "HTTP/1.1"
 
     def run_wsgi(self) -> None:
-        """Answer one request.
+        """Handle one request.
 
-        Werkzeug's own way closes the connection after each answer, since it does not know whether
-        the request was read to its end. Here it was: `Call.of` reads it before anything else.
+        Werkzeug's own method closes the connection after each response, since it does not know
+        whether the request was read to its end. Here it was, by `Call.of`.
         """
         self.environ = self.make_environ()
         try:
@@ -60,7 +60,7 @@ class _Handler(WSGIRequestHandler):
         self.send_response(int(code), reason)
         for name, value in headers:
             self.send_header(name, value)
-        if has_body and length is None:  # it ends where the connection does
+        if has_body and length is None:  # the end of the connection is the end of the body
             self.send_header("Connection", "close")
         self.end_headers()
         sent = 0
@@ -68,16 +68,16 @@ class _Handler(WSGIRequestHandler):
             self.wfile.write(block)
             sent += len(block)
         if has_body and str(sent) != length:
-            # a client that waits for the rest is to see that none comes
+            # closing the connection tells the client that the body is incomplete
             self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its parent's name
-        """Say nothing: a notebook is no place for a server's log."""
+        """Log nothing: the log would appear in the notebook."""
 
     def connection_dropped(
         self, error: BaseException, environ: dict[str, Any] | None = None
     ) -> None:
-        """Wait for no further request on a connection that is to be reset."""
+        """Close a connection that is to be reset, instead of waiting for its next request."""
         self.close_connection = True
 
 
@@ -85,7 +85,7 @@ class _Server(ThreadedWSGIServer):
     daemon_threads = True
 
     def __init__(self, port: int, app: Callable[..., Iterable[bytes]]) -> None:
-        # Werkzeug would end the process where the port is in use
+        # open the socket here: Werkzeug exits the process if the port is in use
         with socket.create_server((_HOST, port), backlog=self.request_queue_size) as listening:
             super().__init__(_HOST, port, app, _Handler, fd=listening.fileno())
         self._lock = Lock()
@@ -99,15 +99,15 @@ class _Server(ThreadedWSGIServer):
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._open.discard(request)
-        # a connection that is to be reset must not be ended politely before
+        # a connection that is to be reset must not be shut down first
         if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
             self.close_request(request)
         else:
             super().shutdown_request(request)
 
     def end_connections(self) -> None:
-        """End all open connections, those too whose client may send a further request."""
-        # the lock keeps each of them open, so that its number is no other's
+        """Close all open connections, also those on which a client can send another request."""
+        # under the lock no connection is closed, so no file descriptor is reused meanwhile
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):
@@ -121,7 +121,7 @@ def _clean_up(directory: Directory, kept: Kept | None) -> None:
 
 
 class Sandbox:
-    """A local MyTracker that is running.
+    """A running local MyTracker.
 
     Parameters
     ----------
@@ -131,19 +131,19 @@ class Sandbox:
     Attributes
     ----------
     base_url : str
-        The address to use in place of the service's.
+        Its address, to use instead of the service's.
     api_user_id : int
         The API User ID of its account.
     secret_key : str
         The account's secret key.
     clock : Clock
-        Its time, which can be moved.
+        Its clock, which can be advanced.
     faults : Faults
-        What goes wrong on purpose.
+        Faults to inject.
     exports : Exports
         The exports by their idRawExport.
     directory : Path
-        Where their files are until it is stopped, and what its clients keep of it.
+        The directory of its files and of its clients' journal and cache, until it is stopped.
     """
 
     def __init__(self, config: Config) -> None:
@@ -151,7 +151,7 @@ class Sandbox:
         port, key = config.port, config.secret_key
         if self.kept is not None:
             port, key = port or self.kept.port, key or self.kept.secret_key
-        # the names of files are made with the key too
+        # the key is also used in the names of files
         self.config = config = replace(config, secret_key=key or secrets.token_urlsafe(18))
         self.api_user_id = config.api_user_id
         self.secret_key = config.secret_key
@@ -174,7 +174,7 @@ class Sandbox:
             self.exports.save()
         directory.announce(self._server.port, self.kept.clients if self.kept else None)
         self.base_url = f"http://{_HOST}:{self._server.port}"
-        # looks twenty times a second whether it is to end
+        # checks 20 times a second whether to stop
         self._thread = Thread(
             target=self._server.serve_forever, args=[0.05], name="sandbox", daemon=True
         )
@@ -185,7 +185,7 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Call]:
-        """All requests that reached it, in order."""
+        """All requests received, in order."""
         return self.faults.calls
 
     def served(self, id_raw_export: int) -> list[str]:
@@ -193,9 +193,9 @@ class Sandbox:
         return self.exports[int(id_raw_export)].served()
 
     def stop(self) -> None:
-        """End it, its open connections too, and delete its files; a second call does nothing.
+        """Stop the server and delete its files; a second call does nothing.
 
-        What it keeps for its next start (`Config.keep`) stays.
+        The state saved for its next start (`Config.keep`) is not deleted.
         """
         if self._thread.is_alive():
             self._server.shutdown()

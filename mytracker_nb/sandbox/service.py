@@ -1,4 +1,4 @@
-"""The web application: the service's addresses and answers. Source: all pages of its API."""
+"""The web application: the service's URLs and responses. Source: all pages of its API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _error(status: int, detail: str, info: dict[str, Any] | None = None) -> flas
 
 
 class _Stop(Exception):
-    """The request goes no further than this answer."""
+    """Ends the handling of a request with a response."""
 
     def __init__(self, answer: flask.Response) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _Stop(Exception):
 
 
 class _Gate:
-    """Who may come in, and how often."""
+    """Checks signatures and quotas."""
 
     def __init__(self, config: Config, clock: Clock, secret_key: str) -> None:
         self._config = config
@@ -67,7 +67,7 @@ class _Gate:
         )
 
     def enter(self, call: Call) -> None:
-        """Count a request of the API, and stop it where it is one too many or not signed."""
+        """Count a request of the API; reject it if a quota is exceeded or it is not signed."""
         now = self._clock()
         subjects = [("RequestsByIp", call.address)]
         signed = self.is_signed(call)
@@ -109,18 +109,18 @@ def application(
     secret_key : str
         The account's secret key.
     storage : callable
-        Gives the URL of the host that keeps the files, once it is known.
+        Returns the URL of the host with the files.
     """
     app = flask.Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     gate = _Gate(config, clock, secret_key)
-    # one request at a time: the service's own state is small, and files are made aside of it
+    # one request at a time changes the state; files are written outside of the lock
     lock = RLock()
 
     def call() -> Call:
         return Call.of(flask.request.environ)
 
-    def asked_for() -> Export:
+    def requested_export() -> Export:
         text = call().parameter("idRawExport")
         if not text:
             raise BadRequest("Argument 'idRawExport' is expected but not set")
@@ -144,7 +144,7 @@ def application(
             with lock:
                 gate.count_error()
         answer.headers["X-MyTracker-Sandbox"] = "1"
-        # the server writes it
+        # the server adds its own
         answer.headers.remove("Date")
         return answer
 
@@ -177,11 +177,11 @@ def application(
 
     @app.get(f"{_RAW}/get.json")
     def get() -> flask.Response:
-        return _envelope(200, asked_for().answer(clock(), storage() + _STORAGE))
+        return _envelope(200, requested_export().answer(clock(), storage() + _STORAGE))
 
     @app.get(f"{_RAW}/cancel.json")
     def cancel() -> flask.Response:
-        export = asked_for()
+        export = requested_export()
         with lock:
             now = clock()
             if not export.is_cancellable(now):
@@ -210,12 +210,12 @@ def application(
             export.file(name),
             mimetype="application/gzip",
             conditional=True,
-            # the name tells the content, so that it holds when a sandbox makes the file anew
+            # the name identifies the content, also after a restarted sandbox writes the file again
             etag=name.removesuffix(".csv.gz").replace(".", "-"),
             max_age=0,
             last_modified=int(export.created),
         )
-        answer.accept_ranges = "bytes"  # which Werkzeug says of a part only, if it is an older one
+        answer.accept_ranges = "bytes"  # older versions of Werkzeug send it with parts only
         return answer
 
     return app

@@ -1,4 +1,4 @@
-"""Whether a request is signed by the account. Source: page ``authentication``."""
+"""Verification of signatures. Source: page ``authentication``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["is_signed"]
 def is_signed(
     header: str | None, *, method: str, url: bytes, body: bytes, api_user_id: int, secret_key: str
 ) -> bool:
-    """Whether `header` is what the ``Authorization`` of this request must be.
+    """Whether `header` is the right ``Authorization`` header of a request.
 
     Parameters
     ----------
     header : str or None
-        The header as it came.
+        The header of the request.
     method : str
         The HTTP method.
     url, body : bytes

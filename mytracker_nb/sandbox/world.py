@@ -1,7 +1,7 @@
-"""Who lives in the sandbox: apps, advertising, countries, and the devices of every day since 1970.
+"""The data of the sandbox: apps, advertising, countries, and devices for every day since 1970.
 
-A device is born by its install. All that is true of it follows from its key, which follows from
-the seed, the day and its number in the day.
+A device has a key, which is derived from the seed, the day of its install and its number in that
+day. All its properties are derived from the key.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ WEB = 3
 
 @dataclass(frozen=True)
 class Country:
-    """A country of the dictionary, with what the dictionary does not hold."""
+    """A country of the dictionary, with properties that the dictionary does not have."""
 
     alpha2: str
     numeric: str
@@ -92,14 +92,14 @@ COUNTRIES = (
 
 @dataclass(frozen=True)
 class Partner:
-    """Where installs come from, and how well those who come from there stay."""
+    """A source of installs, and how often its devices are used compared to others."""
 
     id: int
     title: str
     loyalty: float
 
 
-# The first is no partner at all: its id is an empty cell, its title says so.
+# the first is for organic installs, without a partner: its id is an empty cell
 PARTNERS = (
     Partner(0, "Organic", 1.25),
     Partner(31, "Партнёр «Север»", 1.1),
@@ -111,7 +111,7 @@ PARTNERS = (
 
 @dataclass(frozen=True)
 class Link:
-    """A tracking link: a place in a campaign of a partner."""
+    """A tracking link of a partner's campaign."""
 
     id: int
     title: str
@@ -150,7 +150,7 @@ _WEEK = np.array([0.92, 0.88, 0.87, 0.9, 1.05, 1.25, 1.2])  # from Monday
 
 
 class Devices:
-    """Some devices, each by its place in three arrays.
+    """Devices; each array has one item per device.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class Devices:
     index : array of int
         The device's number in its day.
     lateness : float
-        How many times the usual share of its events appears late in the system.
+        The share of their events that appear late in the system, relative to the usual share.
     """
 
     def __init__(self, seed: int, day: Array, index: Array, lateness: float = 1.0) -> None:
@@ -188,7 +188,7 @@ class Devices:
         return len(self.day)
 
     def take(self, which: Array) -> Devices:
-        """Those of the devices that `which` (indices or a mask) chooses."""
+        """The devices selected by `which` (indices or a mask)."""
         return Devices(self.seed, self.day[which], self.index[which], self.lateness)
 
     def keys(self, index: Array) -> Array:
@@ -197,12 +197,12 @@ class Devices:
 
     @cached_property
     def key(self) -> Array:
-        """What makes each device itself; serves as idDevice too."""
+        """The key of each device, which is also its idDevice."""
         return self.keys(self.index)
 
     @cached_property
     def is_second(self) -> Array:
-        """Whether it is the further device of a user who has another one."""
+        """Whether it is the second device of a user."""
         lucky: Array = uniform(self.key, "second device") < 0.2
         found: Array = lucky & (self.index % 2 == 1)
         return found
@@ -251,7 +251,7 @@ class Devices:
 
     @cached_property
     def attribution(self) -> Array:
-        """Its idAdEventType; 0 on one that no partner brought."""
+        """Its idAdEventType; 0 for an organic install."""
         kind = pick(self.key, "attribution", [12, 4, 2, 1])
         return np.where(self.link > 0, kind + 1, 0)
 
@@ -262,7 +262,7 @@ class Devices:
 
     @cached_property
     def loyalty(self) -> Array:
-        """How much more often than others it comes back."""
+        """How often it is used, relative to others."""
         return _LOYALTY[self.partner] * (0.4 + 1.2 * uniform(self.user, "loyalty"))
 
     @cached_property
@@ -276,7 +276,7 @@ class Devices:
         return uniform(self.key, "holds back") < 0.15
 
     def in_segment(self, segment: str) -> Array:
-        """Whether it belongs to a segment; a third of all do, whatever the segment."""
+        """Whether it is in a segment; every segment has a third of the devices."""
         return uniform(self.key, f"segment {segment}") < 1 / 3
 
 
