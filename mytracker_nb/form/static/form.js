@@ -886,9 +886,9 @@ function draw({ model, root, store, signal }) {
     ...exactFields.map((field) => make("label", { class: "mtf-exact" },
       field.title, edit(field).root)));
   exactSwitch.setAttribute("aria-controls", exact.id);
-  const words = make("div", { class: "mtf-quiet mtf-words" });
-  const when = row("When", null, make("div", { class: "mtf-line" }, presets, ...whenControls),
-    exact, make("div", { class: "mtf-line" }, words, exactSwitch));
+  const words = make("div", { class: "mtf-quiet" });
+  const when = row("When", null, make("div", { class: "mtf-line" },
+    presets, ...whenControls, exactSwitch), exact, words);
 
   const columnRows = inSection("columns").map((field) => {
     const { root: control } = edit(field);
