@@ -17,7 +17,7 @@ __all__ = ["Clock", "monotonic", "now", "sleep", "sleep_async", "use", "wait"]
 
 
 class Signal(Protocol):
-    """What a thread can wait for: a `threading.Event`, or a `threading.Condition` that it holds."""
+    """An object to wait for: a `threading.Event`, or a locked `threading.Condition`."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait; whether the signal came within `timeout` seconds."""
@@ -77,12 +77,12 @@ def wait(signal: Signal, seconds: float) -> bool:
 
 @contextmanager
 def use(clock: Clock) -> Iterator[Any]:
-    """Let the whole process go by another clock, for the length of a ``with`` block.
+    """Use another clock in the whole process during a ``with`` block, for tests.
 
     Parameters
     ----------
     clock : Clock
-        Which one; the block is given it back.
+        The clock; the ``with`` statement returns it.
     """
     global _current
     before, _current = _current, clock

@@ -198,8 +198,8 @@ class ConnectionFailed(MyTrackerError):
     was_sent : bool
         Whether the request may have reached the service.
     may_pass : bool
-        Whether the same request may succeed a little later; not where a certificate is not
-        trusted, or the session itself fails.
+        Whether a retry can succeed; not if a certificate is not trusted, or the session itself
+        fails.
     reason : str
         What happened, in a few words.
     """
@@ -242,7 +242,7 @@ class ApiError(MyTrackerError):
     detail : str
         The service's explanation; ``""`` if it gave none.
     payload : object
-        The whole decoded response.
+        The complete decoded response.
     """
 
     def __init__(
@@ -352,7 +352,7 @@ class ExportTimeout(_AboutExport):
 
 
 class NotRecorded(MyTrackerError):
-    """A recording is replayed, and does not have what was asked for."""
+    """The recording that is replayed does not have the requested export."""
 
 
 class WaitInterrupted(_Short, KeyboardInterrupt):

@@ -1,6 +1,6 @@
-"""Locks and `os.fork`, which copies the memory but no thread except the one that forks.
+"""Locks that survive `os.fork`, which copies the memory, but only the thread that forks.
 
-`multiprocessing` forks on Linux up to Python 3.13, while the thread of the cards polls, say.
+`multiprocessing` forks on Linux up to Python 3.13, for example while the thread of the cards polls.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _LONGEST_WAIT = 10.0  # seconds for which a fork is held back
 
 
 def fork_safe(lock: _Lock) -> _Lock:
-    """Let a lock be free in a process that is forked.
+    """Let a lock be free in a forked process.
 
-    One that another thread held at that moment would be held there for ever. What it guards must be
-    usable half way through a change, and nobody may fork who holds it.
+    If another thread held it at the fork, it would stay locked there forever. The guarded data must
+    be usable in the middle of a change, and the thread that forks must not hold the lock.
 
     Parameters
     ----------
     lock : threading.Lock or threading.RLock
-        A new one. It stays a plain lock: an interrupt never comes between taking it and the
-        ``with`` block, as it could if it were taken by code in Python.
+        A new lock. It stays a plain lock: an interrupt can't come between acquiring it and the
+        ``with`` block, as it could if Python code acquired it.
 
     Returns
     -------
@@ -38,12 +38,12 @@ def fork_safe(lock: _Lock) -> _Lock:
 
 
 def holding_back_forks(lock: _Lock) -> _Lock:
-    """`fork_safe`, for a lock that guards what must not be copied half way: a fork waits for it.
+    """Like `fork_safe`, but a fork waits for the lock: its data must not be copied during a change.
 
     Parameters
     ----------
     lock : threading.Lock
-        A new one, of a module. It is to be held for moments.
+        A new lock of a module, which is held briefly.
     """
     held: Any = fork_safe(lock)
     taken: list[bool] = []

@@ -1,4 +1,4 @@
-"""Code that is shown to be pasted: it runs as it is, in the notebook at hand or in a new one."""
+"""Code to show for pasting: it runs as it is, in this notebook or in a new one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _ALIAS = re.compile(r"\bmt\.")
 
 
 def runnable(code: str, separator: str = "; ") -> str:
-    """`code` with the package's name as the notebook has it, or with the import.
+    """`code` with the name under which the notebook has imported the package, or with the import.
 
     Parameters
     ----------
     code : str
         Code that calls the package ``mt``.
     separator : str
-        What stands between the import and the code: a line break where there is room for two lines.
+        The text between the import and the code: a line break if there is room for two lines.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The status words of an export: what the service says, which words are final, how they look.
+"""The status words of the service: which are final, and in which colour they are shown.
 
-Source: page ``export-api/raw/get`` of the service's documentation. The service may say a word that
-is not documented; it is shown as it is and does not end an export.
+Source: page ``export-api/raw/get`` of the service's documentation. An undocumented word is shown
+unchanged, and is not final.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IN_PROGRESS = "In progress"
 SUCCESS = "Success!"
 FAILED = "Error occurred"
 TOO_LARGE = "User error occurred"
-"""The user asked for more than the service exports at once."""
+"""The export has more rows or data than the service exports at once."""
 CANCELED = "Canceled by user"
 
 
@@ -52,7 +52,7 @@ _FINAL = frozenset([SUCCESS, FAILED, TOO_LARGE, CANCELED])
 
 
 def is_final(status: str) -> bool:
-    """Whether the service is done with an export in `status`.
+    """Whether an export with `status` has ended.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def is_final(status: str) -> bool:
     Returns
     -------
     bool
-        False for an unknown word: it may mean anything.
+        False for an unknown word.
 
     Examples
     --------

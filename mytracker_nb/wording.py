@@ -1,4 +1,4 @@
-"""How a person reads times and sizes: ``3 minutes ago``, ``5 s``, ``1.2 MB``."""
+"""Times, durations and sizes as text: ``3 minutes ago``, ``5 s``, ``1.2 MB``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ _UNITS = (("day", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
-    """How long ago something happened.
+    """How long ago a moment was.
 
     Parameters
     ----------
     moment : datetime.datetime
-        When it happened, with its zone.
+        The moment, with its zone.
     now : datetime.datetime, optional
-        The present; None is that of the machine's clock.
+        The present moment; by default that of the machine's clock.
 
     Returns
     -------
     str
-        ``3 minutes ago``. A moment that is still to come counts as ``now``: the clocks of two
-        machines differ.
+        For example ``3 minutes ago``. A future moment is ``now``, as clocks of machines differ.
     """
     from humanize import naturaltime
 
@@ -34,7 +33,7 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, in its two largest units: ``5 s``, ``1 min 20 s``, ``2 days 3 h``."""
+    """A duration in its two largest units: ``5 s``, ``1 min 20 s``, ``2 days 3 h``."""
     if seconds < 1:
         return f"{max(0.0, round(seconds, 1)):g} s"
     left, parts = round(seconds), []
@@ -46,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def rough_duration(seconds: float) -> str:
-    """An estimated length of time, in one unit: ``4 minutes``, ``an hour``."""
+    """An estimated duration in one unit: ``4 minutes``, ``an hour``."""
     from humanize import naturaldelta
 
     return naturaldelta(max(1.0, seconds))
@@ -66,7 +65,7 @@ def result(
     size_of_files: int | None = None,
     seconds: float | None = None,
 ) -> str:
-    """What an export gave, as far as it is known.
+    """The size of an export as text, with the facts that are known.
 
     Examples
     --------

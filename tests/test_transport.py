@@ -524,7 +524,7 @@ def test_a_session_that_caches_sees_an_export_end(start_sandbox, session):
 
 def test_a_state_out_of_a_cache_is_no_news(api_of):
     api = api_of(Caching(obedient=False))
-    with pytest.raises(mt.ConnectionFailed, match="out of its cache"):
+    with pytest.raises(mt.ConnectionFailed, match="returned a cached response"):
         api.get(1)
 
 

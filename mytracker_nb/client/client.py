@@ -265,7 +265,7 @@ class Client(KeyHolder):
             return replaying.export(request)
         _validate(request)
         length = read_settle(settle)
-        # who is told of the waits shows them
+        # a caller with `on_wait` shows the waits itself
         with waits_shown() if on_wait is None else nullcontext():
             return self._obtain(request, fresh or _is_refreshed(), length, on_wait, retry_policy)
 
@@ -322,7 +322,7 @@ class Client(KeyHolder):
                 pause = next(pauses)
                 text = f"waiting for its response: {error}"
                 event = WaitEvent(WaitKind.CREATE, pause, text, error)
-                # a line for the whole of it
+                # log the first wait only, as all have the same reason
                 log_wait(event, level)
                 level = logging.DEBUG
                 if on_wait:

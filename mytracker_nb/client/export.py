@@ -412,7 +412,7 @@ class Export(Convertible, Mapping[str, Any]):
         return since(self.request, self._now().timestamp())
 
     def _now(self) -> datetime:
-        """The moment until which later rows are looked for."""
+        """The moment until which a top-up includes late rows."""
         return self._api.now()
 
     def _top_up(self, request: ExportRequest, on_wait: OnWait | None = None) -> Export:

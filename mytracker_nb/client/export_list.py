@@ -1,4 +1,4 @@
-"""`Exports`: the exports that were asked for before, as a list to look at and to attach from."""
+"""`Exports`: the list of earlier exports, from which one can attach to them."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def exports(
 ) -> Exports:
     """List the exports that were created on this machine, the newest first.
 
-    They are those of the service in use (a sandbox has a list of its own), or those of the
-    recording that is replayed.
+    The list is that of the service in use (a sandbox has its own list), or of the recording that is
+    replayed.
 
     Parameters
     ----------
     event : str, optional
         Only exports of this event.
     last : int, optional
-        Only so many, the newest.
+        Only the newest `last` exports.
     account : int, optional
-        Only those of this API User ID.
+        Only exports of this API User ID.
     offline : bool
-        Whether to show statuses as last known. Otherwise the service is asked for each that is
-        shown and not final: once, and only as far as its quotas allow.
+        Whether to show statuses as last known. Otherwise each export that is shown and not final is
+        polled once, as far as the quotas allow.
 
     Returns
     -------
     Exports
-        Shows itself as a table; ``exports[4]`` attaches to export 4, ``.frame`` is a DataFrame.
+        It is shown as a table; ``exports[4]`` attaches to export 4, ``.frame`` is a DataFrame.
 
     Raises
     ------
@@ -106,9 +106,10 @@ def _of_entry(entry: JournalEntry) -> ListedExport:
 
 
 class Exports:
-    """The exports that were asked for before; made by `exports`.
+    """A list of earlier exports; created by `exports`.
 
-    It iterates over their ids. Statuses that are not final are refreshed each time it is shown.
+    Iterating over it gives their ids. Statuses that are not final are refreshed each time it is
+    shown.
     """
 
     def __init__(self, found: list[ListedExport], *, shown: int, offline: bool) -> None:
@@ -153,10 +154,12 @@ class Exports:
         return client.attach(id_raw_export)
 
     def refresh(self) -> Exports:
-        """Ask the service for each export that is shown and not final; return itself.
+        """Poll each export that is shown and not final once, as far as the quotas allow.
 
-        One call each, as far as the quotas allow; what was not asked is shown as last known, and
-        a note says why.
+        Returns
+        -------
+        Exports
+            The list itself. Exports that could not be polled are shown as last known, with a note.
         """
         running = [
             number for number, export in enumerate(self._found[: self._shown]) if export.is_running
@@ -202,7 +205,7 @@ class Exports:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The list as a DataFrame: a row an export, with missing values where nothing is known."""
+        """The list as a DataFrame: a row for each export; unknown values are missing."""
         import pandas as pd
 
         utc = "datetime64[us, UTC]"
@@ -247,5 +250,5 @@ class Exports:
         return self.table() if self._offline else self.refresh().table()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # IPython's protocol for objects that draw themselves
+        # IPython's protocol for objects that render themselves
         return self._current()._repr_mimebundle_()

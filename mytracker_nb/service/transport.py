@@ -1,15 +1,20 @@
-"""Sending one HTTP request, and knowing what became of it.
+"""`Transport`: sends one HTTP request, and knows whether it was sent and answered.
 
-`requests` does the work, with the session of the user or one of our own. Added here is what a
-create and a long download need beyond it:
+`requests` sends it, with the user's session or one of our own. A create and a long download need
+more than `requests` has:
 
-- whether anything was sent, and whether an answer arrived, whatever a hook, an adapter or a mock
-  of the user's raises on the way;
-- a deadline for the whole answer and not for the silence between two bytes of it, and an end to a
-  request that waits when its work is stopped;
-- connections that belong to one process: after a fork two would read each other's answers;
-- no proxy between us and this machine, no answer out of a cache, and where it matters no
-  connection to this machine under the name of another.
+- whether a request was sent and a response arrived, even if a hook, an adapter or a mock of the
+  user's session raises;
+- a deadline for the complete response, not only for the time between two bytes, and the end of a
+  waiting request when its work is stopped;
+- connections that belong to one process: after a fork, two processes would read each other's
+  responses;
+- no proxy for requests to this machine, no cached responses, and, if requested, no connection to
+  this machine by the name of another host.
+
+How a request is aborted. `_Call` goes through `requests` as its ``auth``, so it learns when the
+signed header is written (`_Watched`). Connections of urllib3 get a second handle of their socket
+(`_Endable`); another thread shuts it down, which ends any wait on the connection.
 """
 
 from __future__ import annotations
@@ -42,30 +47,30 @@ from mytracker_nb.service.credentials import is_local
 __all__ = ["NoResponse", "Sign", "Transport", "is_inside", "read_body"]
 
 _CONNECT = 10.0  # seconds
-_LOOK = 1.0  # seconds between two looks whether a connection is made
+_CHECK = 1.0  # seconds between two checks whether a connection is made
 _BLOCK = 1 << 16
 _LONGEST_REASON = 200  # characters
-# without a space: `requests_cache` takes it apart at the commas, and sends the parts as they are
+# without a space: `requests_cache` splits it at the comma and does not strip the parts
 _NO_CACHE = {"Cache-Control": "no-cache,no-store"}
 
 Sign = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 
 class NoResponse(Exception):
-    """A request that no answer came to.
+    """A request without a response.
 
     Attributes
     ----------
     reason : str
-        What happened; it may hold the URL where `error` is none of the usual ones.
+        The reason; if `error` is an unusual one, the text can contain the URL.
     kind : str
-        What happened, in one word, without the URL.
+        The reason in one word, without the URL.
     was_sent : bool
         Whether the request may have reached the service.
     may_pass : bool
-        Whether the same request may get an answer a little later.
+        Whether a retry can succeed.
     error : Exception or None
-        What was raised.
+        The exception.
     hint : str
         What to check.
     """
@@ -90,12 +95,12 @@ class NoResponse(Exception):
 
 
 class Transport:
-    """Sends requests with one session; to be used by any number of threads and processes.
+    """Sends requests with one session; any number of threads and forked processes can use it.
 
     Parameters
     ----------
     session : requests.Session, optional
-        The user's own, for proxies, certificates and adapters.
+        The user's session, with proxies, certificates and adapters.
     """
 
     def __init__(self, session: requests.Session | None = None) -> None:
@@ -117,38 +122,43 @@ class Transport:
         on_send: Callable[[], None] | None = None,
         **content: Any,
     ) -> Iterator[requests.Response]:
-        """Send a request; a context manager that gives the answer, whose body is yet to be read.
+        """Send a request; a context manager that yields the response, with its body unread.
 
-        Redirects are not followed: a signature holds for one URL.
+        Redirects are not followed, since a signature is for one URL.
 
         Parameters
         ----------
         method, url : str
-            What to send, and where to.
+            The HTTP method and the URL.
         sign : callable
-            Signs the prepared request, or takes the ``Authorization`` of others away.
+            Signs the prepared request, or removes the ``Authorization`` header of a session.
         headers : dict
             Further headers.
         silence : float
-            The most seconds between two pieces of the answer.
+            The longest time in seconds between two reads of the response.
         deadline : float
-            The most seconds for all of it, from now to the end of the block.
+            The longest time in seconds from now to the end of the ``with`` block.
         deadline_of_headers : bool
-            Whether the deadline ends with the headers of the answer.
+            Whether the deadline is only for the headers of the response.
         only_outside : bool
-            Whether to send it nowhere inside of this machine (`is_inside`), whatever address its
-            host's name stands for. A proxy may be there.
+            Whether to refuse connections to this machine (`is_inside`), to whatever address the
+            host's name resolves. A proxy on this machine is allowed.
         on_send : callable, optional
-            Called right before the first byte is sent; what it raises keeps it from being sent.
+            Called right before the first byte is sent; an exception from it prevents that.
         **content
-            ``params`` and ``data``, as `requests.request` has them.
+            ``params`` and ``data``, as for `requests.request`.
+
+        Yields
+        ------
+        requests.Response
+            The response.
 
         Raises
         ------
         NoResponse
-            If no answer came, or it broke off or was late while the block read it.
+            If no response arrived, or it broke off or was too late while the block read it.
         Stopped
-            If the work that this belongs to was stopped.
+            If the thread's current `Stop` is set.
         """
         call = _Call(sign, on_send, only_outside=only_outside)
         try:
@@ -167,7 +177,7 @@ class Transport:
                 raise _no_response(error, call) from None
             raise
         if call.end:
-            # where its length was not known a body that was cut off looks whole
+            # a body of unknown length looks complete if the connection was shut down
             raise call.ended(None)
 
     def _send(
@@ -182,7 +192,7 @@ class Transport:
         session = self.session
         connect = min(_CONNECT, silence)
         proxies: Any = _no_proxy(url) if is_local(url) else {}
-        # what the session says of certificates would be passed over for REQUESTS_CA_BUNDLE
+        # pass the session's setting, over which requests would prefer REQUESTS_CA_BUNDLE
         verify = None if session.verify is True else session.verify
         try:
             _make_endable(session, url, proxies)
@@ -204,7 +214,7 @@ class Transport:
         except Exception as error:
             if call.end:
                 raise
-            # an answer is an answer, whatever a hook of the session makes of it
+            # if a response arrived, use it, even if a hook of the session has raised
             answered = getattr(error, "response", None) if call.response is None else call.response
             if not isinstance(answered, requests.Response):
                 raise _no_response(error, call) from None
@@ -212,7 +222,7 @@ class Transport:
         if getattr(response, "from_cache", False):
             response.close()
             raise NoResponse(
-                "the session answered out of its cache",
+                "the session returned a cached response",
                 was_sent=False,
                 may_pass=False,
                 hint="Give the client a session that does not cache",
@@ -221,16 +231,16 @@ class Transport:
 
 
 class _Call(AuthBase):
-    """One request on its way: signed, watched, and to be ended at any time.
+    """One request: signs it, knows whether it was sent, and can abort it at any time.
 
     Attributes
     ----------
     sends : int
-        How often it may have been sent: more than once where the session's adapter retries.
+        How often it may have been sent: more than once if the session's adapter retries.
     response : requests.Response or None
-        The answer, from before the session's hooks see it.
+        The response, before the hooks of the session get it.
     end : str
-        Why it was ended; ``""`` if it was not.
+        The reason why it was aborted; ``""`` if it was not.
     """
 
     def __init__(
@@ -250,7 +260,7 @@ class _Call(AuthBase):
         authorization = request.headers.get("Authorization")
         if authorization:
             request.headers["Authorization"] = _Watched(authorization, self)
-        # signed before the session's hooks are added, so that this one comes first
+        # requests calls this before it adds the session's hooks, so this hook is the first
         register: Any = request.register_hook
         register("response", self._answered)
         return request
@@ -259,14 +269,14 @@ class _Call(AuthBase):
         self.response = response
 
     def about_to_send(self) -> None:
-        """Take note that the signed header is being written out."""
+        """Note that the signed header is being written to the connection."""
         if not self.sends and self._on_send:
             self._on_send()
         self.sends += 1
 
     @contextmanager
     def watched(self, deadline: float) -> Iterator[None]:
-        """End it at the deadline, or when the work of this thread is stopped."""
+        """Abort it at the deadline, or when the thread's current `Stop` is set."""
         stop = stopping.current()
         with ExitStack() as stack:
             if stop is not None:
@@ -280,12 +290,12 @@ class _Call(AuthBase):
             yield
 
     def no_deadline(self) -> None:
-        """Let it take as long as it does."""
+        """Cancel the deadline."""
         self._timer.cancel()
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Let the connections that this thread uses know whose request they carry."""
+        """Make this the request of the connections that this thread uses."""
         _local.call = self
         try:
             yield
@@ -293,11 +303,10 @@ class _Call(AuthBase):
             _local.call = None
 
     def connected(self, connection: Any, connect: Callable[[], Any]) -> Any:
-        """The socket that `connect` makes, on another thread.
+        """Call `connect` on another thread, and return its socket.
 
-        The system does not break off the search for a host's address, nor a connection that is
-        being made, for a deadline or an interrupt. So nobody waits for them who can be needed
-        elsewhere; what is connected too late is closed.
+        Neither a deadline nor an interrupt can end a look-up of a host's address or an attempt to
+        connect. So another thread waits for them; a socket that is connected too late is closed.
         """
         from urllib3.exceptions import NewConnectionError
 
@@ -322,28 +331,28 @@ class _Call(AuthBase):
         threading.Thread(target=work, name="mytracker-connect", daemon=True).start()
         try:
             while not future.done():
-                with suppress(FutureTimeout):  # Windows does not break off a wait, either
-                    future.exception(_LOOK)
+                with suppress(FutureTimeout):  # in steps, as Windows can't interrupt a long wait
+                    future.exception(_CHECK)
             return future.result()
         except CancelledError:
             raise NewConnectionError(connection, self.end) from None
         finally:
-            future.cancel()  # an interrupt
+            future.cancel()  # after an interrupt
 
     def attach(self, connection: Any) -> None:
-        """It goes over this connection.
+        """Note that the request uses this connection.
 
         Raises
         ------
         NoResponse
-            If it may not, as that ends inside of this machine.
+            If it may not be sent there, since the connection is to this machine.
         """
         if self._only_outside and connection.is_inside:
             raise NoResponse(
                 "its address is that of this machine or its network",
                 was_sent=False,
                 may_pass=False,
-                hint="Nothing was sent. Ask MyTracker's support about it",
+                hint="Nothing was sent. Contact MyTracker's support",
             )
         with _lock:
             self._connection, connection.carries = connection, self
@@ -351,7 +360,7 @@ class _Call(AuthBase):
                 connection.cut()
 
     def abort(self, why: str) -> None:
-        """End it, on whatever it waits."""
+        """Abort it, whatever it waits for."""
         with _lock:
             self.end = self.end or why
             if self._connecting is not None:
@@ -367,25 +376,25 @@ class _Call(AuthBase):
             self._connection = None
 
     def ended(self, error: Exception | None) -> Exception:
-        """The exception for the end that it came to."""
+        """The exception for an aborted request."""
         if self.end == "stopped":
             return stopping.Stopped("stopped")
         return NoResponse(self.end, was_sent=self.may_be_sent(error), error=error)
 
     def may_be_sent(self, error: Exception | None) -> bool:
-        """Whether any of it may have reached the service.
+        """Whether it may have reached the service.
 
-        What carries no signature makes nothing, and nobody can send the signature who has not read
-        it. Where the header is written before the connection is made (plain HTTP), an error of
-        making it says that nothing was sent.
+        A request without its signed header has no effect, and the header is sent only after it was
+        read (`sends`). With plain HTTP the header is read before the connection is made; then an
+        error of connecting shows that nothing was sent.
         """
-        if sys.platform == "emscripten":  # it is the browser that reads headers there
+        if sys.platform == "emscripten":  # there the browser reads the header
             return True
         return self.sends > 1 or (self.sends == 1 and not _never_connected(error))
 
 
 class _Watched(str):
-    """The text of a header that says when it is read, as whoever sends it has to."""
+    """The text of a header that reports when it is read, which is necessary to send it."""
 
     _call: _Call
 
@@ -415,7 +424,7 @@ class _Watched(str):
         return str, (str(self),)
 
 
-# One lock for all calls, held for moments: which request a connection carries is known to both.
+# One lock for all calls, held briefly: it guards which request uses which connection.
 _lock = fork_safe(threading.Lock())
 _local = threading.local()
 _sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
@@ -423,10 +432,10 @@ _left_behind: list[Any] = []
 
 
 class _Endable:
-    """What a connection of urllib3 gets in addition: another thread can cut it.
+    """A mixin for connections of urllib3, which lets another thread end them.
 
-    It holds a second handle of the socket: what urllib3 has changes with TLS and with proxies, and
-    is in use by the thread that waits.
+    It has a second handle of the socket. That of urllib3 changes with TLS and with proxies, and the
+    waiting thread is using it.
     """
 
     carries: _Call | None = None
@@ -462,19 +471,20 @@ class _Endable:
             call.attach(self)
 
     def cut(self) -> None:
-        """End all that anybody waits for on it."""
+        """Shut the connection down, which ends any wait on it."""
         if self._handle is not None:
             with suppress(OSError):
                 self._handle.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         super().close()  # type: ignore[misc]
-        # http.client closes before the body is read where the server announces that it will
+        # http.client closes the connection before the body is read if the server announces that it
+        # will close it, so the handle is still needed
         if self.carries is None:
             self._drop()
 
     def drop_if_closed(self) -> None:
-        """Let go of the socket, if nothing but this handle holds it."""
+        """Close the handle, if urllib3 has closed its socket."""
         if getattr(self, "sock", None) is None:
             self._drop()
 
@@ -495,7 +505,7 @@ def _endable_pool(pool: type) -> type:
 
 
 def _make_endable(session: requests.Session, url: str, proxies: Any) -> None:
-    """See to it that the session's connections to `url` can be cut, where urllib3 makes them."""
+    """Let the session use `_Endable` connections for `url`, if its adapter is that of requests."""
     adapter = session.get_adapter(url)
     if not isinstance(adapter, HTTPAdapter):
         return
@@ -504,7 +514,7 @@ def _make_endable(session: requests.Session, url: str, proxies: Any) -> None:
     proxy = utils.select_proxy(url, settings["proxies"])
     manager: Any = adapter.poolmanager
     if proxy:
-        with suppress(Exception):  # what is wrong with it shows when it is used
+        with suppress(Exception):  # using an invalid proxy raises an error that says so
             manager = adapter.proxy_manager_for(utils.prepend_scheme_if_needed(proxy, "http"))
     with _lock:
         now = manager.pool_classes_by_scheme
@@ -515,7 +525,7 @@ def _make_endable(session: requests.Session, url: str, proxies: Any) -> None:
 
 
 def is_inside(address: str) -> bool:
-    """Whether an IP address is that of this machine, or of what only it can reach."""
+    """Whether an IP address is of this machine, or of one that only this machine can reach."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of an IPv6 address
     except ValueError:
@@ -525,22 +535,22 @@ def is_inside(address: str) -> bool:
 
 
 def _no_proxy(url: str) -> dict[str, None]:
-    """Proxies for a URL of this machine: none, whatever session and environment say."""
+    """The proxies setting for a URL of this machine: none, overriding session and environment."""
     parts = urlsplit(url)
     names = (parts.scheme, "all")
     return dict.fromkeys([*names, *(f"{name}://{parts.hostname}" for name in names)])
 
 
 def _after_fork() -> None:
-    """Give a child process connections of its own.
+    """Give a forked process its own connections.
 
-    Those of its parent are left as they are, not closed: a lock of theirs may have been held at
-    the moment of the fork, by a thread that the child does not have.
+    Those of its parent are neither used nor closed: at the fork, a thread that the child does not
+    have may have held one of their locks.
     """
     global _local
     _local = threading.local()
     for session in list(_sessions):
-        with suppress(Exception):  # a jar of the user's own, which has other locks
+        with suppress(Exception):  # the user's own cookie jar may not support it
             session.cookies = session.cookies.copy()
         for adapter in session.adapters.values():
             if isinstance(adapter, HTTPAdapter):
@@ -563,7 +573,7 @@ def _is_of_the_connection(error: Exception) -> bool:
 
 
 def _never_connected(error: Exception | None) -> bool:
-    """Whether an error says that no connection was made."""
+    """Whether an error shows that no connection was made."""
     from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
     if isinstance(error, requests.ConnectTimeout):
@@ -575,7 +585,7 @@ def _never_connected(error: Exception | None) -> bool:
 
 
 def _no_response(error: Exception, call: _Call) -> NoResponse:
-    """What an exception says of the request."""
+    """The `NoResponse` for an exception of requests, urllib3 or the user's session."""
     reason: Any = error.args[0] if error.args else error
     reason = getattr(reason, "reason", reason)
     kind = type(error).__name__
@@ -586,8 +596,8 @@ def _no_response(error: Exception, call: _Call) -> NoResponse:
             f"its certificate is not trusted: {text}",
             "its certificate is not trusted",
             may_pass=False,
-            hint="Behind a company's firewall name its certificate authority in "
-            "REQUESTS_CA_BUNDLE, or in session.verify",
+            hint="Behind a company's firewall, set REQUESTS_CA_BUNDLE or session.verify to the "
+            "file of its certificate authority",
         )
     if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
         return facts(text, kind)
@@ -608,7 +618,7 @@ def _no_response(error: Exception, call: _Call) -> NoResponse:
 
 
 def _causes(error: Any) -> Iterator[BaseException]:
-    """An exception, and those that it was made of."""
+    """An exception and its causes."""
     while isinstance(error, BaseException):
         yield error
         error = (
@@ -619,21 +629,21 @@ def _causes(error: Any) -> Iterator[BaseException]:
 
 
 def read_body(response: requests.Response, longest: int) -> bytes:
-    """The body of an answer, decompressed; of one that is longer no more than a little.
+    """Read and decompress the body of a response, up to a limit.
 
     Parameters
     ----------
     response : requests.Response
-        Whose body was not read yet, unless by a hook of the session.
+        The response; its body was not read yet, unless by a hook of the session.
     longest : int
-        The most bytes that a body has, compressed or not.
+        The limit in bytes, compressed and decompressed; of a longer body the rest is not read.
     """
     held = getattr(response, "_content", None)
     if isinstance(held, bytes):
         return held
     blocks = _bounded(_raw(response), longest)
     if "Content-Encoding" in response.headers:
-        # requests would decompress a block of any size at once
+        # not by requests, which decompresses without a limit
         blocks = _decompressed(blocks, longest)
     return b"".join(_bounded(blocks, longest))
 
@@ -657,7 +667,7 @@ def _bounded(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
 
 def _decompressed(blocks: Iterable[bytes], longest: int) -> Iterator[bytes]:
     inner = zlib.decompressobj(32 + zlib.MAX_WBITS)  # gzip or deflate
-    with suppress(zlib.error):  # what is neither is no answer of the service either
+    with suppress(zlib.error):  # a body in another encoding is not the service's
         for block in blocks:
             yield inner.decompress(block, longest)
             if inner.unconsumed_tail:

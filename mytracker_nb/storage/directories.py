@@ -1,9 +1,9 @@
-"""Where things are kept.
+"""The directories of the journal and of the cache.
 
-What is kept of the service lies in the user's own directories, or where the environment says
-(``MYTRACKER_NB_DATA_DIR``, ``MYTRACKER_NB_CACHE_DIR``). What is kept of a service on this machine,
-such as a sandbox, lies apart, in a directory that ends with it: the next one at the same port
-counts its exports from 1 again.
+For the service they are the user's own directories, or those that the environment sets
+(``MYTRACKER_NB_DATA_DIR``, ``MYTRACKER_NB_CACHE_DIR``). For a service on this machine, such as a
+sandbox, it is a directory that is deleted with it: the next sandbox at the same port counts its
+exports from 1 again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _APP = "mytracker-nb"
 
 
 def data_directory(base_url: str) -> Path:
-    """The directory for what must not be lost of a service: the journal.
+    """The directory for data that must not be lost: the journal.
 
     Parameters
     ----------
@@ -39,24 +39,24 @@ def data_directory(base_url: str) -> Path:
     Returns
     -------
     Path
-        It exists. It is not to be remembered: at a port of this machine another service may listen
-        by now, and it has another directory.
+        The directory, which exists. Call this each time instead of storing the path: another
+        service may listen at the same port of this machine later, with another directory.
 
     Raises
     ------
     OSError
-        If it can't be made, or the user has no home directory.
+        If it can't be created, or the user has no home directory.
     """
     return _directory(base_url, "MYTRACKER_NB_DATA_DIR", platformdirs.user_data_path)
 
 
 def cache_directory(base_url: str) -> Path:
-    """The directory for what can be fetched again: the files of exports; as `data_directory`."""
+    """The directory for data that can be fetched again: exports' files. As `data_directory`."""
     return _directory(base_url, "MYTRACKER_NB_CACHE_DIR", platformdirs.user_cache_path)
 
 
 def kept_sandbox_directory() -> Path:
-    """Where ``%mytracker_sandbox --keep`` keeps its sandbox; it need not exist.
+    """The directory of ``%mytracker_sandbox --keep``; it may not exist.
 
     Raises
     ------
@@ -76,12 +76,12 @@ def _directory(base_url: str, variable: str, default: Callable[..., Path]) -> Pa
 
 
 def _chosen(given: str | None, default: Callable[..., Path]) -> Path:
-    """The user's directory, as the environment or the system names it.
+    """The user's directory, from the environment or the system.
 
     Raises
     ------
     OSError
-        If it lies in a home directory, and there is none: the user of a container may have no
+        If it is in a home directory that does not exist, as for a container's user without an
         entry in the list of users.
     """
     try:
@@ -89,13 +89,13 @@ def _chosen(given: str | None, default: Callable[..., Path]) -> Path:
     except RuntimeError as error:
         raise OSError(f"{given}: {error}") from None
     if path.parts[:1] and path.parts[0].startswith("~"):
-        # not expanded: it would be made under that name in the current directory
+        # not expanded: a directory of that name would be created in the current one
         raise OSError(f"{path}: this user has no home directory")
     return path
 
 
 def _of_listener(port: int) -> Path | None:
-    """A directory for the time that the service at `port` listens; None if that can't be told."""
+    """A directory for as long as the service at `port` listens; None if its socket is unknown."""
     socket = _listeners().get(port)
     if socket is None:
         return None
@@ -113,20 +113,20 @@ def _of_listener(port: int) -> Path | None:
 
 
 def _listeners() -> dict[int, str]:
-    """The number of the socket that listens at each port, where the system tells it (Linux)."""
+    """The inode of the socket that listens at each port; empty on systems other than Linux."""
     found: dict[int, str] = {}
     for table in ("/proc/net/tcp6", "/proc/net/tcp"):
         with suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == "0A":  # it listens
+                if fields[3] == "0A":  # TCP_LISTEN
                     found[int(fields[1].rpartition(":")[2], 16)] = fields[9]
     return found
 
 
 @cache
 def _of_process(port: int) -> Path:
-    """A directory that ends with this process."""
+    """A directory that is deleted when this process ends."""
     path = tempfile.mkdtemp(prefix=f"{_APP}-{port}-")
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return Path(path)

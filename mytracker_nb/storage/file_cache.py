@@ -139,7 +139,7 @@ class FileCache:
         import pandas as pd
 
         names = ["service", "account", "idRawExport", "files", "bytes", "last used"]
-        return pd.DataFrame([astuple(kept) for kept in self.exports], columns=names)
+        return pd.DataFrame([astuple(export) for export in self.exports], columns=names)
 
     def _files(self) -> Iterator[tuple[Path, float, int]]:
         """Each cached file, with the time of its last use and its size."""
@@ -151,7 +151,7 @@ class FileCache:
 
     def _summary(self) -> str:
         exports = self.exports
-        size = sum(kept.size for kept in exports)
+        size = sum(export.size for export in exports)
         return (
             f"{wording.size(size)} of {wording.size(self.limit)} in {self.root}, "
             f"files of {len(exports)} exports; .clear() deletes them"
@@ -159,10 +159,10 @@ class FileCache:
 
     def __repr__(self) -> str:
         rows = [
-            f"  {kept.service}  account {kept.account}  idRawExport {kept.id_raw_export}  "
-            f"{kept.files} files  {wording.size(kept.size)}  "
-            f"last used {kept.last_used:%Y-%m-%d %H:%M} UTC"
-            for kept in self.exports
+            f"  {export.service}  account {export.account}  idRawExport {export.id_raw_export}  "
+            f"{export.files} files  {wording.size(export.size)}  "
+            f"last used {export.last_used:%Y-%m-%d %H:%M} UTC"
+            for export in self.exports
         ]
         return "\n".join([f"<FileCache: {self._summary()}>", *rows])
 
@@ -170,10 +170,11 @@ class FileCache:
         names = ("service", "account", "idRawExport", "files", "size", "last used (UTC)")
         head = "".join(f"<th>{name}</th>" for name in names)
         rows = "".join(
-            f"<tr><td>{html.escape(kept.service)}</td><td>{kept.account}</td>"
-            f"<td>{kept.id_raw_export}</td><td>{kept.files}</td><td>{wording.size(kept.size)}</td>"
-            f"<td>{kept.last_used:%Y-%m-%d %H:%M}</td></tr>"
-            for kept in self.exports
+            f"<tr><td>{html.escape(export.service)}</td><td>{export.account}</td>"
+            f"<td>{export.id_raw_export}</td><td>{export.files}</td>"
+            f"<td>{wording.size(export.size)}</td>"
+            f"<td>{export.last_used:%Y-%m-%d %H:%M}</td></tr>"
+            for export in self.exports
         )
         return (
             f"<table><caption>{html.escape(self._summary())}</caption>"

@@ -127,7 +127,7 @@ _MIGRATIONS = {
             state = CASE status WHEN 'Asked' THEN 'Sent' ELSE status END
             WHERE id_raw_export IS NULL OR status = 'Not found'""",
     ),
-    # What tells exports apart in a list, and can't be asked for once an export is finished.
+    # Facts for the list of exports that the service does not report later.
     2: (
         "ALTER TABLE creates ADD COLUMN row_count INTEGER",
         "ALTER TABLE creates ADD COLUMN file_count INTEGER",
@@ -485,7 +485,7 @@ class Journal:
         files_until : datetime.datetime, optional
             When the service deletes the first of them.
         """
-        heard: dict[str, object] = {
+        facts: dict[str, object] = {
             "status": status,
             "file_count": file_count,
             "files_until": files_until.timestamp() if files_until else None,
@@ -493,7 +493,7 @@ class Journal:
 
         def write(connection: sqlite3.Connection) -> None:
             state = CreateState.CREATED.value
-            known = self._set(connection, "id_raw_export", id_raw_export, state=state, **heard)
+            known = self._set(connection, "id_raw_export", id_raw_export, state=state, **facts)
             if not known and request is not None and created_at is not None:
                 asked_at = created_at.timestamp()
                 self._add(
@@ -501,13 +501,13 @@ class Journal:
                     request,
                     id_raw_export=id_raw_export,
                     asked_at=asked_at,
-                    **heard,
+                    **facts,
                 )
 
         _use(self._service, write, None, self._lock_timeout)
 
     def record_rows(self, id_raw_export: int, count: int) -> None:
-        """Record how many rows of an export were loaded; the service was not asked for that."""
+        """Record how many rows of an export were loaded, which the service does not report."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(

@@ -1,6 +1,6 @@
-"""The directory of a running sandbox, which others on this machine find by its port.
+"""The directory of a running sandbox, which clients on this machine find by its port.
 
-What its clients keep of it lies in there as well, and so ends with it.
+It also has the journal and the cache of its clients, so that they are deleted with it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 __all__ = ["Directory", "find", "hold", "is_private"]
 
 _PREFIX = "mytracker-sandbox-"
-_YOUNG = 60.0  # seconds in which a directory may not be held yet
+_YOUNG = 60.0  # seconds in which a new directory may not be locked yet
 
 
 if sys.platform == "win32":
-    # a directory can't be held there, and has no mode: its place alone makes it private
+    # Windows can't lock directories and has no modes: the user's own temporary directory is private
 
     def hold(path: Path, *, wait: bool = True) -> int | None:
-        """Nothing: None."""
+        """Do nothing; return None."""
         return None
 
     def _is_held(path: Path) -> bool:
@@ -39,37 +39,37 @@ else:
     import fcntl
 
     def hold(path: Path, *, wait: bool = True) -> int | None:
-        """Hold a directory until the answer, an open file, is closed: by the system at last.
+        """Lock a directory until the returned file descriptor is closed, or the process ends.
 
         Raises
         ------
         BlockingIOError
-            If another process holds it, and this one is not to wait for it.
+            If another process has locked it, and `wait` is false.
         """
-        place = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
-            fcntl.flock(place, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
-            os.close(place)
+            os.close(descriptor)
             raise
-        return place
+        return descriptor
 
     def _is_held(path: Path) -> bool:
-        """Whether the sandbox of a directory still runs."""
+        """Whether the sandbox of a directory is still running."""
         try:
-            place = os.open(path, os.O_RDONLY)
+            descriptor = os.open(path, os.O_RDONLY)
         except OSError:
             return False
         try:
-            fcntl.flock(place, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return True
         finally:
-            os.close(place)
+            os.close(descriptor)
         return False
 
     def is_private(path: Path) -> bool:
-        """Whether `path` is a directory of this user that no other can look into."""
+        """Whether `path` is a directory that only this user can access."""
         try:
             facts = path.lstat()
         except OSError:
@@ -79,12 +79,12 @@ else:
 
 
 class Directory:
-    """A directory for as long as a sandbox runs; only its user can look into it.
+    """The directory of a running sandbox; only its user can access it.
 
     Attributes
     ----------
     path : Path
-        Where it is.
+        The path.
     """
 
     def __init__(self) -> None:
@@ -93,23 +93,23 @@ class Directory:
         self._held = hold(self.path)
 
     def announce(self, port: int, clients: Path | None = None) -> None:
-        """Make the directory for what clients keep, where `find` finds it.
+        """Create the directory for the clients' data, which `find` finds by the port.
 
         Parameters
         ----------
         port : int
             The port of the sandbox.
         clients : Path, optional
-            A directory that outlives the sandbox, to be used in place of a new one.
+            A directory that outlives the sandbox, used instead of a new one.
         """
-        place = self.path / str(port)
+        path = self.path / str(port)
         if clients is None:
-            place.mkdir(mode=0o700)
+            path.mkdir(mode=0o700)
         else:
-            place.symlink_to(clients.absolute(), target_is_directory=True)
+            path.symlink_to(clients.absolute(), target_is_directory=True)
 
     def remove(self) -> None:
-        """Delete it with all that is in it; once that is done this does nothing."""
+        """Delete the directory with its content; a second call does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._held is not None:
             os.close(self._held)
@@ -117,22 +117,21 @@ class Directory:
 
 
 def find(port: int) -> Path | None:
-    """Where the clients of the sandbox at `port` keep what is to end with it.
+    """The directory for the clients of the sandbox at `port`, which is deleted with it.
 
     Parameters
     ----------
     port : int
-        The port at which a service of this machine listens.
+        The port of a service on this machine.
 
     Returns
     -------
     Path or None
-        A directory of this user that no other can look into; None if no sandbox of this user is
-        known to listen there.
+        A directory that only this user can access; None if no sandbox of this user listens there.
     """
-    kept = [path / str(port) for path in _all() if _is_held(path) and (path / str(port)).is_dir()]
-    # where none can be held the newest is the one that runs: it has taken the port over
-    return max(kept, key=lambda path: path.stat().st_ctime_ns, default=None)
+    found = [path / str(port) for path in _all() if _is_held(path) and (path / str(port)).is_dir()]
+    # on Windows, without locks, the newest one is that of the running sandbox
+    return max(found, key=lambda path: path.stat().st_ctime_ns, default=None)
 
 
 def _all() -> Iterator[Path]:
@@ -140,7 +139,7 @@ def _all() -> Iterator[Path]:
 
 
 def _sweep() -> None:
-    """Delete what sandboxes have left that were ended too roughly to do so."""
+    """Delete the directories of sandboxes that were killed before they could do so."""
     for path in _all():
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _YOUNG and not _is_held(path):
