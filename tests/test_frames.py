@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -269,6 +272,31 @@ def test_a_relation_lives_on_a_connection_of_ones_own(world):
     with duckdb.connect() as connection:
         rows = open_files(paths).to_duckdb(connection)
         assert rows.aggregate("count(*)").fetchall() == [(len(texts["idDevice"]),)]
+
+
+_DAYS = """
+import sys, duckdb, mytracker_nb as mt
+from mytracker_nb.tables.raw_data import open_files
+rows, zones = open_files(sys.argv[1]), [{}, {"tz": "Europe/Moscow"}]
+dataset = mt.open_dataset(rows.to_parquet(sys.argv[2]))
+for to_duckdb in (rows.to_duckdb, dataset.to_duckdb):
+    for connection, zone in [(each, zone) for each in (duckdb.connect(), None) for zone in zones]:
+        found = to_duckdb(connection, **zone).project('"tsEvent", "tsEvent"::date AS day').df()
+        print(found["day"][0].date(), found["tsEvent"][0], found["tsEvent"].dtype, sep="|")
+"""
+
+
+@pytest.mark.parametrize("machine", ["Asia/Tokyo", "America/New_York"])
+def test_duckdb_counts_days_in_the_zone_asked_for_on_every_machine(file, tmp_path, machine):
+    path = file("idDevice,tsEvent\n1,1789074000\n")
+    script = [sys.executable, "-c", _DAYS, path, tmp_path / "dataset"]
+    done = subprocess.run(
+        script, env=os.environ | {"TZ": machine}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == 4 * [
+        "2026-09-10|2026-09-10 21:00:00+00:00|datetime64[us, UTC]",
+        "2026-09-11|2026-09-11 00:00:00+03:00|datetime64[us, Europe/Moscow]",
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 4096])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mytracker_nb.errors import FileError, printable
+from mytracker_nb.tables.duckdb_connection import connection_in_zone
 from mytracker_nb.tables.optional import optional
 from mytracker_nb.tables.to_pandas import DtypeBackend, FrameOptions, to_columns, to_frame
 
@@ -142,7 +143,7 @@ class ParquetDataset:
         return frame
 
     def to_duckdb(
-        self, connection: duckdb.DuckDBPyConnection | None = None
+        self, connection: duckdb.DuckDBPyConnection | None = None, *, tz: str = "UTC"
     ) -> duckdb.DuckDBPyRelation:
         """Open the files as a DuckDB relation; a query reads only the rows and columns it needs.
 
@@ -150,13 +151,16 @@ class ParquetDataset:
         ----------
         connection : duckdb.DuckDBPyConnection, optional
             The connection; by default DuckDB's own.
+        tz : str
+            The zone in which the connection counts days and shows times from now on, as for
+            `RawData.to_duckdb`; a name.
 
         Raises
         ------
         MyTrackerError
-            If DuckDB is not installed.
+            If DuckDB is not installed or `tz` is unknown.
         """
-        engine = connection or optional("duckdb")
+        engine = connection_in_zone(connection, tz)
         return engine.from_parquet(list(self.files), union_by_name=True, hive_partitioning=False)
 
     def __repr__(self) -> str:

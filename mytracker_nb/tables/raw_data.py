@@ -35,6 +35,7 @@ from mytracker_nb.storage.staging import staged_directory
 from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, pool, rechunk
 from mytracker_nb.tables.csv_parser import CellTypeError, Parser
 from mytracker_nb.tables.dataset import refuse_content, unwritable
+from mytracker_nb.tables.duckdb_connection import connection_in_zone
 from mytracker_nb.tables.event_params import (
     ParamsOption,
     check_params,
@@ -48,7 +49,6 @@ from mytracker_nb.tables.schema import schema
 from mytracker_nb.tables.to_pandas import (
     DtypeBackend,
     FrameOptions,
-    check_zone,
     to_columns,
     to_frame,
 )
@@ -342,12 +342,9 @@ class RawData:
         MyTrackerError
             If DuckDB is not installed.
         """
-        engine = connection or optional("duckdb")  # the module has a connection of its own
-        zone = self._zone(tz)
-        check_zone(zone)
-        table = self._table(params)
-        engine.execute(f"SET TimeZone = '{zone}'")
-        return engine.from_arrow(table)
+        # before the rows are read: what is wrong with an option shows at once
+        engine = connection_in_zone(connection, self._zone(tz))
+        return engine.from_arrow(self._table(params))
 
     def to_parquet(
         self,
