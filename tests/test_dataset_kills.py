@@ -178,6 +178,7 @@ def kill_rounds(rounds: int, seed: int, directory: Path, partition_by: str | Non
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 @pytest.mark.parametrize("partition_by", [None, "eventName"])
 def test_killed_processes_lose_and_double_nothing(tmp_path: Path, partition_by: str | None) -> None:

@@ -162,6 +162,7 @@ def plain(column):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore:Local categoricals have different encodings")
 @pytest.mark.parametrize("column", ["customUserId", "SDKKey", "idAppTitle", "eventName"])
 def test_partitions_of_text_come_back_as_they_went_in(tmp_path, column):
     path = tmp_path / "1.csv.gz"
