@@ -711,3 +711,35 @@ def test_warnings_and_notes_do_not_keep_a_request_back() -> None:
     assert {problem.severity for problem in request.problems} == {"warning", "note"}
     assert request.is_valid
     assert ("selectors", "xyz,idOsLangTitle") in request.wire()
+
+
+# -- a copy with changes --------------------------------------------------------------------------
+
+
+@given(st.sampled_from([name for name in PARAMETERS if name != "event"]))
+def test_a_copy_differs_in_what_was_changed_alone(name: str) -> None:
+    request = mt.ExportRequest(**GOOD, idApp=[1, 2], idCountry="RU", timezone="UTC")
+    before = dict(request.parameters)
+    removed = request.replace(**{name: None})
+    assert dict(removed.parameters) == {key: before[key] for key in before if key != name}
+    assert removed.replace(**{name: before.get(name)}) == request
+    assert dict(request.parameters) == before
+
+
+def test_a_copy_takes_both_names_of_a_list_and_unknown_names() -> None:
+    request = mt.ExportRequest(**GOOD, idApp=[1, 2])
+    assert request.replace(**{"idApp[]": 3}).parameters["idApp"] == (3,)  # type: ignore[misc]
+    (problem,) = request.replace(idAppp=3).problems  # type: ignore[call-arg]
+    assert problem.parameter == "idAppp"
+
+
+def test_relative_dates_of_a_copy_are_of_the_same_moment() -> None:
+    days = {"dateFrom": "today-7d", "dateTo": "yesterday"}
+    request = mt.ExportRequest(**{**GOOD, **days}).as_of(NOW)
+    later = request.replace(dateFrom="today-3d")
+    assert later.read_at == NOW
+    assert (later.parameters["dateFrom"], later.parameters["dateTo"]) == (
+        "2024-11-07",
+        "2024-11-09",
+    )
+    assert later.written == {**days, "dateFrom": "today-3d"}

@@ -145,13 +145,48 @@ class ExportRequest:
         """The dates and times as they were given, such as ``today-7d``, by parameter."""
         return {name: ",".join(map(str, pieces)) for name, pieces in self._written.items()}
 
+    def replace(self, /, **parameters: Unpack[ExportParameters]) -> ExportRequest:
+        """A copy of this request with some parameters changed.
+
+        Parameters
+        ----------
+        **parameters
+            As `ExportRequest` takes them; None or an empty text removes a parameter. Relative
+            dates, old and new ones, refer to the same moment as those of this request (`read_at`).
+
+        Returns
+        -------
+        ExportRequest
+            A new request; this one does not change.
+
+        Examples
+        --------
+        >>> request = mt.ExportRequest(event="installs", selectors="idDevice",
+        ...                            dateFrom="2026-11-01", dateTo="2026-11-07", idApp=1)
+        >>> request.replace(idApp=[2, 3]).parameters["idApp"]
+        (2, 3)
+        """
+        given = self._as_given()
+        for name, value in parameters.items():
+            parameter = find_parameter(name)
+            given[parameter.name if parameter else name] = value
+        return self._copy(given, self._read_at)
+
     def as_of(self, moment: datetime) -> ExportRequest:
         """The same request, with its relative dates as of another moment."""
-        request = ExportRequest.__new__(ExportRequest)
+        return self._copy(self._as_given(), moment)
+
+    def _as_given(self) -> dict[str, Any]:
+        """The parameters, with dates and times as they were written."""
         dates = {
             name: given[0] if len(given) == 1 else given for name, given in self._written.items()
         }
-        request._read({**self._parameters, **dates}, moment)
+        return {**self._parameters, **dates}
+
+    @staticmethod
+    def _copy(parameters: Mapping[str, Any], moment: datetime) -> ExportRequest:
+        request = ExportRequest.__new__(ExportRequest)
+        request._read(parameters, moment)
         return request
 
     @property
