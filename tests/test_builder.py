@@ -901,6 +901,21 @@ def test_the_curl_command_goes_where_submit_goes(
     form.field("idApp").value = "7"
     assert "http://127.0.0.1:1/api" in form._view["code"]["curl"]
     assert form._view["account"] == {"service": "http://127.0.0.1:1", "isSandbox": True}
+    monkeypatch.setenv("MYTRACKER_BASE_URL", "ftp://nowhere")
+    form.field("idApp").value = "8"
+    assert "https://tracker.my.com/api" in form._view["code"]["curl"]
+
+
+def test_no_change_opens_the_keyring(no_account: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("keyring.get_password", lambda service, user: opened.append(user))
+    form = mt.RequestBuilder(**GOOD)
+    form.field("idApp").value = "7"
+    form._repr_mimebundle_()
+    assert opened == []
+    with pytest.raises(mt.CredentialsMissing):
+        form.submit()
+    assert opened != []
 
 
 def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> None:

@@ -249,6 +249,14 @@ def test_a_local_service_is_a_sandbox(url: str, local: bool) -> None:
     assert not Credentials(1, KEY).is_sandbox
 
 
+def test_the_service_is_known_without_an_account(set_env: Callable[..., None]) -> None:
+    assert credentials.service_in_use() == SERVICE_URL
+    set_env(url=f"{LOCAL}/")
+    assert credentials.service_in_use() == LOCAL
+    credentials.use(Credentials(2, "login"))
+    assert credentials.service_in_use() == SERVICE_URL
+
+
 # ---- the keyring
 
 

@@ -444,16 +444,17 @@ def _without_frame(options: list[str]) -> tuple[str, list[str]]:
 
 
 def _account() -> dict[str, Any]:
-    """The service that the form uses, and whether it is a sandbox."""
-    try:
-        found = credentials.find()
-    except CredentialsMissing:
-        return {"service": credentials.SERVICE_URL, "isSandbox": False}
-    return {"service": found.base_url, "isSandbox": found.is_sandbox}
+    """The service that a request would go to, and whether its data is made up."""
+    service = _service()
+    return {"service": service, "isSandbox": credentials.is_local(service)}
 
 
 def _service() -> str:
-    return str(_account()["service"])
+    # of the account: a keyring, which can be locked, is opened by Submit and not by each change
+    try:
+        return credentials.service_in_use()
+    except CredentialsMissing:  # what is wrong with it is said once something is submitted
+        return credentials.SERVICE_URL
 
 
 def _from_notebook(expression: str) -> Any:

@@ -27,7 +27,6 @@ from mytracker_nb.client.export import display_of, loaded_size
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import PlanCard
-from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import Problem, WaitInterrupted
 from mytracker_nb.magics.caller import Caller, find_caller
 from mytracker_nb.magics.help_page import export_manual
@@ -402,10 +401,10 @@ def _interrupted(name: str, export: Export | Plan) -> WaitInterrupted:
 
 def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
     """The card of a request that is not sent; no account is needed."""
-    service, user, is_sandbox = SERVICE_URL, None, False
     # nothing is signed, so no keyring is opened
-    if account := credentials.find_without_keyring():
-        service, user, is_sandbox = account.base_url, account.api_user_id, account.is_sandbox
+    account = credentials.find_without_keyring()
+    service, user = credentials.service_in_use(), account.api_user_id if account else None
+    is_sandbox = credentials.is_local(service)
     if every:
         return preview(request, every, service=service, api_user_id=user, is_sandbox=is_sandbox)
     code = request.to_curl(service)

@@ -28,6 +28,7 @@ __all__ = [
     "is_local",
     "masked",
     "save",
+    "service_in_use",
     "use",
 ]
 
@@ -212,9 +213,22 @@ def find_without_keyring() -> Credentials | None:
     """
     if _in_use:
         return _in_use
-    url = checked_url(_environment("MYTRACKER_BASE_URL") or SERVICE_URL)
+    url = service_in_use()
     user, key = _from_environment(url)
     return Credentials(_user_id(user), key, url) if user and key else None
+
+
+def service_in_use() -> str:
+    """The address that requests go to, whoever signs them: of a login, or from the environment.
+
+    Raises
+    ------
+    CredentialsMissing
+        If ``MYTRACKER_BASE_URL`` is not the address of a service.
+    """
+    if _in_use:
+        return _in_use.base_url
+    return checked_url(_environment("MYTRACKER_BASE_URL") or SERVICE_URL)
 
 
 def _environment(name: str) -> str:
