@@ -4,6 +4,7 @@
 # make test-fast   those without a browser, Binder, the notebooks and long runs, in two minutes
 # make check   what else has to hold: style, types, imports, the package that is built
 # make oldest  the tests without a browser on the oldest Python and packages that are supported
+# make pandas  what makes a DataFrame, on the earlier versions of pandas that are supported
 # make docs    the reference, from the tables of the package
 # make notebooks   runs the notebooks again and saves them with what they show
 #
@@ -19,7 +20,7 @@ INSTALLED := .venv/.installed
 RUN := env HOME="$(CURDIR)/.home" XDG_CACHE_HOME= XDG_CONFIG_HOME= XDG_DATA_HOME= \
 	XDG_STATE_HOME= JUPYTER_PLATFORM_DIRS=1 PATH="$(BIN):$(PATH)"
 
-.PHONY: demo lab test test-fast notebooks check package oldest docs benchmarks pictures clean
+.PHONY: demo lab test test-fast notebooks check package oldest pandas docs benchmarks pictures clean
 
 demo: $(INSTALLED)
 	@$(RUN) python tools/demo.py
@@ -81,6 +82,26 @@ $(OLDEST)/.installed: pyproject.toml tests/constraints-oldest.txt
 	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" $(OLDEST)/bin/python -m pip install --quiet \
 		--constraint tests/constraints-oldest.txt --editable '.[test]'
 	@touch $@
+
+# Only pandas is another: it lies before that of .venv on the path, with a NumPy of its time.
+PANDAS := 2.2 2.3
+PANDAS_TESTS := tests/test_routine_pandas.py tests/test_object_columns.py tests/test_frames.py
+
+pandas: $(PANDAS:%=pandas-%)
+
+pandas-%: .cache/pandas-%/.installed
+	$(RUN) PYTHONPATH="$(CURDIR)/.cache/pandas-$*" python -c \
+		"import pandas; assert pandas.__version__.startswith('$*.'), pandas.__version__"
+	$(RUN) PYTHONPATH="$(CURDIR)/.cache/pandas-$*" $(PYTEST) -p no:cacheprovider $(PANDAS_TESTS)
+
+.cache/pandas-%/.installed: $(INSTALLED)
+	@rm -rf .cache/pandas-$*
+	PIP_CACHE_DIR="$(CURDIR)/.cache/pip" $(BIN)/python -m pip install --quiet --no-deps \
+		--disable-pip-version-check --target .cache/pandas-$* "pandas==$*.*" "numpy==2.2.*"
+	@touch $@
+
+# kept between runs
+.PRECIOUS: .cache/pandas-%/.installed
 
 docs: $(INSTALLED)
 	$(RUN) python tools/reference.py
