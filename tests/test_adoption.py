@@ -57,12 +57,12 @@ class SandboxUser:
 
 
 @pytest.fixture
-def desk(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
+def user(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
     return SandboxUser(start_sandbox())
 
 
 @pytest.fixture
-def slow_desk(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
+def slow_user(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
     """One whose exports stay in progress."""
     return SandboxUser(start_sandbox(seconds=600))
 
@@ -70,35 +70,35 @@ def slow_desk(start_sandbox: Callable[..., Sandbox]) -> SandboxUser:
 # where it is right
 
 
-def test_an_export_in_progress_is_adopted(slow_desk: SandboxUser) -> None:
-    made = slow_desk.export()
-    adopted = slow_desk.export()
+def test_an_export_in_progress_is_reused(slow_user: SandboxUser) -> None:
+    made = slow_user.export()
+    adopted = slow_user.export()
     assert (adopted, adopted.request) == (made, made.request)
     assert adopted.status == "In progress"
-    assert slow_desk.creates == 1
+    assert slow_user.creates == 1
     assert made.notes == ()
 
 
-def test_one_of_a_window_that_is_still_open_is_adopted_while_it_is_in_progress(
-    slow_desk: SandboxUser,
+def test_an_export_in_progress_is_reused_while_its_window_is_open(
+    slow_user: SandboxUser,
 ) -> None:
-    assert slow_desk.export(**OPEN) == slow_desk.export(**OPEN)
-    assert slow_desk.creates == 1
+    assert slow_user.export(**OPEN) == slow_user.export(**OPEN)
+    assert slow_user.creates == 1
 
 
-def test_a_finished_export_is_adopted_with_its_rows(desk: SandboxUser) -> None:
-    made = desk.export().wait()
-    adopted = desk.export(**{**CLOSED, "timezone": "Europe/Moscow"})
+def test_a_finished_export_is_reused_with_its_rows(user: SandboxUser) -> None:
+    made = user.export().wait()
+    adopted = user.export(**{**CLOSED, "timezone": "Europe/Moscow"})
     assert adopted == made
     assert adopted.status == "Success!"
     assert "rows that arrived since are not in it (--fresh exports them too)" in adopted.notes[0]
     assert [file.name for file in adopted.files] == [file.name for file in made.files]
 
 
-def test_the_card_says_so(slow_desk: SandboxUser) -> None:
-    slow_desk.export()
-    slow_desk.age(12 * 60 + 5)
-    card = slow_desk.export().card()
+def test_the_card_says_so(slow_user: SandboxUser) -> None:
+    slow_user.export()
+    slow_user.age(12 * 60 + 5)
+    card = slow_user.export().card()
     note = "reused export from 12 minutes ago; --fresh creates a new one"
     assert note in card.text()
     assert note in card.html()
@@ -109,34 +109,34 @@ def test_the_card_says_so(slow_desk: SandboxUser) -> None:
     [(60, "a minute"), (3600, "an hour"), (2 * 86_400 + 5, "2 days")],
 )
 def test_the_note_says_how_long_ago_it_was_made(
-    slow_desk: SandboxUser, seconds: float, words: str
+    slow_user: SandboxUser, seconds: float, words: str
 ) -> None:
-    slow_desk.export()
-    slow_desk.age(seconds + 0.2)
-    assert f"from {words} ago" in slow_desk.export().notes[0]
+    slow_user.export()
+    slow_user.age(seconds + 0.2)
+    assert f"from {words} ago" in slow_user.export().notes[0]
 
 
-def test_values_of_a_filter_may_come_in_another_order(slow_desk: SandboxUser) -> None:
-    made = slow_desk.export(**CLOSED, idCountry=["RU", "KZ"])
-    assert slow_desk.export(**CLOSED, idCountry="KZ, RU") == made
+def test_values_of_a_filter_may_come_in_another_order(slow_user: SandboxUser) -> None:
+    made = slow_user.export(**CLOSED, idCountry=["RU", "KZ"])
+    assert slow_user.export(**CLOSED, idCountry="KZ, RU") == made
 
 
-def test_interrupting_the_look_at_an_earlier_export_tells_how_to_come_back(
-    slow_desk: SandboxUser, monkeypatch: pytest.MonkeyPatch
+def test_interrupting_the_poll_of_an_earlier_export_shows_how_to_attach(
+    slow_user: SandboxUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_desk.export()
+    slow_user.export()
 
     def interrupt(*what: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mt.Export, "refresh", interrupt)
     with pytest.raises(mt.WaitInterrupted, match=r"attach\(1\)") as caught:
-        slow_desk.export()
+        slow_user.export()
     assert caught.value.export is not None
 
 
 def test_interrupting_while_the_answer_is_written_loses_no_id(
-    slow_desk: SandboxUser, monkeypatch: pytest.MonkeyPatch
+    slow_user: SandboxUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, interrupts = Journal._change, [KeyboardInterrupt]
 
@@ -147,32 +147,32 @@ def test_interrupting_while_the_answer_is_written_loses_no_id(
 
     monkeypatch.setattr(Journal, "_change", interrupted)
     with pytest.raises(mt.WaitInterrupted, match=r"attach\(1\)"):
-        slow_desk.export()
-    assert slow_desk.export().id_raw_export == 1
-    assert slow_desk.creates == 1
+        slow_user.export()
+    assert slow_user.export().id_raw_export == 1
+    assert slow_user.creates == 1
 
 
 # where it is not
 
 
-def test_an_export_of_a_window_that_was_open_is_not_adopted(desk: SandboxUser) -> None:
-    assert desk.export(**OPEN).wait() != desk.export(**OPEN).wait()
+def test_an_export_of_an_open_window_is_not_reused(user: SandboxUser) -> None:
+    assert user.export(**OPEN).wait() != user.export(**OPEN).wait()
 
 
 @pytest.mark.parametrize(("hours", "creates"), [(2, 2), (4, 1)])
 def test_the_window_must_have_closed_three_hours_before(
-    desk: SandboxUser, hours: int, creates: int
+    user: SandboxUser, hours: int, creates: int
 ) -> None:
     end = int(time.time()) - hours * 3600
     wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
-    desk.export(**wish).wait()
-    desk.export(**wish)
-    assert desk.creates == creates
+    user.export(**wish).wait()
+    user.export(**wish)
+    assert user.creates == creates
 
 
-def test_other_columns_make_another_export(slow_desk: SandboxUser) -> None:
-    made = slow_desk.export()
-    assert slow_desk.export(**{**CLOSED, "selectors": "tsEvent, idDevice"}) != made
+def test_other_columns_make_another_export(slow_user: SandboxUser) -> None:
+    made = slow_user.export()
+    assert slow_user.export(**{**CLOSED, "selectors": "tsEvent, idDevice"}) != made
 
 
 @pytest.mark.parametrize(
@@ -183,114 +183,114 @@ def test_other_columns_make_another_export(slow_desk: SandboxUser) -> None:
     ],
 )
 @pytest.mark.parametrize("heard", [True, False])
-def test_a_failed_export_is_not_adopted(
-    desk: SandboxUser, outcome: str, error: type[mt.ExportFailed], heard: bool
+def test_a_failed_export_is_not_reused(
+    user: SandboxUser, outcome: str, error: type[mt.ExportFailed], heard: bool
 ) -> None:
-    desk.sandbox.exports.outcomes.append(outcome)
-    failed = desk.export()
+    user.sandbox.exports.outcomes.append(outcome)
+    failed = user.export()
     if heard:
         with pytest.raises(error):
             failed.wait()
-    again = desk.export()
+    again = user.export()
     assert again != failed
     assert again.wait().status == "Success!"
 
 
-def test_a_cancelled_export_is_not_adopted(slow_desk: SandboxUser) -> None:
-    canceled = slow_desk.export()
+def test_a_cancelled_export_is_not_reused(slow_user: SandboxUser) -> None:
+    canceled = slow_user.export()
     canceled.cancel()
-    assert slow_desk.export() != canceled
+    assert slow_user.export() != canceled
 
 
-def test_too_large_is_found_where_it_is_asked_for(desk: SandboxUser) -> None:
-    desk.sandbox.exports.outcomes.append("Too many lines in export")
-    refused = desk.export().refresh()
+def test_an_export_that_is_too_large_is_found_on_request(user: SandboxUser) -> None:
+    user.sandbox.exports.outcomes.append("Too many lines in export")
+    refused = user.export().refresh()
     request = mt.ExportRequest(**CLOSED)
-    assert find_reusable(desk.client(), request) is None
-    assert find_reusable(desk.client(), request, too_large=True) == refused
-    assert desk.creates == 1
+    assert find_reusable(user.client(), request) is None
+    assert find_reusable(user.client(), request, too_large=True) == refused
+    assert user.creates == 1
 
 
-def test_expired_files_are_not_adopted(start_sandbox: Callable[..., Sandbox]) -> None:
-    desk = SandboxUser(start_sandbox(link_seconds=-1))
-    assert desk.export().wait() != desk.export()
+def test_an_export_with_expired_files_is_not_reused(start_sandbox: Callable[..., Sandbox]) -> None:
+    user = SandboxUser(start_sandbox(link_seconds=-1))
+    assert user.export().wait() != user.export()
 
 
-def test_an_expired_export_is_adopted_where_its_files_are_kept(
-    desk: SandboxUser, no_account: object
+def test_an_expired_export_is_reused_if_its_files_are_cached(
+    user: SandboxUser, no_account: object
 ) -> None:
-    desk.sandbox.clock.advance(-200_000)  # so that links have expired by our clock, not by its own
-    made = desk.export().wait()
+    user.sandbox.clock.advance(-200_000)  # so that links have expired by our clock, not by its own
+    made = user.export().wait()
     made.to_arrow()
-    assert desk.export() == made
+    assert user.export() == made
     account = made._api.credentials
     credentials.use(account)
     kept = mt.journal()["files"][0]
     assert len(kept) == len(made.files) > 0
     mt.cache().clear()
-    assert desk.export() != made
+    assert user.export() != made
 
 
-def test_an_id_that_the_service_has_forgotten_is_made_anew(desk: SandboxUser) -> None:
-    forgotten = desk.export().wait()
-    other = desk.export(**OPEN)
-    del desk.sandbox.exports[forgotten.id_raw_export]
+def test_an_export_that_the_service_does_not_find_is_created_again(user: SandboxUser) -> None:
+    forgotten = user.export().wait()
+    other = user.export(**OPEN)
+    del user.sandbox.exports[forgotten.id_raw_export]
     # so that the number is not given again
-    desk.sandbox.exports[other.id_raw_export + 1] = desk.sandbox.exports[other.id_raw_export]
-    made = desk.export()
+    user.sandbox.exports[other.id_raw_export + 1] = user.sandbox.exports[other.id_raw_export]
+    made = user.export()
     assert made.id_raw_export == 3
-    assert desk.client().journal.find(1).state.value == "Not found"  # type: ignore[union-attr]
-    looks = len(desk.sandbox.requests)
-    assert desk.export() == made
-    assert len(desk.sandbox.requests) == looks + 1  # what is gone is not asked for again
+    assert user.client().journal.find(1).state.value == "Not found"  # type: ignore[union-attr]
+    looks = len(user.sandbox.requests)
+    assert user.export() == made
+    assert len(user.sandbox.requests) == looks + 1  # what is gone is not asked for again
 
 
-def test_a_page_of_a_proxy_does_not_make_an_export_anew(slow_desk: SandboxUser) -> None:
-    made = slow_desk.export()
-    slow_desk.sandbox.faults.add(path="/get.json", status=404, body=HTML_PAGE)
-    assert slow_desk.export() == made
-    assert slow_desk.creates == 1
+def test_an_error_page_of_a_proxy_does_not_create_a_second_export(slow_user: SandboxUser) -> None:
+    made = slow_user.export()
+    slow_user.sandbox.faults.add(path="/get.json", status=404, body=HTML_PAGE)
+    assert slow_user.export() == made
+    assert slow_user.creates == 1
 
 
-def test_an_id_that_is_given_again_belongs_to_the_later_export(desk: SandboxUser) -> None:
-    desk.export().wait()
-    desk.sandbox.exports.clear()
-    later = desk.export(**OPEN)
+def test_an_id_that_is_given_again_belongs_to_the_later_export(user: SandboxUser) -> None:
+    user.export().wait()
+    user.sandbox.exports.clear()
+    later = user.export(**OPEN)
     assert later.id_raw_export == 1
-    assert desk.client().attach(1).request == mt.ExportRequest(**OPEN)
-    assert desk.export().id_raw_export == 2
+    assert user.client().attach(1).request == mt.ExportRequest(**OPEN)
+    assert user.export().id_raw_export == 2
 
 
-def test_fresh_makes_a_new_one(slow_desk: SandboxUser) -> None:
-    first = slow_desk.export()
-    second = slow_desk.export(fresh=True)
+def test_fresh_makes_a_new_one(slow_user: SandboxUser) -> None:
+    first = slow_user.export()
+    second = slow_user.export(fresh=True)
     assert second != first
     assert second.notes == ()
-    assert slow_desk.export() == second
+    assert slow_user.export() == second
 
 
-def test_create_makes_a_new_one(slow_desk: SandboxUser) -> None:
+def test_create_makes_a_new_one(slow_user: SandboxUser) -> None:
     request = mt.ExportRequest(**CLOSED)
-    assert slow_desk.client().create(request) != slow_desk.client().create(request)
+    assert slow_user.client().create(request) != slow_user.client().create(request)
 
 
-def test_what_create_made_is_adopted(slow_desk: SandboxUser) -> None:
-    made = slow_desk.client().create(mt.ExportRequest(**CLOSED))
-    assert slow_desk.export() == made
+def test_an_export_of_client_create_is_reused(slow_user: SandboxUser) -> None:
+    made = slow_user.client().create(mt.ExportRequest(**CLOSED))
+    assert slow_user.export() == made
 
 
-def test_an_invalid_request_is_refused_before_anything_is_looked_for(desk: SandboxUser) -> None:
+def test_an_invalid_request_is_refused_before_anything_is_looked_for(user: SandboxUser) -> None:
     with pytest.raises(mt.InvalidRequest):
-        desk.export(event="installs")
-    assert desk.sandbox.requests == []
+        user.export(event="installs")
+    assert user.sandbox.requests == []
 
 
 def test_the_function_adopts_with_the_account_in_use(
-    slow_desk: SandboxUser, no_account: object, monkeypatch: pytest.MonkeyPatch
+    slow_user: SandboxUser, no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MYTRACKER_BASE_URL", slow_desk.sandbox.base_url)
-    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(slow_desk.sandbox.api_user_id))
-    monkeypatch.setenv("MYTRACKER_SECRET_KEY", slow_desk.sandbox.secret_key)
+    monkeypatch.setenv("MYTRACKER_BASE_URL", slow_user.sandbox.base_url)
+    monkeypatch.setenv("MYTRACKER_API_USER_ID", str(slow_user.sandbox.api_user_id))
+    monkeypatch.setenv("MYTRACKER_SECRET_KEY", slow_user.sandbox.secret_key)
     made = mt.export(**CLOSED)
     assert mt.export(**CLOSED) == made
     assert mt.export(fresh=True, **CLOSED) != made
@@ -300,80 +300,80 @@ def test_the_function_adopts_with_the_account_in_use(
 # answers that are lost
 
 
-def test_a_lost_answer_is_not_repeated_blindly(desk: SandboxUser) -> None:
-    desk.sandbox.faults.add(path="/create.json", reset="after")
+def test_a_lost_answer_is_not_repeated_blindly(user: SandboxUser) -> None:
+    user.sandbox.faults.add(path="/create.json", reset="after")
     with pytest.raises(mt.CreateUnconfirmed) as lost:
-        desk.export()
+        user.export()
     with pytest.raises(mt.CreateUnconfirmed) as held:
-        desk.export()
-    assert desk.creates == 1
+        user.export()
+    assert user.creates == 1
     for caught in (lost, held):
         assert caught.value.request == mt.ExportRequest(**CLOSED)
         assert "mt.attach(its id)" in str(caught.value)
         assert "--fresh (fresh=True in Python)" in str(caught.value)
-    assert desk.export(**OPEN).id_raw_export == 2  # another request is not held
+    assert user.export(**OPEN).id_raw_export == 2  # another request is not held
     # it is there after all
-    assert desk.client().attach(1).wait().is_finished
+    assert user.client().attach(1).wait().is_finished
 
 
-def test_fresh_ends_the_doubt(desk: SandboxUser) -> None:
-    desk.sandbox.faults.add(path="/create.json", reset="before")
+def test_fresh_ends_the_doubt(user: SandboxUser) -> None:
+    user.sandbox.faults.add(path="/create.json", reset="before")
     with pytest.raises(mt.CreateUnconfirmed):
-        desk.export()
-    made = desk.export(fresh=True).wait()
-    assert desk.export() == made
+        user.export()
+    made = user.export(fresh=True).wait()
+    assert user.export() == made
 
 
 def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(
-    desk: SandboxUser,
+    user: SandboxUser,
 ) -> None:
-    desk.sandbox.faults.add(path="/create.json", status=502)
+    user.sandbox.faults.add(path="/create.json", status=502)
     with pytest.raises(mt.CreateUnconfirmed):
-        desk.export()
-    desk.age(3500)
+        user.export()
+    user.age(3500)
     with pytest.raises(mt.CreateUnconfirmed, match="58 minutes ago"):
-        desk.export()
-    desk.age(200)
-    made = desk.export().wait()
+        user.export()
+    user.age(200)
+    made = user.export().wait()
     assert made.status == "Success!"
     assert "without a response: MyTracker's export list may show two" in made.notes[0]
 
 
-def test_an_earlier_export_is_adopted_in_spite_of_a_doubt(desk: SandboxUser) -> None:
-    made = desk.export().wait()
-    desk.sandbox.faults.add(path="/create.json", reset="after")
+def test_an_earlier_export_is_reused_despite_an_unconfirmed_create(user: SandboxUser) -> None:
+    made = user.export().wait()
+    user.sandbox.faults.add(path="/create.json", reset="after")
     with pytest.raises(mt.CreateUnconfirmed):
-        desk.export(fresh=True)
-    assert desk.export() == made
+        user.export(fresh=True)
+    assert user.export() == made
 
 
-def test_what_was_refused_for_sure_is_asked_again(start_sandbox: Callable[..., Sandbox]) -> None:
-    desk = SandboxUser(start_sandbox(seconds=600, queue=1))
-    filling = desk.export(**OPEN)
+def test_a_refused_create_is_sent_again(start_sandbox: Callable[..., Sandbox]) -> None:
+    user = SandboxUser(start_sandbox(seconds=600, queue=1))
+    filling = user.export(**OPEN)
     for _ in range(3):
         with pytest.raises(mt.QueueFull):
-            desk.export()
-    (entry,) = desk.client().journal.find_same(mt.ExportRequest(**CLOSED))
+            user.export()
+    (entry,) = user.client().journal.find_same(mt.ExportRequest(**CLOSED))
     assert entry.state.value == "Refused"
     filling.cancel()
-    assert desk.export().status == "In progress"
+    assert user.export().status == "In progress"
 
 
 # what is known of an export after a restart
 
 
-def test_attach_knows_what_was_asked_for(desk: SandboxUser) -> None:
-    made = desk.export()
-    attached = desk.client().attach(made.id_raw_export)
+def test_attach_knows_the_request(user: SandboxUser) -> None:
+    made = user.export()
+    attached = user.client().attach(made.id_raw_export)
     assert attached.request == made.request
     assert attached.created_at is not None
     assert made.created_at is not None
     assert abs((attached.created_at - made.created_at).total_seconds()) < 60
-    assert desk.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
+    assert user.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
 
 
-def test_attach_takes_an_export_that_was_made_elsewhere(desk: SandboxUser) -> None:
-    made = desk.export()
-    (directories.data_directory(desk.sandbox.base_url) / "journal.sqlite3").unlink()
-    attached = desk.client().attach(made.id_raw_export)
+def test_attach_takes_an_export_that_was_made_elsewhere(user: SandboxUser) -> None:
+    made = user.export()
+    (directories.data_directory(user.sandbox.base_url) / "journal.sqlite3").unlink()
+    attached = user.client().attach(made.id_raw_export)
     assert (attached.request, attached.status) == (None, "Success!")

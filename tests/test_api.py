@@ -90,7 +90,7 @@ def test_the_body_carries_the_parameters_and_who_asks_is_named(start_sandbox, ap
     assert headers["content-type"] == "application/x-www-form-urlencoded"
 
 
-def test_cancel_tells_the_verdict(start_sandbox, api_of):
+def test_cancel_returns_the_services_word(start_sandbox, api_of):
     sandbox = start_sandbox(seconds=100)
     api = api_of(sandbox)
     id_raw_export = api.create(REQUEST.wire())
@@ -101,7 +101,7 @@ def test_cancel_tells_the_verdict(start_sandbox, api_of):
         api.cancel(id_raw_export)
 
 
-def test_refusals_are_told_in_the_services_words(start_sandbox, api_of):
+def test_errors_have_the_services_words(start_sandbox, api_of):
     sandbox = start_sandbox(queue=1, seconds=100)
     api = api_of(sandbox)
 
@@ -122,13 +122,13 @@ def test_refusals_are_told_in_the_services_words(start_sandbox, api_of):
     assert isinstance(full.value, mt.BadRequest)
 
 
-def test_a_missing_permission_is_told(start_sandbox, api_of):
+def test_a_missing_permission_is_reported(start_sandbox, api_of):
     with pytest.raises(mt.ApiError, match="Export permissions required"):
         api_of(start_sandbox(permission=False)).create(REQUEST.wire())
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 404, 500, 502])
-def test_what_is_no_json_is_told_as_what_it_is(start_sandbox, api_of, status):
+def test_a_response_that_is_not_json_is_described(start_sandbox, api_of, status):
     sandbox = start_sandbox()
     page = "<html><title>Login</title>\n\x1b[31mPlease  log in</html>"
     sandbox.faults.add(
@@ -189,7 +189,7 @@ def test_the_patience_has_an_end(start_sandbox, api_of, no_sleep):
     assert len(no_sleep) == 4
 
 
-def test_refusals_are_not_asked_again(start_sandbox, api_of, no_sleep):
+def test_refusals_are_not_retried(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     with pytest.raises(mt.NotFound):
         api_of(sandbox, RetryPolicy()).get(7)
@@ -210,7 +210,7 @@ def test_a_create_whose_answer_is_lost_is_never_repeated(start_sandbox, api_of, 
     assert no_sleep == []
 
 
-def test_a_create_that_never_left_may_be_asked_again_by_the_user(start_sandbox, api_of):
+def test_a_create_that_was_not_sent_can_be_sent_again(start_sandbox, api_of):
     sandbox = start_sandbox()
     api = api_of(sandbox)
     sandbox.stop()
@@ -248,7 +248,7 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
     assert any(quota["exceeded"] for quota in caught.value.quotas)
 
 
-def test_a_wait_of_our_own_pace_is_no_shorter_than_it_is_told(sandbox, api_of, fake_clock):
+def test_a_wait_for_the_rate_limiter_is_as_long_as_shown(sandbox, api_of, fake_clock):
     api = api_of(sandbox, RetryPolicy(quota_seconds=0))
     for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
         api.rate_limiter = RateLimiter()
@@ -368,7 +368,7 @@ def test_many_followed_exports_share_what_may_go_out(fake_clock):
     assert limiter.poll_interval(1.0) == pytest.approx(9)
 
 
-def test_who_is_not_looked_at_again_drops_out(fake_clock):
+def test_a_poller_that_stops_polling_is_dropped(fake_clock):
     limiter = RateLimiter()
     for number in range(100):
         limiter.register_poller(number)
@@ -521,5 +521,5 @@ def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
 
 
 @pytest.mark.parametrize("url", ["http://[oops/a.csv.gz", "", "http://x/a%2F..%2Fb.csv.gz", "/"])
-def test_a_link_that_is_no_link_has_a_name_all_the_same(url):
+def test_an_invalid_link_has_a_name(url):
     assert "/" not in Link(url, None).name

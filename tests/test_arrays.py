@@ -130,7 +130,7 @@ def test_forms(cell, elements):
         ),
     ],
 )
-def test_what_is_no_array_is_told(cell):
+def test_a_cell_that_is_not_an_array_is_reported(cell):
     assert parse_array(cell) is None
     with pytest.raises(NotAnArray) as told:
         parsed("['x']", cell, "['y']")

@@ -201,7 +201,7 @@ def test_each_problem_is_shown_with_its_field_and_submit_says_why_it_is_off() ->
     assert page.progress["verdict"] == "Ready to submit"
 
 
-def test_what_is_missing_is_told_apart_from_what_is_wrong() -> None:
+def test_missing_values_are_distinguished_from_invalid_ones() -> None:
     page = Page(mt.RequestBuilder(event="nonsense"))
     assert not page.problems("event")[0]["isMissing"]
     assert page.problems("selectors")[0]["isMissing"]
@@ -229,7 +229,7 @@ def test_the_code_that_is_copied_runs_however_it_was_typed(page: Page) -> None:
     assert page.view["code"]["cell"] == page.form.magic
 
 
-def test_an_exact_time_is_told_apart_from_a_day() -> None:
+def test_an_exact_time_is_distinguished_from_a_day() -> None:
     page = Page(mt.RequestBuilder(**GOOD, tsFrom="2026-11-01"))
     assert page.problems("tsTo")[0]["title"] == "To, exact time"
 
@@ -249,7 +249,7 @@ def test_the_code_is_narrow_enough_to_be_read_beside_the_request(page: Page, lan
         ({"idApp": [1, 1]}, "idApp", "warning"),
     ],
 )
-def test_warnings_and_notes_are_told_apart_and_stop_nothing(
+def test_warnings_and_notes_are_distinguished_and_do_not_prevent_submit(
     more: dict[str, Any], name: str, severity: str
 ) -> None:
     page = Page(mt.RequestBuilder(**GOOD, **more))
@@ -329,7 +329,7 @@ def test_whoever_hears_of_a_change_sees_all_of_it_and_may_change_more(trait: str
     assert "idApp     = 7" in form.magic
 
 
-def test_what_is_told_of_a_change_is_the_normal_form() -> None:
+def test_observers_get_the_normal_form() -> None:
     form = mt.RequestBuilder()
     told: list[Any] = []
     form.observe(lambda change: told.append(change.new), ["parameters", "magic"])
@@ -350,7 +350,7 @@ def test_two_forms_can_be_linked() -> None:
     assert one.request == other.request
 
 
-def test_unknown_parameters_are_told_and_not_lost() -> None:
+def test_unknown_parameters_are_reported_and_not_lost() -> None:
     form = mt.RequestBuilder(**GOOD, idAp=3)
     assert [problem.code for problem in form.problems] == ["unknown_parameter"]
     assert Page(form).problems("idAp")
@@ -371,7 +371,7 @@ def test_text_that_is_half_typed_stays_as_it_is_and_moves_the_form() -> None:
 
 
 @pytest.mark.parametrize("stray", ["selec", "= 5", "--wait", "selec\nselec", "idAp"])
-def test_a_word_left_in_the_magic_is_told_and_ends_with_the_text(stray: str) -> None:
+def test_a_stray_word_in_the_magic_is_reported_until_it_is_removed(stray: str) -> None:
     form = mt.RequestBuilder(**GOOD)
     magic = form.magic
     form.magic += f"\n{stray}"
@@ -382,7 +382,7 @@ def test_a_word_left_in_the_magic_is_told_and_ends_with_the_text(stray: str) -> 
     assert form.request.is_valid
 
 
-def test_a_filter_that_the_magic_should_not_have_is_judged_as_it_was_written() -> None:
+def test_a_filter_that_does_not_apply_is_validated_as_written() -> None:
     form = mt.RequestBuilder()
     form.magic = "%mytracker_export event=installs eventName=x"
     assert "not_for_event" in [problem.code for problem in form.problems]
@@ -441,7 +441,7 @@ def test_a_url_that_is_pasted_into_any_control_fills_the_form(name: str) -> None
         ("idCountry", "https://x.y/z", {"idCountry": "https://x.y/z"}),
     ],
 )
-def test_a_pasted_text_that_is_no_request_stays_in_its_control(
+def test_pasted_text_that_is_not_a_request_stays_in_its_control(
     page: Page, name: str, whole: str, parameters: dict[str, Any]
 ) -> None:
     page.act("paste", text="https://x.y/z", name=name, whole=whole)
@@ -1026,7 +1026,7 @@ def test_submit_follows_an_export_again_that_nobody_follows(
     assert creates(sandbox) == 1
 
 
-def test_the_form_shows_what_its_export_is_asked_elsewhere(
+def test_the_form_shows_changes_of_its_export_made_elsewhere(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 600.0, None))
@@ -1040,7 +1040,7 @@ def test_the_form_shows_what_its_export_is_asked_elsewhere(
     assert "Success!" in texts(form)
 
 
-def test_days_that_still_grow_are_exported_anew(account: Callable[..., Sandbox]) -> None:
+def test_a_window_that_was_open_is_exported_again(account: Callable[..., Sandbox]) -> None:
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD | {"dateTo": "today"})
     first = form.submit()
@@ -1068,7 +1068,7 @@ def test_the_form_reuses_an_export_by_the_settle_of_its_client(
     assert creates(sandbox) == 2
 
 
-def test_an_export_whose_files_are_gone_is_made_anew(account: Callable[..., Sandbox]) -> None:
+def test_an_export_whose_files_expired_is_created_again(account: Callable[..., Sandbox]) -> None:
     sandbox = account(link_seconds=-60)
     form = mt.RequestBuilder(**GOOD)
     first = form.submit()
@@ -1141,7 +1141,7 @@ def test_an_untouched_form_is_kept_as_a_form_and_not_as_errors() -> None:
     assert 'class="error"' in wrong["text/html"]
 
 
-def test_the_static_output_stands_beside_the_view_and_follows_it(
+def test_the_static_output_follows_the_live_view(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published: list[tuple[dict[str, Any], dict[str, Any]]] = []

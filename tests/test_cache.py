@@ -97,7 +97,7 @@ def test_what_is_larger_than_the_cache_is_read_and_not_kept(kept, tmp_path):
     assert [path for path in small.root.rglob("*") if path.is_file()] == []
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(kept, tmp_path):
+def test_a_cache_that_cannot_be_written_is_not_used(kept, tmp_path):
     _, _, files = kept
     (tmp_path / "file").touch()
     nowhere = FileCache(tmp_path / "file")
@@ -215,7 +215,7 @@ def test_files_of_different_links_are_kept_apart(one, other):
         ("X-Goog-Date={0}&X-Goog-Signature={0}", "part=2"),
     ],
 )
-def test_what_signs_a_link_does_not_tell_it_from_itself(one, other):
+def test_links_that_differ_in_their_signature_only_are_the_same(one, other):
     urls = [f"https://h.test/x.csv.gz?{one.format(sign)}&{other}" for sign in ("1", "2")]
     assert kept_name(urls[0]) == kept_name(urls[1])
     assert kept_name(*urls) != kept_name(*urls[::-1]), "but all that two links differ in does"

@@ -159,7 +159,7 @@ def test_a_key_is_text(key: Any, set_env: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " "])
-def test_an_empty_key_is_none(key: str) -> None:
+def test_an_empty_key_is_missing(key: str) -> None:
     with pytest.raises(mt.CredentialsMissing, match="empty"):
         Credentials(1, key)
 
@@ -299,7 +299,9 @@ def test_what_others_left_in_the_keyring_is_no_account(kept: str) -> None:
 
 
 @pytest.mark.parametrize("backend", [Failing, Forgetful])
-def test_what_is_not_kept_is_told_without_the_key(backend: type[KeyringBackend]) -> None:
+def test_a_key_that_was_not_saved_is_reported_without_the_key(
+    backend: type[KeyringBackend],
+) -> None:
     keyring.set_keyring(backend())
     with pytest.raises(mt.CredentialsMissing, match="not saved") as caught:
         credentials.save(Credentials(1, KEY))

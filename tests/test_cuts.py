@@ -102,7 +102,7 @@ def test_days_beside_times_stay_and_bound_them() -> None:
     assert {piece.request.parameters["dateFrom"] for piece in pieces} == {"2026-01-02"}
 
 
-def test_days_and_times_without_a_common_second_are_asked_as_they_are() -> None:
+def test_days_and_times_without_a_common_second_are_not_split() -> None:
     wish = request(**DAYS, **TIMES)
     assert [piece.request for piece in cut(wish, 3600)] == [wish]
     assert bisect(Piece(wish, full_window(wish))) is None
@@ -208,7 +208,7 @@ def test_a_split_of_excluded_names_is_refused() -> None:
     assert "exclude" in problem.hint
 
 
-def test_other_errors_of_the_request_are_told_together() -> None:
+def test_all_errors_of_the_request_are_reported_together() -> None:
     wish = mt.ExportRequest(event="installs", idApp=range(1001), dateFrom="2026-01-01")
     assert [problem.code for problem in errors(wish)] == ["required", "interval_half"]
 

@@ -171,7 +171,7 @@ def test_the_newest_rows_belong_to_no_dataset_yet_and_it_says_until_when(user: U
     assert json.loads((user.directory / MANIFEST).read_text())["completeAsOf"][:10] == "2026-06-07"
 
 
-def test_within_an_hour_nothing_is_asked_for_but_what_is_missing(user: User) -> None:
+def test_within_an_hour_only_missing_rows_are_requested(user: User) -> None:
     user.sync()
     user.time.seconds += HOUR - 1
     user.sync()

@@ -135,7 +135,7 @@ def test_the_nearest_comes_first(name: str, text: str, near: str) -> None:
 
 
 @given(st.text(), st.integers(1, 5), st.sampled_from(["event", "country", "rooted", "timezone"]))
-def test_no_more_suggestions_than_asked_for(text: str, count: int, name: str) -> None:
+def test_no_more_suggestions_than_requested(text: str, count: int, name: str) -> None:
     near = dictionary(name).nearest(text, count)
     assert len(near) <= count
     assert len(set(near)) == len(near)

@@ -40,7 +40,7 @@ def html(found: mt.Exports) -> str:
     return found._repr_mimebundle_()["text/html"]
 
 
-def test_exports_can_be_told_apart(account: Sandbox) -> None:
+def test_exports_can_be_distinguished(account: Sandbox) -> None:
     def create(**other: Any) -> None:
         mt.Client().create(mt.ExportRequest(**{**INSTALLS, **other}))
 
@@ -84,7 +84,7 @@ def test_statuses_are_refreshed_when_it_is_shown(start_sandbox: Any, no_account:
     assert len(sandbox.requests) == before, "final ones are not asked for"
 
 
-def test_each_that_runs_is_asked_for_once(account: Sandbox) -> None:
+def test_each_running_export_is_polled_once(account: Sandbox) -> None:
     for day in range(3, 6):
         mt.Client().create(mt.ExportRequest(**{**INSTALLS, "dateFrom": f"2025-11-0{day}"}))
     before = len(account.requests)
@@ -179,7 +179,9 @@ def test_many_are_shown_in_part(account: Sandbox) -> None:
     assert len(mt.exports().frame) == 25
 
 
-def test_nothing_was_asked_for_yet(no_account: object, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_list_is_empty_before_the_first_export(
+    no_account: object, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", str(tmp_path))
     found = mt.exports()
     assert len(found) == 0

@@ -53,7 +53,7 @@ def advancing(fake_clock):
     return use
 
 
-def test_a_create_is_judged_before_it_is_sent(start_sandbox, client_of):
+def test_a_request_is_validated_before_it_is_sent(start_sandbox, client_of):
     sandbox = start_sandbox()
     bad = mt.ExportRequest(event="installs", dateFrom="2026-01-01", idCountry="Atlantis")
 
@@ -86,7 +86,7 @@ def test_an_export_is_a_mapping_of_its_facts(start_sandbox, client_of):
     assert len({export, other, export}) == 2
 
 
-def test_refresh_tells_progress_and_files(start_sandbox, client_of):
+def test_refresh_returns_progress_and_files(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100, now=lambda: 1_795_000_000.0)
     export = client_of(sandbox).create(REQUEST)
 
@@ -155,7 +155,7 @@ def test_a_wait_looks_at_once_and_then_less_and_less_often(start_sandbox, client
     assert len(sandbox.requests) == looks, "a finished export is not asked for again"
 
 
-def test_a_wait_that_is_too_short_tells_the_last_status(start_sandbox, client_of, advancing):
+def test_a_timeout_names_the_last_status(start_sandbox, client_of, advancing):
     sandbox = start_sandbox(seconds=100)
     export = client_of(sandbox).create(REQUEST)
     slept = advancing(sandbox)
@@ -236,7 +236,7 @@ def test_too_large_exports_end_and_name_the_plan(start_sandbox, client_of):
         export.wait()
 
 
-def test_cancel_tells_the_verdict(start_sandbox, client_of):
+def test_cancel_returns_the_services_word(start_sandbox, client_of):
     client = client_of(start_sandbox(seconds=100))
     export = client.create(REQUEST)
 
@@ -257,7 +257,7 @@ def test_a_cancel_whose_answer_was_lost_is_known_to_be_done(start_sandbox, clien
     assert export.cancel() == "Canceled by user"
 
 
-def test_the_verdict_on_a_cancel_stands_whatever_comes_of_the_next_look(start_sandbox, client_of):
+def test_the_result_of_a_cancel_is_returned_even_if_the_next_poll_fails(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     client = client_of(sandbox)
     client.api.retry_policy = RetryPolicy(faults=0)

@@ -152,7 +152,7 @@ def test_damage_that_shows_in_the_rows_is_fetched_again(served, monkeypatch, old
     assert len(ranges(sandbox)) == 2
 
 
-def test_a_sandbox_that_has_stopped_is_told_soon(served, tmp_path, no_pauses):
+def test_a_stopped_sandbox_is_reported_soon(served, tmp_path, no_pauses):
     sandbox, files, _ = served
     sandbox.stop()
     with pytest.raises(mt.FileError, match="Start a sandbox and create the export again"):
@@ -179,7 +179,7 @@ def test_the_server_says_how_long_to_wait(served, tmp_path, no_pauses):
     assert 7 in [round(wait) for wait in no_pauses]
 
 
-def test_a_server_that_asks_for_no_wait_is_not_asked_in_a_hot_loop(served, tmp_path, no_pauses):
+def test_a_server_that_asks_for_no_pause_is_not_polled_in_a_hot_loop(served, tmp_path, no_pauses):
     sandbox, files, wanted = served
     sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "0"}, times=12)
     assert texts(download(files[:1], tmp_path)) == wanted[:1]
@@ -202,7 +202,9 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_in_a_hot_loop(served, tmp_p
         ({"status": 418}, mt.FileError, "418"),
     ],
 )
-def test_what_does_not_pass_is_told_and_the_others_are_kept(served, tmp_path, fault, error, told):
+def test_a_lasting_fault_is_reported_and_the_other_files_are_kept(
+    served, tmp_path, fault, error, told
+):
     sandbox, files, wanted = served
     sandbox.faults.add(path=f"/{files[1].name}", times=None, **fault)
     with pytest.raises(error, match=told) as raised:
@@ -239,14 +241,14 @@ def test_a_link_past_its_time_says_so(served, tmp_path):
         download(old, tmp_path)
 
 
-def test_a_file_that_changes_on_the_way_is_fetched_anew(served, tmp_path):
+def test_a_file_that_changes_during_the_download_is_fetched_again(served, tmp_path):
     sandbox, files, wanted = served
     sandbox.faults.add(path=".csv.gz", truncate=700, headers={"ETag": '"another"'})
     assert texts(download(files[:1], tmp_path)) == wanted[:1]
     assert ranges(sandbox) == ["", "bytes=700-", ""]
 
 
-def test_a_directory_that_cannot_be_written_is_told(served, tmp_path):
+def test_a_directory_that_cannot_be_written_is_reported(served, tmp_path):
     _, files, _ = served
     (tmp_path / "file").touch()
     with pytest.raises(mt.FileError, match="cannot be written") as error:
@@ -254,7 +256,7 @@ def test_a_directory_that_cannot_be_written_is_told(served, tmp_path):
     assert error.value.file.startswith(str(tmp_path / "file"))
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_file(served, tmp_path):
+def test_a_full_disk_is_reported_and_leaves_no_partial_file(served, tmp_path):
     _, files, _ = served
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no full device")
@@ -279,7 +281,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(served, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_made_to_fill_a_machine_is_given_up(served, tmp_path):
+def test_a_decompression_bomb_is_rejected(served, tmp_path):
     _, files, _ = served
     with pytest.raises(mt.FileError, match=r"Limits\.size"):
         download(files[:1], tmp_path, limits=Limits(size=1000))
@@ -373,7 +375,7 @@ def test_only_https_leaves_this_machine(server, tmp_path, where):
         fetch(f"{server.base}/here", tmp_path)
 
 
-def test_a_host_is_the_one_that_is_asked_whatever_else_an_address_looks_like(server, tmp_path):
+def test_the_host_that_is_checked_is_the_one_that_gets_the_request(server, tmp_path):
     port = server.server_port
     with pytest.raises(mt.FileError, match=r"not https .*nothing was sent"):
         fetch(f"http://example.test:{port}\\@127.0.0.1:{port}/here", tmp_path)
@@ -390,7 +392,7 @@ def test_a_host_is_the_one_that_is_asked_whatever_else_an_address_looks_like(ser
 
 
 @pytest.mark.parametrize("where", ["", "https://", "https://[oops/a", "https://a b/"])
-def test_a_link_that_is_no_address_is_told_at_once(tmp_path, no_pauses, where):
+def test_an_invalid_link_is_reported_at_once(tmp_path, no_pauses, where):
     with pytest.raises(mt.FileError, match="not a valid URL"):
         fetch(where, tmp_path)
     assert no_pauses == []
@@ -445,7 +447,7 @@ def test_a_name_of_a_link_is_never_a_path(url, name):
     assert Path(file.name).name == file.name
 
 
-def test_long_names_are_cut_and_equal_ones_told_apart():
+def test_long_names_are_shortened_and_equal_ones_made_unique():
     long = remote_files([Link(f"https://a.test/{'x' * 999}.csv.gz", None)], Fetcher(None, None))
     assert len(long[0].name) <= 120
     urls = ["https://a.test/1/x.csv.gz", "https://a.test/2/X.csv.gz", "https://a.test/y.csv.gz"]

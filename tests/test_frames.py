@@ -120,7 +120,7 @@ def test_text_that_was_sent_as_empty_is_no_missing_text(file, column):
     assert cells(path, "idCountry") == [None, 1, 2]
 
 
-def test_the_schema_comes_from_the_dictionary_and_tells_what_columns_are(file):
+def test_the_schema_comes_from_the_dictionary_with_titles(file):
     path = file("idDevice,idCountry,idAppTitle,tsEvent,dtEvent,params.name,xdpi,nobody\n")
     schema = open_files(path).schema
     assert [str(kind) for kind in schema.types] == [
@@ -182,7 +182,7 @@ def test_a_column_with_a_cell_that_does_not_fit_stays_text(file, column, good, b
         assert rows.head(4)[column].tolist()[3] == bad
 
 
-def test_all_columns_that_do_not_fit_are_told_and_read_once_more(file):
+def test_all_columns_with_type_errors_are_reported_and_read_again(file):
     text = "idApp,idOs,dtEvent\n" + "1,2,2026-11-01\n" * 20 + "x,2,2026-11-01\n1,y,z\n"
     with pytest.warns(ColumnTypeWarning) as told:
         table = open_files(file(text)).to_arrow()
@@ -333,7 +333,7 @@ def test_what_the_official_way_loses_is_kept(file):
     assert ours["tsClick"].isna().tolist() == [True, False]
 
 
-def test_a_frame_tells_what_its_columns_are_and_can_be_pickled(file):
+def test_a_frame_describes_its_columns_and_can_be_pickled(file):
     frame = open_files(file("idDevice,idApp,nobody\n1,2,3\n")).to_pandas()
     assert frame.attrs == {
         "idDevice": "Device id (physical device, or browser)",
@@ -468,7 +468,7 @@ def test_a_number_that_a_double_does_not_hold_stays_text(file, text, beside):
 
 @pytest.mark.parametrize("beside", ["1", "1a"])
 @pytest.mark.filterwarnings("ignore::mytracker_nb.tables.raw_data.ColumnTypeWarning")
-def test_numbers_are_doubles_whatever_stands_beside_them(file, beside):
+def test_numbers_are_doubles_in_every_block(file, beside):
     texts = ["1.50", "-2e3", "inf", "-inf", "", "401.5"]
     rows = "".join(f"{text},{beside}\n" for text in [*texts, "nan"])
     numbers = open_files(file(f"xdpi,idApp\n{rows}")).to_arrow()["xdpi"]
@@ -516,7 +516,7 @@ def test_params_as_a_map(file):
     assert dict(frame["params"][0]) == {"level": "5", "item": "sword"}
 
 
-def test_a_name_that_is_missing_is_none_of_a_map(file):
+def test_a_missing_name_is_not_a_key_of_a_map(file):
     table = open_files(file("params.name,params.value\n\"[NULL,'a']\",\"['1','2']\"\n")).to_arrow(
         params="map"
     )
@@ -535,7 +535,7 @@ def test_maps_are_read_by_duckdb(file, tmp_path):
     assert count == [(4,)]
 
 
-def test_a_cell_that_is_no_array_costs_its_own_row_only(file):
+def test_a_cell_that_is_not_an_array_affects_its_own_row_only(file):
     paths = [
         file(PARAMS),
         file("idApp,params.name,params.value,idOs\n6,oops,['1'],9\n", "2.csv.gz"),
@@ -639,7 +639,7 @@ GOOD = packed(b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in
         (packed(b"idApp,idApp\n1,2\n"), "twice: idApp"),
     ],
 )
-def test_a_bad_file_is_told_by_name(tmp_path, octets, told):
+def test_a_bad_file_is_reported_by_name(tmp_path, octets, told):
     path = tmp_path / "bad.csv.gz"
     path.write_bytes(octets)
     with pytest.raises(mt.FileError, match=told) as error:
@@ -659,7 +659,7 @@ def test_a_bad_file_is_told_by_name(tmp_path, octets, told):
         ("4,\udcff", "UTF-8"),
     ],
 )
-def test_a_bad_row_is_told_by_line(file, row, told):
+def test_a_bad_row_is_reported_by_line(file, row, told):
     text = 'idApp,eventName\n1,"a\nb\r\nc"\n2,b\n' + row + "\n3,c\n"
     path = file(text.encode(errors="surrogateescape"))
     with pytest.raises(mt.FileError, match=told) as error:
@@ -725,7 +725,7 @@ def test_a_row_that_is_not_the_whole_header_is_kept(tmp_path, second):
     assert b"".join(inner) == b"idApp,eventName\n1,a\n" + second
 
 
-def test_a_header_that_is_not_the_requests_is_told(file):
+def test_a_header_of_another_request_is_reported(file):
     first, second = file("idApp,idOs\n", "1.csv.gz"), file("idApp,tsEvent\n", "2.csv.gz")
     with pytest.raises(mt.FileError, match=r"missing: idOs; not requested: tsEvent") as error:
         open_files([first, second]).to_arrow()
@@ -742,7 +742,7 @@ def test_no_path_and_a_path_without_a_file(tmp_path):
 @pytest.mark.parametrize(
     "limits", [gzip_csv.Limits(size=50_000), gzip_csv.Limits(ratio=3, floor=1000)]
 )
-def test_a_file_that_grows_too_far_is_given_up(tmp_path, limits):
+def test_a_file_that_exceeds_the_limits_is_rejected(tmp_path, limits):
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"idApp\n" + b"1\n" * 1_000_000))
     rows = raw_data.RawData(open_files(path).files, limits=limits)

@@ -179,7 +179,7 @@ def test_an_export_is_reused_when_its_window_had_closed_long_enough(
     assert is_reusable(request(**parameters), utc(requested_at), now, length) is is_reused
 
 
-def test_a_settle_that_is_no_duration_is_refused() -> None:
+def test_an_invalid_settle_is_refused() -> None:
     for wrong in ("soon", "-1h", 3, ""):
         with pytest.raises(mt.InvalidRequest, match="is not a duration"):
             read_settle(wrong)  # type: ignore[arg-type]
@@ -844,7 +844,7 @@ def test_a_sandbox_keeps_nothing_in_the_user_s_directories(
     assert not directory.exists()
 
 
-def test_a_service_of_this_machine_that_is_no_sandbox_has_a_place_of_its_own() -> None:
+def test_a_local_service_that_is_not_a_sandbox_has_its_own_directory() -> None:
     import socket
 
     with closing(socket.create_server(("127.0.0.1", 0))) as server:

@@ -57,14 +57,14 @@ class SandboxUser:
 
 
 @pytest.fixture
-def desk(start_sandbox, fake_clock):
+def user(start_sandbox, fake_clock):
     opened = []
 
-    def open_desk(**config):
+    def open_user(**config):
         opened.append(SandboxUser(start_sandbox(**config), fake_clock))
         return opened[-1]
 
-    yield open_desk
+    yield open_user
     for each in opened:
         each.client.api.session.close()
 
@@ -93,8 +93,8 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
-def test_faults_while_following_are_survived(desk, fault):
-    here = desk(seconds=60)
+def test_faults_while_following_are_survived(user, fault):
+    here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", after=1, times=4, **fault)
 
@@ -104,8 +104,8 @@ def test_faults_while_following_are_survived(desk, fault):
     assert len(here.sandbox.requests) < 30, "and not in a hot loop"
 
 
-def test_a_quota_is_waited_for_and_the_card_says_so(desk):
-    here = desk(seconds=60)
+def test_a_quota_is_waited_for_and_the_card_says_so(user):
+    here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", status=429, body=TOO_MANY)
     notes = []
@@ -119,8 +119,8 @@ def test_a_quota_is_waited_for_and_the_card_says_so(desk):
                for note in notes)  # fmt: skip
 
 
-def test_a_quota_of_files_is_waited_for_and_the_card_says_so(desk):
-    here = desk()
+def test_a_quota_of_files_is_waited_for_and_the_card_says_so(user):
+    here = user()
     export = here.create().wait()
     here.sandbox.faults.add(path=".csv.gz", status=429, body=TOO_MANY, times=30)
     notes = []
@@ -147,8 +147,8 @@ def test_a_quota_of_files_is_waited_for_and_the_card_says_so(desk):
     ],
     ids=repr,
 )
-def test_faults_while_fetching_are_survived(desk, fault):
-    here = desk()
+def test_faults_while_fetching_are_survived(user, fault):
+    here = user()
     export = here.create().wait()
     here.sandbox.faults.add(path=".csv.gz", times=2, **fault)
 
@@ -162,8 +162,8 @@ def test_faults_while_fetching_are_survived(desk, fault):
     assert frame["idDevice"].tolist() == devices(here.sandbox, export.id_raw_export)
 
 
-def test_an_expired_file_is_told_and_the_request_can_be_made_anew(desk):
-    here = desk(link_seconds=100)
+def test_an_expired_file_is_reported_and_the_export_can_be_created_again(user):
+    here = user(link_seconds=100)
     export = here.create().wait()
     here.sandbox.clock.advance(200)
 
@@ -172,8 +172,8 @@ def test_an_expired_file_is_told_and_the_request_can_be_made_anew(desk):
     assert export.retry().to_pandas().shape[0] > 100
 
 
-def test_a_failed_export_can_be_made_anew(desk):
-    here = desk()
+def test_a_failed_export_can_be_created_again(user):
+    here = user()
     here.sandbox.exports.outcomes.append("Error occurred")
     export = here.create()
 
@@ -183,8 +183,8 @@ def test_a_failed_export_can_be_made_anew(desk):
     assert caught.value.export.retry().to_pandas().shape[0] > 100
 
 
-def test_a_full_queue_is_told_at_once_or_waited_for(desk):
-    here = desk(seconds=60, queue=2)
+def test_a_full_queue_is_reported_at_once_or_waited_for(user):
+    here = user(seconds=60, queue=2)
     first, second = here.create(), here.create()
     request = mt.ExportRequest(**REQUEST | {"event": "installs", "selectors": ["idDevice"]})
 
@@ -204,8 +204,8 @@ def test_a_full_queue_is_told_at_once_or_waited_for(desk):
     assert len(told) < 12
 
 
-def test_who_is_told_of_a_wait_may_end_it(desk):
-    here = desk(seconds=60, queue=1)
+def test_on_wait_can_end_a_wait(user):
+    here = user(seconds=60, queue=1)
     here.create()
 
     def stop(event):
@@ -217,8 +217,8 @@ def test_who_is_told_of_a_wait_may_end_it(desk):
 
 
 @pytest.mark.parametrize("why", ["queue", "quota", "pace"])
-def test_interrupting_a_create_that_waits_has_sent_nothing(desk, why):
-    here = desk(seconds=60, queue=1)
+def test_interrupting_a_create_that_waits_has_sent_nothing(user, why):
+    here = user(seconds=60, queue=1)
     if why == "queue":
         here.create()
     elif why == "quota":
@@ -240,8 +240,8 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(desk, why):
     assert entry.state.value in ("Refused", "Not sent")
 
 
-def test_a_wait_with_an_end_ends_though_nobody_answers(desk):
-    here = desk(seconds=60)
+def test_a_wait_with_an_end_ends_though_nobody_answers(user):
+    here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", delay=3, times=None)
     began = time.monotonic()
@@ -251,8 +251,8 @@ def test_a_wait_with_an_end_ends_though_nobody_answers(desk):
     assert time.monotonic() - began < 2.5
 
 
-def test_a_wait_ends_where_faults_do_not(desk):
-    here = desk(seconds=60)
+def test_a_wait_ends_where_faults_do_not(user):
+    here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", times=None, status=500)
 
@@ -262,8 +262,8 @@ def test_a_wait_ends_where_faults_do_not(desk):
     assert sum(here.slept) < 1800
 
 
-def test_a_wait_for_the_answer_to_another_kernels_create_says_so(desk):
-    here, events = desk(), []
+def test_a_wait_for_the_answer_to_another_kernels_create_says_so(user):
+    here, events = user(), []
     request = mt.ExportRequest(**REQUEST)
     with here.client.journal.record_create(request) as create:
 

@@ -77,7 +77,7 @@ def notebook(lab: Lab) -> Iterator[Notebook]:
         yield notebook
 
 
-def test_the_card_of_a_finished_export_stands_below_its_cell(notebook: Notebook) -> None:
+def test_the_card_of_a_finished_export_is_below_its_cell(notebook: Notebook) -> None:
     text = notebook.outputs(EXPORT).locator(".mytracker-card").inner_text()
     for words in ("idRawExport 1", "Success!", "SANDBOX", "customEvents", "188 Russia", "7 days"):
         assert words in text

@@ -297,7 +297,7 @@ def test_a_child_process_shows_nothing_in_the_place_of_its_parent(kernel, notebo
 
 
 @pytest.mark.parametrize(("cell_id", "times"), [(None, 2), ("one", 1)], ids=["console", "lab"])
-def test_the_last_state_is_shown_once_more_where_a_card_may_not_change(
+def test_the_last_state_is_shown_again_if_a_card_can_not_be_updated(
     kernel, notebook, cell_id, times
 ):
     notebook(seconds=0.3)

@@ -56,7 +56,7 @@ def at_the_sandbox(
     monkeypatch.setenv("MYTRACKER_BASE_URL", sandbox.base_url)
 
 
-def test_the_key_is_asked_for_and_proved(
+def test_the_key_is_prompted_for_and_checked(
     shell: InteractiveShell,
     sandbox: Sandbox,
     answers: Answers,
@@ -174,7 +174,7 @@ def test_a_key_in_the_cell_is_refused_and_not_repeated(
         (EOFError(), "", "MYTRACKER_SECRET_KEY"),
     ],
 )
-def test_no_answer_is_told_as_such(
+def test_missing_input_is_reported(
     shell: InteractiveShell, answers: Answers, user: object, key: object, text: str
 ) -> None:
     answers(user, key)

@@ -72,7 +72,7 @@ def in_sandbox(shell: InteractiveShell, sandbox: Sandbox) -> InteractiveShell:
 
 
 @pytest.mark.parametrize("code", [LINE, CELL.format(options="")])
-def test_an_export_is_made_and_handed_over(in_sandbox: InteractiveShell, code: str) -> None:
+def test_an_export_is_created_and_returned(in_sandbox: InteractiveShell, code: str) -> None:
     export = run(in_sandbox, code)
     assert dict(export)["selectors"] == ["idDevice", "tsEvent"]
     assert mt.Client().attach(export.id_raw_export).is_finished
@@ -94,7 +94,7 @@ def test_a_backslash_continues_a_line(in_sandbox: InteractiveShell) -> None:
     assert run(in_sandbox, LINE.replace(" ", " \\\n    ", 3))["event"] == "installs"
 
 
-def test_objects_are_handed_over_as_they_are(in_sandbox: InteractiveShell) -> None:
+def test_objects_are_passed_unchanged(in_sandbox: InteractiveShell) -> None:
     in_sandbox.user_ns["names"] = pd.Series(["level, up", "покупка"])
     export = run(
         in_sandbox,
@@ -204,7 +204,7 @@ def test_an_export_that_fails_is_kept_under_its_name(
 
 
 @pytest.mark.parametrize("every", ["", "--every auto"])
-def test_a_terminal_is_told_once_why_one_waits(
+def test_a_terminal_shows_the_reason_for_a_wait_once(
     shell: InteractiveShell,
     start_sandbox: Callable[..., Sandbox],
     capsys: pytest.CaptureFixture[str],
@@ -266,14 +266,14 @@ def test_a_dry_run_needs_no_account(shell: InteractiveShell) -> None:
     assert "https://tracker.my.com/api" in run(shell, f"{LINE} --dry-run").text()
 
 
-def test_a_dry_run_judges(shell: InteractiveShell) -> None:
+def test_a_dry_run_validates(shell: InteractiveShell) -> None:
     assert refusal(shell, "%mytracker_export --dry-run event=installs").problems
 
 
 # Bad requests
 
 
-def test_all_problems_are_told_and_nothing_is_sent(
+def test_all_problems_are_reported_and_nothing_is_sent(
     shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
 ) -> None:
     log_in(start_sandbox())
@@ -288,7 +288,7 @@ def test_all_problems_are_told_and_nothing_is_sent(
     assert run(shell, LINE).id_raw_export == 1
 
 
-def test_a_bad_request_is_judged_before_an_account_is_looked_for(shell: InteractiveShell) -> None:
+def test_a_request_is_validated_before_an_account_is_needed(shell: InteractiveShell) -> None:
     assert refusal(shell, "%mytracker_export")
     assert isinstance(shell.run_cell(LINE).error_in_exec, mt.CredentialsMissing)
 
@@ -841,7 +841,7 @@ def test_an_account_that_was_used_before_comes_back_after_the_sandbox(
 # Coming and going
 
 
-def test_the_manual_tells_every_parameter_option_and_event(shell: InteractiveShell) -> None:
+def test_the_help_page_has_every_parameter_option_and_event(shell: InteractiveShell) -> None:
     page = shell.find_line_magic("mytracker_export").__doc__
     words = [*PARAMETERS, *dictionary("event"), "--wait", "--out", "--frame", "--dry-run", "$name"]
     assert [word for word in words if word not in page] == []

@@ -95,7 +95,7 @@ def test_both_forms_read_the_same(text: str, parameters: dict[str, Any]) -> None
     assert line(f"rooted=1   {text}  ") == {"rooted": "1", **parameters}
 
 
-def test_an_object_is_handed_over_itself() -> None:
+def test_an_object_is_passed_itself() -> None:
     for text in ("$apps", "{apps}", "{ apps }", "$apps  # all of them", "{apps}\t\r"):
         assert cell(f"idApp = {text}")["idApp"] is APPS
     assert line("idApp=$apps event=x")["idApp"] is APPS
@@ -115,7 +115,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("text", "why"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_read_is_told_and_the_rest_is_read(text: str, why: str) -> None:
+def test_a_value_that_cannot_be_parsed_is_reported_and_the_rest_is_parsed(
+    text: str, why: str
+) -> None:
     for parameters in (cell(f"idApp = {text}\nevent = hits"), line(f"event=hits idApp={text}")):
         assert unreadable(parameters["idApp"], why)
         assert parameters == {"event": "hits", "idApp": parameters["idApp"]}
@@ -188,7 +190,7 @@ def test_a_parameter_after_half_a_list_is_a_parameter(text: str) -> None:
     assert line(text)["event"] == "hits"
 
 
-def test_a_stray_word_is_told() -> None:
+def test_a_stray_word_is_reported() -> None:
     for text in ("installs", "event=hits installs", "eventName=level installs"):
         assert unreadable(line(text)["installs"], "name=value")
     problem = mt.ExportRequest.from_magic("%x event=hits installs").problems[-1]
@@ -260,7 +262,7 @@ STRAY = {
 
 
 @pytest.mark.parametrize(("text", "why"), STRAY.values(), ids=STRAY)
-def test_a_stray_line_is_told(text: str, why: str) -> None:
+def test_a_stray_line_is_reported(text: str, why: str) -> None:
     *_, (name, value) = cell(f"{text}\nselectors = a").items() - {("selectors", "a")}
     if name == "event":
         name, value = next((n, v) for n, v in cell(text).items() if n != "event")
@@ -269,7 +271,7 @@ def test_a_stray_line_is_told(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["'a' b", "'a' 'b'", "'a'b, c", "'a', 'b' c"])
-def test_a_missing_comma_after_a_quote_is_told(text: str) -> None:
+def test_a_missing_comma_after_a_quote_is_reported(text: str) -> None:
     assert unreadable(cell(f"eventName = {text}")["eventName"], "comma is missing")
 
 
@@ -307,7 +309,7 @@ def test_positions_lead_to_what_was_written() -> None:
         "%mytracker_export event=hits\nidApp = 1, 2",
     ],
 )
-def test_a_magic_is_read_as_it_stands_in_a_cell(text: str) -> None:
+def test_the_text_of_a_cell_is_parsed(text: str) -> None:
     assert parse_magic(text).parameters == {"event": "hits", "idApp": ["1", "2"]}
 
 
@@ -575,7 +577,7 @@ def test_a_value_that_is_not_encoded_takes_nothing_with_it(start: str, value: st
     assert parameters == {"event": "hits", "eventName": [value]}
 
 
-def test_curl_encodes_what_it_is_told_to() -> None:
+def test_curl_options_that_encode_are_supported() -> None:
     for option in ("--data-urlencode ", "--data-urlencode="):
         text = f"curl https://x/y -d event=hits {option}'eventName[]=a&b + 100 %25' -d idApp=1%2C2"
         expected = {"event": "hits", "eventName": ["a&b + 100 %25"], "idApp": "1,2"}

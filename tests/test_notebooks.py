@@ -60,7 +60,7 @@ def test_it_was_run_from_top_to_bottom_and_saved(path: Path) -> None:
 
 
 @each_notebook
-def test_it_tells_nothing_of_the_machine_it_ran_on(path: Path) -> None:
+def test_it_has_no_facts_of_the_machine_it_ran_on(path: Path) -> None:
     notebook = read(path)
     assert notebook.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -93,7 +93,7 @@ def test_no_rows_are_a_file_with_their_types(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["nope", "params.name"])
-def test_a_column_that_cannot_part_rows_is_told_before_they_are_read(rows, tmp_path, column):
+def test_an_invalid_partition_column_is_reported_before_rows_are_read(rows, tmp_path, column):
     with pytest.raises(mt.MyTrackerError, match=r"choose one of idDevice, .*dtEvent"):
         rows.to_parquet(tmp_path / "days", partition_by=column)
     assert not (tmp_path / "days").exists()
@@ -248,7 +248,7 @@ def test_a_bad_file_leaves_nothing(rows, tmp_path):
     assert names(directory) == []
 
 
-def test_a_place_that_is_no_directory_is_told(rows, tmp_path):
+def test_a_path_that_is_not_a_directory_is_reported(rows, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(mt.FileError, match="cannot be written") as error:
         rows.to_parquet(tmp_path / "file" / "data")

@@ -112,7 +112,7 @@ def test_the_worst_of_several_pieces_in_a_square_shows() -> None:
     assert line.squares[4].title == "01-05: done; 01-05: failed"
 
 
-def test_the_state_tells_done_left_held_and_time_to_go() -> None:
+def test_the_state_has_done_left_attention_and_time_left() -> None:
     states = [PieceState.DONE, PieceState.KEPT, PieceState.FAILED, PieceState.WAITING]
     assert (
         card(days("2026-01-01", states)).state == "2 of 4 exports done, 1 left, 1 needs attention"

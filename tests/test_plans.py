@@ -96,8 +96,8 @@ class SandboxUser:
     def rows_at_once(self, **parameters: Any) -> Counter[str]:
         """The rows of one export, from a service that has no limits."""
         with mt.sandbox.start(seconds=0, without_quotas=True, unknown_selectors=True) as other:
-            desk = SandboxUser(other)
-            return desk.rows(desk.client.create(mt.ExportRequest(**parameters)).id_raw_export)
+            user = SandboxUser(other)
+            return user.rows(user.client.create(mt.ExportRequest(**parameters)).id_raw_export)
 
 
 @pytest.fixture
@@ -110,25 +110,25 @@ def words(plan: Plan) -> list[str]:
 
 
 def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    plan = desk.plan("1d")
+    user = start()
+    plan = user.plan("1d")
     assert "not started, 7 exports" in plan.card().text()
     assert len(plan.status) == 7
     assert plan.exports == ()
-    assert desk.sandbox.requests == []
+    assert user.sandbox.requests == []
 
 
 def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start(seconds=0.2)
-    plan = desk.plan("2d")
+    user = start(seconds=0.2)
+    plan = user.plan("2d")
     frame = plan.to_pandas()
-    one = desk.client.create(mt.ExportRequest(**WEEK)).wait()
+    one = user.client.create(mt.ExportRequest(**WEEK)).wait()
     pd.testing.assert_frame_equal(
         frame, one.data().to_pandas(), check_categorical=False, check_dtype=True
     )
-    assert desk.wishes()[:4] == [
+    assert user.wishes()[:4] == [
         ("2026-10-05", "2026-10-06"),
         ("2026-10-07", "2026-10-08"),
         ("2026-10-09", "2026-10-10"),
@@ -137,8 +137,8 @@ def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
 
 
 def test_every_target_has_all_rows(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    plan = desk.plan("3d").run()
+    user = start()
+    plan = user.plan("3d").run()
     count = len(plan.to_pandas())
     assert count > 100
     assert plan.to_arrow().num_rows == count
@@ -146,15 +146,15 @@ def test_every_target_has_all_rows(start: Callable[..., SandboxUser]) -> None:
     assert len(plan.to_duckdb()) == count
     assert len(plan.to_dask()) == count
     assert plan.head(5).equals(plan.to_pandas().head(5))
-    assert desk.creates == 3
+    assert user.creates == 3
 
 
 def test_what_was_fetched_is_not_fetched_again(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    plan = desk.plan("3d").run()
-    before = len(desk.sandbox.requests)
+    user = start()
+    plan = user.plan("3d").run()
+    before = len(user.sandbox.requests)
     plan.to_pandas()
-    assert len(desk.sandbox.requests) == before
+    assert len(user.sandbox.requests) == before
 
 
 EVENTS = st.sampled_from(["installs", "sessions", "customEvents", "payments", "userPayments"])
@@ -197,7 +197,7 @@ def small() -> Iterator[Sandbox]:
 @pytest.mark.slow
 @given(wish=wishes(), hours=st.sampled_from([None, 6, 24, 72, 168]))
 @settings(max_examples=25)
-def test_the_union_of_the_pieces_is_what_was_asked_for(
+def test_the_union_of_the_pieces_is_the_request(
     sandbox: Sandbox, small: Sandbox, wish: dict[str, Any], hours: int | None
 ) -> None:
     only_days = "tsFrom" not in wish
@@ -215,33 +215,33 @@ def test_the_union_of_the_pieces_is_what_was_asked_for(
 
 
 def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=0.8, queue=3)
-    plan = desk.plan("1d").run()
-    exports = list(desk.sandbox.exports.values())
+    user = start(seconds=0.8, queue=3)
+    plan = user.plan("1d").run()
+    exports = list(user.sandbox.exports.values())
     assert len(exports) == 7
     begins = sorted(export.created for export in exports)
     # three at once: the next three as soon as these end, and one after them
     assert begins[2] - begins[0] < 0.8
     assert begins[6] - begins[0] < 3 * (0.8 + 1.5)
-    assert desk.creates - len(exports) <= 1
+    assert user.creates - len(exports) <= 1
     assert "7 of 7 exports done" in plan.card().text()
 
 
-def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
+def test_a_queue_full_of_other_exports_is_waited_for_and_shown(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(seconds=600, queue=2)
-    others = [desk.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
-    plan = desk.plan("4d")
+    user = start(seconds=600, queue=2)
+    others = [user.client.create(mt.ExportRequest(**WEEK, rooted=n)) for n in (0, 1)]
+    plan = user.plan("4d")
     waits = jumping_clock.jump_when(lambda: "waiting for space" in plan.card().text())
     with waits, pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
     told = plan.card().text()
     assert words(plan) == ["waiting", "waiting"]
-    assert desk.creates <= 5
+    assert user.creates <= 5
     for other in others:
         other.cancel()
-    desk.sandbox.clock.advance(10)
+    user.sandbox.clock.advance(10)
     created = jumping_clock.jump_when(lambda: words(plan) == ["in progress"] * 2)
     with created, pytest.raises(mt.ExportTimeout) as caught:
         plan.run(timeout=1000)
@@ -252,12 +252,12 @@ def test_exports_of_others_that_fill_the_queue_are_waited_for_and_told(
 def test_what_was_made_before_needs_no_place(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start()
-    desk.plan("1d", dateFrom="2026-10-06").run()
+    user = start()
+    user.plan("1d", dateFrom="2026-10-06").run()
     error = {"detail": "Maximum number of simultaneous requests reached."}
     full = json.dumps({"code": 400, "message": "Bad Request", "data": {"error": error}})
-    desk.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
-    plan = desk.plan("1d")
+    user.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
+    plan = user.plan("1d")
     done = jumping_clock.jump_when(lambda: words(plan) == ["waiting"] + ["done"] * 6)
     with done, pytest.raises(mt.ExportTimeout, match="waiting for space"):
         plan.run(timeout=1000)
@@ -266,9 +266,9 @@ def test_what_was_made_before_needs_no_place(
 def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start(seconds=600, queue=1)
-    other = desk.client.create(mt.ExportRequest(**WEEK, rooted=1))
-    plan = desk.plan("4d")
+    user = start(seconds=600, queue=1)
+    other = user.client.create(mt.ExportRequest(**WEEK, rooted=1))
+    plan = user.plan("4d")
     told: list[str] = []
 
     def waits() -> bool:
@@ -285,36 +285,36 @@ def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
 def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start(seconds=600, queue=2)
-    plan = desk.plan("2d")
+    user = start(seconds=600, queue=2)
+    plan = user.plan("2d")
     stop = interrupted_when(lambda: "waiting for space" in plan.card().text())
     with stop, pytest.raises(mt.WaitInterrupted) as caught:
         plan.run(timeout=20)
     assert len(plan.exports) == 2
     assert "0 of 4" in plan.card().text()
     assert "Run the cell again" in str(caught.value)
-    assert not any(export.canceled for export in desk.sandbox.exports.values())
+    assert not any(export.canceled for export in user.sandbox.exports.values())
 
 
 def test_what_proves_too_large_is_cut_in_half(start: Callable[..., SandboxUser]) -> None:
-    desk = start(max_rows=150)
-    plan = desk.plan().run()
+    user = start(max_rows=150)
+    plan = user.plan().run()
     assert plan.is_finished
     assert set(words(plan)) == {"done"}
     assert len(plan.exports) > 1
     bounds = plan.status[["dateFrom", "dateTo"]].to_numpy().ravel()
     assert list(bounds) == sorted(bounds)
-    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+    assert user.rows_of(plan) == user.rows_at_once(**WEEK)
 
 
-def test_what_proved_too_large_is_not_asked_again_after_a_restart(
+def test_a_piece_that_was_too_large_is_not_requested_again_after_a_restart(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start(max_rows=150)
-    rows = desk.rows_of(desk.plan().run())
-    creates = desk.creates
-    assert desk.rows_of(desk.plan().run()) == rows
-    assert desk.creates == creates
+    user = start(max_rows=150)
+    rows = user.rows_of(user.plan().run())
+    creates = user.creates
+    assert user.rows_of(user.plan().run()) == rows
+    assert user.creates == creates
 
 
 @pytest.mark.parametrize(
@@ -324,13 +324,13 @@ def test_what_proved_too_large_is_not_asked_again_after_a_restart(
         ({"dateFrom": "", "dateTo": "", "tsFrom": 1_790_000_000, "tsTo": 1_790_003_599}, None),
     ],
 )
-def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
+def test_a_piece_that_can_not_be_split_further_is_reported_and_the_rest_continues(
     start: Callable[..., SandboxUser], parameters: dict[str, Any], smallest: str | None
 ) -> None:
-    desk = start()
+    user = start()
     for _ in range(20):
-        desk.sandbox.exports.outcomes.append("Too many lines in export")
-    plan = desk.plan(**parameters).run()
+        user.sandbox.exports.outcomes.append("Too many lines in export")
+    plan = user.plan(**parameters).run()
     failed = plan.status.query("state == 'failed'")
     assert len(failed) > 0
     assert failed["message"].str.contains("split further").all()
@@ -341,9 +341,9 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
         assert set(plan.status["tsTo"] - plan.status["tsFrom"]) == {899}
     with pytest.raises(mt.ExportTooLarge, match="Too many lines in export"):
         plan.to_pandas()
-    creates = desk.creates
+    creates = user.creates
     plan.retry()
-    assert desk.creates == creates
+    assert user.creates == creates
     with pytest.raises(mt.ExportTooLarge) as caught:
         plan.to_pandas()
     for text in (str(caught.value), plan.card().text()):
@@ -353,109 +353,109 @@ def test_what_can_not_be_cut_further_is_told_and_the_rest_goes_on(
 def test_it_takes_up_after_a_restart(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(seconds=0.8, queue=2)
-    third = jumping_clock.jump_when(lambda: len(desk.sandbox.exports) >= 3)
+    user = start(seconds=0.8, queue=2)
+    third = jumping_clock.jump_when(lambda: len(user.sandbox.exports) >= 3)
     with third, pytest.raises(mt.ExportTimeout) as caught:
-        desk.plan("1d").run(timeout=1000)
+        user.plan("1d").run(timeout=1000)
     assert "of 7 exports done" in str(caught.value)
-    done = desk.creates
-    assert 3 <= len(desk.sandbox.exports) < 7
-    desk.sandbox.clock.advance(10)
-    plan = desk.plan("1d").run()
-    assert len(desk.sandbox.exports) == 7
-    assert done < desk.creates
-    assert Counter(desk.wishes()) == Counter(set(desk.wishes()))
-    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+    done = user.creates
+    assert 3 <= len(user.sandbox.exports) < 7
+    user.sandbox.clock.advance(10)
+    plan = user.plan("1d").run()
+    assert len(user.sandbox.exports) == 7
+    assert done < user.creates
+    assert Counter(user.wishes()) == Counter(set(user.wishes()))
+    assert user.rows_of(plan) == user.rows_at_once(**WEEK)
 
 
-def test_earlier_exports_are_taken_up_and_told(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    assert "reused" not in desk.plan("4d").run().card().text()
-    again = desk.plan("4d").run()
+def test_earlier_exports_are_reused_and_reported(start: Callable[..., SandboxUser]) -> None:
+    user = start()
+    assert "reused" not in user.plan("4d").run().card().text()
+    again = user.plan("4d").run()
     assert "2 of 2 exports reused; rows that arrived since are not in them" in again.card().text()
-    fresh = Plan(desk.client, again.request, "4d", fresh=True).run()
+    fresh = Plan(user.client, again.request, "4d", fresh=True).run()
     assert "reused" not in fresh.card().text()
-    assert desk.creates == 4
+    assert user.creates == 4
 
 
-def test_a_failed_piece_is_passed_over_told_and_made_anew_on_wish(
+def test_a_failed_piece_is_skipped_reported_and_retried_on_request(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start()
-    desk.sandbox.exports.outcomes.extend(["", "Error occurred"])
-    plan = desk.plan("2d").run()
+    user = start()
+    user.sandbox.exports.outcomes.extend(["", "Error occurred"])
+    plan = user.plan("2d").run()
     assert words(plan) == ["done", "failed", "done", "done"]
     assert "x 1 failed" in plan.card().text()
     assert "Error occurred" in plan.card().html()
     with pytest.raises(mt.ExportFailed, match="2026-10-07 to 2026-10-08") as caught:
         plan.to_pandas()
     assert caught.value.export is plan.exports[1]
-    assert desk.creates == 4
+    assert user.creates == 4
     assert words(plan.retry()) == ["done"] * 4
-    assert desk.creates == 5
-    assert len(plan.to_pandas()) == sum(desk.rows_at_once(**WEEK).values())
+    assert user.creates == 5
+    assert len(plan.to_pandas()) == sum(user.rows_at_once(**WEEK).values())
 
 
 def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start()
-    desk.sandbox.faults.add(path="/create.json", after=1, reset="after")
-    plan = desk.plan("2d").run()
+    user = start()
+    user.sandbox.faults.add(path="/create.json", after=1, reset="after")
+    plan = user.plan("2d").run()
     assert words(plan) == ["done", "unconfirmed", "done", "done"]
     assert "? 1 unconfirmed" in plan.card().text()
-    again = desk.plan("2d").run()  # as after a restart
+    again = user.plan("2d").run()  # as after a restart
     assert words(plan.run()) == words(again) == ["done", "unconfirmed", "done", "done"]
-    assert len(desk.sandbox.exports) == 4
+    assert len(user.sandbox.exports) == 4
     with pytest.raises(mt.CreateUnconfirmed, match=r"the plan's retry\(\)"):
         again.to_pandas()
     assert words(again.retry()) == ["done"] * 4
-    assert desk.rows_of(again) == desk.rows_at_once(**WEEK)
+    assert user.rows_of(again) == user.rows_at_once(**WEEK)
 
 
 def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    desk.sandbox.faults.add(path="/create.json", reset="after")
-    desk.plan("4d").run()
-    with closing(sqlite3.connect(desk.journal)) as connection:
+    user = start()
+    user.sandbox.faults.add(path="/create.json", reset="after")
+    user.plan("4d").run()
+    with closing(sqlite3.connect(user.journal)) as connection:
         connection.execute("UPDATE creates SET asked_at = asked_at - 200000")
         connection.commit()
-    again = desk.plan("4d").run()
+    again = user.plan("4d").run()
     assert words(again) == ["unconfirmed", "done"]
     assert "was sent 2 days ago" in again.status["message"][0]
-    assert desk.creates == 2
+    assert user.creates == 2
 
 
 def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start()
-    plan = desk.plan("4d")
+    user = start()
+    plan = user.plan("4d")
     first = plan._tasks[0].piece.request
-    with desk.client.journal.record_create(first) as create:
+    with user.client.journal.record_create(first) as create:
         done = jumping_clock.jump_when(lambda: words(plan) == ["waiting", "done"])
         with done, pytest.raises(mt.ExportTimeout, match="is sending the same request"):
             plan.run(timeout=1000)
-        create.answer(desk.client.api.create(first.wire()))
+        create.answer(user.client.api.create(first.wire()))
     assert words(plan.run()) == ["done", "done"]
-    assert desk.creates == 2
+    assert user.creates == 2
 
 
 def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., SandboxUser]) -> None:
-    desk = start()
-    desk.sandbox.faults.add(path="/create.json", times=2, status=429)
-    plan = desk.plan("4d").run()
+    user = start()
+    user.sandbox.faults.add(path="/create.json", times=2, status=429)
+    plan = user.plan("4d").run()
     assert words(plan) == ["done", "done"]
-    assert len(desk.sandbox.exports) == 2
+    assert len(user.sandbox.exports) == 2
 
 
-def test_a_quota_keeps_to_the_timeout_and_is_told(
+def test_a_wait_for_a_quota_respects_the_timeout_and_is_reported(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(seconds=600)
+    user = start(seconds=600)
     over = {"status": 429, "headers": {"Retry-After": "300"}}
-    desk.sandbox.faults.add(after=2, times=None, **over)
-    plan = desk.plan("1d")
+    user.sandbox.faults.add(after=2, times=None, **over)
+    plan = user.plan("1d")
     waits = jumping_clock.jump_when(lambda: "retrying" in plan.card().text(), seconds=200)
     with waits, pytest.raises(mt.ExportTimeout, match="retrying in 300 s: HTTP 429"):
         plan.run(timeout=200)
@@ -465,13 +465,13 @@ def test_a_quota_keeps_to_the_timeout_and_is_told(
     assert "retrying" not in plan.card().text()
 
 
-def test_the_card_tells_what_a_running_plan_waits_for(
+def test_the_card_shows_what_a_running_plan_waits_for(
     start: Callable[..., SandboxUser],
     monkeypatch: pytest.MonkeyPatch,
     jumping_clock: JumpingClock,
 ) -> None:
-    desk = start(seconds=600)
-    plan = desk.plan("1d")
+    user = start(seconds=600)
+    plan = user.plan("1d")
     plan._client.api.rate_limiter = RateLimiter({60.0: 3})
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
@@ -482,11 +482,11 @@ def test_the_card_tells_what_a_running_plan_waits_for(
     waits = jumping_clock.jump_when(says_why, seconds=50)
     with waits, pytest.raises(mt.ExportTimeout, match="keeps under the service's quota"):
         plan.run(timeout=50)
-    assert desk.creates == 3
+    assert user.creates == 3
     assert "retrying" not in shown[-1]
 
 
-def test_the_card_tells_that_files_wait_for_their_turn(
+def test_the_card_shows_that_files_wait_for_the_rate_limiter(
     start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = start(seconds=0, files=1).plan()
@@ -499,12 +499,12 @@ def test_the_card_tells_that_files_wait_for_their_turn(
     assert "next request" not in shown[-1]
 
 
-def test_the_card_tells_what_files_are_held_up_by(
+def test_the_card_shows_what_files_wait_for(
     start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = start(seconds=0, files=1)
-    desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "1"})
-    plan = desk.plan()
+    user = start(seconds=0, files=1)
+    user.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "1"})
+    plan = user.plan()
     shown: list[str] = []
     monkeypatch.setattr(plan._display, "update", lambda: shown.append(plan.card().text()))
     monkeypatch.setattr("mytracker_nb.plans.scheduler._LONGEST_REST", 0.05)
@@ -514,65 +514,65 @@ def test_the_card_tells_what_files_are_held_up_by(
 
 
 def test_faults_on_the_way_are_survived(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=0.5)
-    desk.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
-    desk.sandbox.faults.add(path=".csv.gz", every=3, times=None, truncate=50)
-    desk.sandbox.faults.add(path="/create.json", every=2, times=None, status=429)
-    plan = desk.plan("2d").run()
+    user = start(seconds=0.5)
+    user.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
+    user.sandbox.faults.add(path=".csv.gz", every=3, times=None, truncate=50)
+    user.sandbox.faults.add(path="/create.json", every=2, times=None, status=429)
+    plan = user.plan("2d").run()
     assert words(plan) == ["done"] * 4
-    assert desk.creates == 7
-    assert len(desk.sandbox.exports) == 4
-    assert len(plan.to_pandas()) == sum(desk.rows_at_once(**WEEK).values())
+    assert user.creates == 7
+    assert len(user.sandbox.exports) == 4
+    assert len(plan.to_pandas()) == sum(user.rows_at_once(**WEEK).values())
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_page_of_a_proxy_is_no_word_of_the_service(
     start: Callable[..., SandboxUser], status: int
 ) -> None:
-    desk = start(seconds=0.1)
+    user = start(seconds=0.1)
     for path in ("/get.json", "/create.json"):
-        desk.sandbox.faults.add(path=path, after=1, status=status, body=HTML_PAGE)
-    assert words(desk.plan("4d").run()) == ["done", "done"]
-    assert len(desk.sandbox.exports) == 2
+        user.sandbox.faults.add(path=path, after=1, status=status, body=HTML_PAGE)
+    assert words(user.plan("4d").run()) == ["done", "done"]
+    assert len(user.sandbox.exports) == 2
 
 
-def test_an_export_that_the_service_forgot_is_told(
+def test_an_export_that_the_service_does_not_find_is_reported(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(seconds=600)
-    plan = desk.plan("4d")
+    user = start(seconds=600)
+    plan = user.plan("4d")
     with pytest.raises(mt.ExportTimeout):
         plan.run(timeout=0.0)
-    desk.sandbox.exports.pop(1)
+    user.sandbox.exports.pop(1)
     forgotten = jumping_clock.jump_when(lambda: words(plan) == ["failed", "in progress"])
     with forgotten, pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
 
 
-def test_files_that_expired_are_told_and_come_back_with_a_new_export(
+def test_expired_files_are_reported_and_fetched_from_a_new_export(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start()
-    desk.sandbox.faults.add(path=".csv.gz", status=404)
-    plan = desk.plan("4d").run()
+    user = start()
+    user.sandbox.faults.add(path=".csv.gz", status=404)
+    plan = user.plan("4d").run()
     assert sorted(words(plan)) == ["done", "failed"]
     assert words(plan.retry()) == ["done", "done"]
-    assert desk.creates == 3
+    assert user.creates == 3
 
 
-def test_a_refused_request_is_told_at_once(start: Callable[..., SandboxUser]) -> None:
-    desk = start(permission=False)
+def test_a_refused_request_is_reported_at_once(start: Callable[..., SandboxUser]) -> None:
+    user = start(permission=False)
     with pytest.raises(mt.BadRequest, match="Export permissions required"):
-        desk.plan("1d").run()
-    assert desk.creates == 1
+        user.plan("1d").run()
+    assert user.creates == 1
 
 
 def test_its_code_has_the_name_that_the_notebook_has(
     start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = start()
-    desk.sandbox.exports.outcomes.append("Error occurred")
-    plan = desk.plan("4d")
+    user = start()
+    user.sandbox.exports.outcomes.append("Error occurred")
+    plan = user.plan("4d")
     monkeypatch.setattr(sys.modules["__main__"], "week", plan, raising=False)
     assert dict(plan.card().codes) == {
         "run it": "week.run()",
@@ -596,36 +596,36 @@ def error_of(plan: mt.Plan) -> str:
 def test_its_code_runs_as_it_is_pasted(
     start: Callable[..., SandboxUser], monkeypatch: pytest.MonkeyPatch, every: Any
 ) -> None:
-    desk = start()
-    monkeypatch.setattr(credentials, "_in_use", desk.client.credentials)
-    rows = len(desk.plan(every).to_pandas())
-    creates = desk.creates
-    (code,) = dict(desk.plan(every).card().codes).values()
+    user = start()
+    monkeypatch.setattr(credentials, "_in_use", user.client.credentials)
+    rows = len(user.plan(every).to_pandas())
+    creates = user.creates
+    (code,) = dict(user.plan(every).card().codes).values()
     names: dict[str, Any] = {}
     exec(code, names)
     assert len(names["df"]) == rows > 0
-    assert desk.creates == creates, "it reuses the exports of the plan"
+    assert user.creates == creates, "it reuses the exports of the plan"
 
 
 def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=600, queue=2)
-    plan = desk.plan("3d")
+    user = start(seconds=600, queue=2)
+    plan = user.plan("3d")
     with pytest.raises(mt.ExportTimeout):
         plan.run(timeout=0.0)
     status = plan.cancel()
     assert list(status["status"][:2]) == ["Canceled by user"] * 2
     assert list(status["state"]) == ["failed", "failed", "waiting"]
-    assert all(export.canceled for export in desk.sandbox.exports.values())
+    assert all(export.canceled for export in user.sandbox.exports.values())
 
 
 def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=600, queue=2)
+    user = start(seconds=600, queue=2)
     with pytest.raises(mt.ExportTimeout):
-        desk.plan("3d").run(timeout=0.0)
-    status = desk.plan("3d").cancel()
+        user.plan("3d").run(timeout=0.0)
+    status = user.plan("3d").cancel()
     assert list(status["state"]) == ["failed", "failed", "waiting"]
-    assert all(export.canceled for export in desk.sandbox.exports.values())
-    assert desk.creates == 3
+    assert all(export.canceled for export in user.sandbox.exports.values())
+    assert user.creates == 3
 
 
 CELL_OF_A_SCRIPT = """
@@ -645,8 +645,8 @@ mt.plan(event="installs", selectors="idDevice,tsEvent,countryTitle",
 def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start(seconds=0.3, queue=2, max_rows=120)
-    sandbox = desk.sandbox
+    user = start(seconds=0.3, queue=2, max_rows=120)
+    sandbox = user.sandbox
     # all but creates fail every fifth time; creates are only ever refused
     not_create = {"where": lambda call: not call.path.endswith("/create.json")}
     sandbox.faults.add(**not_create, every=5, times=None, status=500)
@@ -665,9 +665,9 @@ def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
 
 
 def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=1, queue=1)
-    desk.plan("3d").run()
-    paths = [call.path.rpartition("/")[2] for call in desk.sandbox.requests]
+    user = start(seconds=1, queue=1)
+    user.plan("3d").run()
+    paths = [call.path.rpartition("/")[2] for call in user.sandbox.requests]
     last_create = max(n for n, path in enumerate(paths) if path == "create.json")
     assert any(path.endswith(".csv.gz") for path in paths[:last_create])
 
@@ -675,10 +675,10 @@ def test_finished_pieces_are_fetched_while_others_run(start: Callable[..., Sandb
 def test_filters_of_more_than_1000_values_are_several_exports(
     start: Callable[..., SandboxUser],
 ) -> None:
-    desk = start()
-    plan = desk.plan("4d", idApp=range(4500, 6000)).run()
+    user = start()
+    plan = user.plan("4d", idApp=range(4500, 6000)).run()
     assert list(plan.status["filters"]) == ["idApp 1", "idApp 2"] * 2
-    assert desk.rows_of(plan) == desk.rows_at_once(**WEEK)
+    assert user.rows_of(plan) == user.rows_at_once(**WEEK)
 
 
 def test_plan_uses_the_account_in_use(
@@ -699,27 +699,27 @@ CELL = "event=installs selectors=idDevice,tsEvent dateFrom=2026-10-05 dateTo=202
 
 
 @pytest.fixture
-def at_desk(start: Callable[..., SandboxUser], shell: InteractiveShell) -> SandboxUser:
-    """The shell's account is at this desk."""
-    desk = start(seconds=0.1)
-    sandbox = desk.sandbox
+def logged_in_user(start: Callable[..., SandboxUser], shell: InteractiveShell) -> SandboxUser:
+    """The shell's account is at this user."""
+    user = start(seconds=0.1)
+    sandbox = user.sandbox
     credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
-    return desk
+    return user
 
 
 def test_the_magic_makes_a_plan_and_loads_its_rows(
-    at_desk: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+    logged_in_user: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = f"%mytracker_export --every 4d --out plan --frame df {CELL}"
     assert shell.run_cell(line).success
     plan, frame = shell.user_ns["plan"], shell.user_ns["df"]
     assert words(plan) == ["done", "done"]
-    assert len(frame) == sum(at_desk.rows_of(plan).values())
+    assert len(frame) == sum(logged_in_user.rows_of(plan).values())
     assert "2 of 2 exports done" in capsys.readouterr().out
 
 
 def test_the_magic_takes_more_values_than_one_export_can(
-    at_desk: SandboxUser, shell: InteractiveShell
+    logged_in_user: SandboxUser, shell: InteractiveShell
 ) -> None:
     shell.user_ns["apps"] = range(4500, 6000)
     cell = f"%mytracker_export {{}} --out plan {CELL} idApp=$apps"
@@ -729,11 +729,11 @@ def test_the_magic_takes_more_values_than_one_export_can(
 
 
 def test_a_dry_run_of_a_plan_shows_its_calendar(
-    at_desk: SandboxUser, shell: InteractiveShell
+    logged_in_user: SandboxUser, shell: InteractiveShell
 ) -> None:
     result = shell.run_cell(f"%mytracker_export --every 1d --dry-run {CELL}").result
     assert "not started, 7 exports" in result.text()
-    assert at_desk.creates == 0
+    assert logged_in_user.creates == 0
 
 
 def test_a_dry_run_of_a_plan_shows_the_request_and_needs_no_account(
@@ -748,8 +748,8 @@ def test_a_dry_run_of_a_plan_shows_the_request_and_needs_no_account(
         assert "dateTo=2026-10-05" in shown  # of the first piece
 
 
-def test_the_magic_points_at_a_length_that_is_none(
-    at_desk: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+def test_the_magic_points_at_an_invalid_duration(
+    logged_in_user: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = CELL.replace(" ", "\n").replace("event=installs", "")
     assert not shell.run_cell(f"%%mytracker_export --every 6h\n{body}").success
@@ -759,8 +759,10 @@ def test_the_magic_points_at_a_length_that_is_none(
     assert "event: required" in told
 
 
-def test_a_failed_piece_fails_the_cell(at_desk: SandboxUser, shell: InteractiveShell) -> None:
-    at_desk.sandbox.exports.outcomes.append("Error occurred")
+def test_a_failed_piece_fails_the_cell(
+    logged_in_user: SandboxUser, shell: InteractiveShell
+) -> None:
+    logged_in_user.sandbox.exports.outcomes.append("Error occurred")
     result = shell.run_cell(f"%mytracker_export --every 4d --out plan {CELL}")
     assert isinstance(result.error_in_exec, mt.ExportFailed)
     assert words(shell.user_ns["plan"]) == ["failed", "done"]
@@ -782,8 +784,8 @@ def rows_in(directory: Path) -> Counter[tuple[str, ...]]:
     return lines(pd.read_parquet(directory))
 
 
-def rows_asked(desk: SandboxUser, **parameters: Any) -> Counter[tuple[str, ...]]:
-    export = desk.client.create(mt.ExportRequest(**{**WEEK, **parameters}))
+def rows_asked(user: SandboxUser, **parameters: Any) -> Counter[tuple[str, ...]]:
+    export = user.client.create(mt.ExportRequest(**{**WEEK, **parameters}))
     return lines(export.wait().data().to_pandas())
 
 
@@ -792,25 +794,25 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "installs"
 
 
-def test_a_column_that_is_none_is_told_before_anything_is_asked_for(
+def test_an_unknown_partition_column_is_reported_before_anything_is_sent(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
+    user = start()
     with pytest.raises(mt.MyTrackerError, match="idDevice, tsEvent, countryTitle"):
-        desk.plan("1d").to_parquet(directory, partition_by="nope")
+        user.plan("1d").to_parquet(directory, partition_by="nope")
     with pytest.raises(mt.MyTrackerError, match=r"needs the columns params\.name"):
-        desk.plan("1d").to_parquet(directory, params="map")
-    assert desk.sandbox.requests == []
+        user.plan("1d").to_parquet(directory, params="map")
+    assert user.sandbox.requests == []
     assert not directory.exists()
 
 
-def test_the_manifest_tells_what_each_file_is(
+def test_the_manifest_describes_each_file(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
-    plan = desk.plan("3d")
+    user = start()
+    plan = user.plan("3d")
     assert plan.to_parquet(directory) == directory
-    assert rows_in(directory) == rows_asked(desk)
+    assert rows_in(directory) == rows_asked(user)
     listed = parts(directory)
     files = {path.name for path in directory.glob("*.parquet")}
     assert {part["file"] for part in listed} == files
@@ -829,78 +831,78 @@ def test_the_manifest_tells_what_each_file_is(
 def test_a_longer_window_fetches_only_what_is_missing(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
-    desk.plan("3d").to_parquet(directory)
+    user = start()
+    user.plan("3d").to_parquet(directory)
     longer = {"dateFrom": "2026-10-04", "dateTo": "2026-10-14"}
-    plan = desk.plan("3d", **longer)
+    plan = user.plan("3d", **longer)
     plan.to_parquet(directory)
-    assert desk.wishes()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
+    assert user.wishes()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
     assert words(plan) == ["done", "kept", "done"]
-    assert rows_in(directory) == rows_asked(desk, **longer)
+    assert rows_in(directory) == rows_asked(user, **longer)
 
 
 def test_the_same_again_fetches_nothing(start: Callable[..., SandboxUser], directory: Path) -> None:
-    desk = start()
-    desk.plan("3d").to_parquet(directory)
-    before = len(desk.sandbox.requests)
-    desk.plan().to_parquet(directory)
-    assert len(desk.sandbox.requests) == before
+    user = start()
+    user.plan("3d").to_parquet(directory)
+    before = len(user.sandbox.requests)
+    user.plan().to_parquet(directory)
+    assert len(user.sandbox.requests) == before
 
 
 def test_parts_of_another_request_are_an_error_that_names_it(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
-    desk.plan("3d").to_parquet(directory)
-    creates = desk.creates
+    user = start()
+    user.plan("3d").to_parquet(directory)
+    creates = user.creates
     with pytest.raises(mt.FileError, match="idCountry is not given there and 188 here"):
-        desk.plan("3d", idCountry="RU").to_parquet(directory)
+        user.plan("3d", idCountry="RU").to_parquet(directory)
     with pytest.raises(mt.FileError, match="event is installs there and sessions here"):
-        desk.plan(event="sessions").to_parquet(directory)
+        user.plan(event="sessions").to_parquet(directory)
     with pytest.raises(mt.FileError, match="partition_by is not given there and tsEvent here"):
-        desk.plan("3d").to_parquet(directory, partition_by="tsEvent")
+        user.plan("3d").to_parquet(directory, partition_by="tsEvent")
     with pytest.raises(mt.FileError, match="service is "):
         start().plan("3d").to_parquet(directory)
-    assert desk.creates == creates
+    assert user.creates == creates
 
 
 def test_the_order_of_a_filter_s_values_makes_no_other_request(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
-    desk.plan(idCountry="RU,KZ", timezone="Europe/Moscow").to_parquet(directory)
-    desk.plan(idCountry="KZ,RU").to_parquet(directory)
-    assert desk.creates == 1
+    user = start()
+    user.plan(idCountry="RU,KZ", timezone="Europe/Moscow").to_parquet(directory)
+    user.plan(idCountry="KZ,RU").to_parquet(directory)
+    assert user.creates == 1
 
 
 def test_files_of_strangers_are_an_error(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
+    user = start()
     directory.mkdir()
     (directory / "other.parquet").write_bytes(b"")
     with pytest.raises(mt.FileError, match=r"other\.parquet"):
-        desk.plan().to_parquet(directory)
+        user.plan().to_parquet(directory)
     (directory / "other.parquet").unlink()
     (directory / MANIFEST).write_text("{")
     with pytest.raises(mt.FileError, match=MANIFEST):
-        desk.plan().to_parquet(directory)
-    assert desk.sandbox.requests == []
+        user.plan().to_parquet(directory)
+    assert user.sandbox.requests == []
 
 
 @pytest.mark.parametrize("harm", ["change", "remove"])
-def test_a_damaged_part_is_fetched_anew(
+def test_a_damaged_part_is_fetched_again(
     start: Callable[..., SandboxUser], directory: Path, harm: str
 ) -> None:
-    desk = start()
-    desk.plan("3d").to_parquet(directory)
+    user = start()
+    user.plan("3d").to_parquet(directory)
     before = rows_in(directory)
     path = directory / parts(directory)[0]["file"]
     if harm == "change":
         path.write_bytes(b"PAR1")
     else:
         path.unlink()
-    plan = desk.plan("3d")
+    plan = user.plan("3d")
     plan.to_parquet(directory)
     assert words(plan) == ["done", "kept"]
     assert rows_in(directory) == before
@@ -908,28 +910,28 @@ def test_a_damaged_part_is_fetched_anew(
 
 
 def test_partitions_can_be_gone_on_with(start: Callable[..., SandboxUser], directory: Path) -> None:
-    desk = start()
+    user = start()
     wish = {"selectors": ["idDevice", "dtEvent"]}
-    desk.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
-    desk.plan("3d", **wish, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
-    assert desk.creates == 4
+    user.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
+    user.plan("3d", **wish, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
+    assert user.creates == 4
     assert len(list(directory.glob("dtEvent_*"))) == 8
-    count = sum(desk.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
+    count = sum(user.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
 
 
 def test_partitions_of_a_piece_without_rows_are_none(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
+    user = start()
     wish = {"selectors": ["idDevice", "dtEvent"], "dateTo": "2026-10-06"}
     empty = "idDevice,dtEvent\n"
-    desk.sandbox.faults.add(path="/1.", times=None, body=gzip.compress(empty.encode()))
-    plan = desk.plan("1d", **wish)
+    user.sandbox.faults.add(path="/1.", times=None, body=gzip.compress(empty.encode()))
+    plan = user.plan("1d", **wish)
     plan.to_parquet(directory, partition_by="dtEvent")
     assert words(plan) == ["done", "done"]
     assert [path.name for path in directory.glob("dtEvent_*")] == ["dtEvent_2026-10-06"]
-    again = desk.plan("1d", **wish)
+    again = user.plan("1d", **wish)
     again.to_parquet(directory, partition_by="dtEvent")
     assert words(again) == ["kept"]
     assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory)) > 0
@@ -938,11 +940,11 @@ def test_partitions_of_a_piece_without_rows_are_none(
 def test_filters_in_parts_and_the_interval_are_covered_together(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
-    desk = start()
-    desk.plan(idApp=range(4500, 6000)).to_parquet(directory)
-    desk.plan(idApp=range(5999, 4499, -1), dateTo="2026-10-12").to_parquet(directory)
-    assert desk.creates == 4
-    count = sum(desk.rows_at_once(**{**WEEK, "dateTo": "2026-10-12"}).values())
+    user = start()
+    user.plan(idApp=range(4500, 6000)).to_parquet(directory)
+    user.plan(idApp=range(5999, 4499, -1), dateTo="2026-10-12").to_parquet(directory)
+    assert user.creates == 4
+    count = sum(user.rows_at_once(**{**WEEK, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
 
 
@@ -963,12 +965,12 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
 def test_a_run_that_is_over_leaves_no_thread_behind(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(files=1)
-    desk.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "3000"}, times=2)
-    plan = desk.plan("4d")
+    user = start(files=1)
+    user.sandbox.faults.add(path=".csv.gz", status=429, headers={"Retry-After": "3000"}, times=2)
+    plan = user.plan("4d")
 
     def files() -> int:
-        return sum(call.path.endswith(".csv.gz") for call in desk.sandbox.requests)
+        return sum(call.path.endswith(".csv.gz") for call in user.sandbox.requests)
 
     with (
         jumping_clock.jump_when(lambda: files() == 2, seconds=1000),
@@ -984,12 +986,12 @@ def test_a_run_that_is_over_leaves_no_thread_behind(
 def test_a_file_that_stalls_ends_with_the_run(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
-    desk = start(files=1)
-    desk.sandbox.faults.add(path=".csv.gz", delay=100, times=1)
-    plan = desk.plan()
+    user = start(files=1)
+    user.sandbox.faults.add(path=".csv.gz", delay=100, times=1)
+    plan = user.plan()
 
     def stalls() -> bool:
-        return any(call.path.endswith(".csv.gz") for call in desk.sandbox.requests)
+        return any(call.path.endswith(".csv.gz") for call in user.sandbox.requests)
 
     with jumping_clock.jump_when(stalls), pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
@@ -1019,18 +1021,18 @@ def test_a_plan_can_be_awaited(start: Callable[..., SandboxUser]) -> None:
 
 
 def test_who_awaits_a_plan_may_end_that_at_any_time(start: Callable[..., SandboxUser]) -> None:
-    desk = start(seconds=600)
-    plan = desk.plan("4d")
+    user = start(seconds=600)
+    plan = user.plan("4d")
 
     async def main() -> None:
         task = asyncio.ensure_future(plan)
-        while len(desk.sandbox.exports) < 2:
+        while len(user.sandbox.exports) < 2:
             await asyncio.sleep(0.01)
         task.cancel()
         await task
 
     with pytest.raises(asyncio.CancelledError, match=r"running on the service.*plan's run\(\)"):
         asyncio.run(main())
-    desk.sandbox.clock.advance(601)
+    user.sandbox.clock.advance(601)
     assert words(plan.run()) == ["done", "done"]
-    assert desk.creates == 2
+    assert user.creates == 2

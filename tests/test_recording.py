@@ -252,7 +252,7 @@ def test_a_plan_in_a_recording_writes_the_recorded_rows(author: Author, tmp_path
     assert ids.map(PSEUDONYM.fullmatch).notna().all()
 
 
-def test_an_unknown_cell_is_told_what_is_near(author: Author) -> None:
+def test_an_unknown_request_lists_similar_recorded_ones(author: Author) -> None:
     author.record()
     mt.export(**INSTALLS).wait()
     mt.export(**SESSIONS).wait()
@@ -286,7 +286,7 @@ def test_an_export_is_found_by_its_id(author: Author) -> None:
     assert journal["idRawExport"].tolist() == [number]
 
 
-def test_what_needs_the_service_says_that_it_is_not_asked(author: Author) -> None:
+def test_calls_that_need_the_service_say_that_nothing_is_sent(author: Author) -> None:
     author.record()
     mt.export(**INSTALLS).wait()
     recording = author.replay()
@@ -447,7 +447,7 @@ def test_what_is_no_share_is_refused(author: Author, given: str) -> None:
         author.record(sample=given)
 
 
-def test_an_export_of_unknown_request_is_not_handed_out_plain(author: Author) -> None:
+def test_an_export_of_unknown_request_is_not_recorded(author: Author) -> None:
     author.plain(**INSTALLS)
     author.record()
     account = author.account

@@ -30,12 +30,12 @@ def test_the_page_is_up_to_date() -> None:
     [PARAMETERS, CODES, *map(dictionary, ("event", "selector", "timezone"))],
     ids=["parameters", "codes", "events", "columns", "zones"],
 )
-def test_every_name_is_told(names: list[str]) -> None:
+def test_every_name_is_in_the_reference(names: list[str]) -> None:
     page = reference.page()
     assert [name for name in names if f"`{name}`" not in page] == []
 
 
-def test_every_value_of_a_list_of_ids_is_told() -> None:
+def test_every_value_of_a_list_of_ids_is_in_the_reference() -> None:
     rows = [line.split("|")[1].strip() for line in reference.page().splitlines() if "|" in line]
     assert set(dictionary("country")) <= set(rows)
     for name in ("isVerified", "idPurchaseType", "rooted", "eventNameInvert", "idAdMediator"):

@@ -16,7 +16,7 @@ RUN = [sys.executable, "-m", "mytracker_nb.sandbox"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_says_where_it_is_and_ends_when_told(number):
+def test_the_command_prints_its_address_and_ends_on_a_signal(number):
     command = [*RUN, "--port", "0", "--seconds", "0", "--quota", "RequestsByUserPerSecond=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         lines = [process.stdout.readline().decode().strip() for _ in range(3)]
@@ -41,7 +41,7 @@ def test_the_command_says_where_it_is_and_ends_when_told(number):
         (["--colour", "red"], "unrecognized arguments"),
     ],
 )
-def test_wrong_options_are_told(arguments, text):
+def test_wrong_options_are_reported(arguments, text):
     result = subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
     assert text in result.stderr

@@ -131,7 +131,7 @@ def test_all_of_time_is_too_large_and_a_narrow_filter_is_not(sandbox):
         ),
     ],
 )
-def test_outcomes_can_be_asked_for(start_sandbox, outcome, answer):
+def test_outcomes_can_be_forced(start_sandbox, outcome, answer):
     sandbox = start_sandbox()
     sandbox.exports.outcomes.append(outcome)
     assert data(sandbox, created(sandbox)) == answer
@@ -140,7 +140,7 @@ def test_outcomes_can_be_asked_for(start_sandbox, outcome, answer):
     assert data(sandbox, 2) == answer
 
 
-def test_files_hold_what_was_asked_for(sandbox):
+def test_files_have_the_requested_rows(sandbox):
     number = created(sandbox, selectors="tsEvent,idDevice,tsEvent")
     rows = []
     for link, text in zip(links(sandbox, number), sandbox.served(number), strict=True):

@@ -24,7 +24,7 @@ def statuses(sandbox, count: int) -> list[int]:
     return [get(sandbox, 1).status_code for _ in range(count)]
 
 
-def test_a_fault_strikes_as_often_as_it_is_told(hostile):
+def test_a_fault_affects_the_set_number_of_requests(hostile):
     created(hostile)
     fault = hostile.faults.add(path="/get.json", times=2, after=1, status=503)
     assert statuses(hostile, 5) == [200, 503, 503, 200, 200]
@@ -132,7 +132,7 @@ def test_headers_can_be_taken_away(hostile):
     assert not {"ETag", "Accept-Ranges"} & set(send(hostile, "GET", link).headers)
 
 
-def test_all_requests_are_told(hostile):
+def test_all_requests_are_listed(hostile):
     hostile.faults.add(path="/get.json", reset="before")
     created(hostile)
     with pytest.raises(requests.ConnectionError):

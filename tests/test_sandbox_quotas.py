@@ -85,7 +85,7 @@ def test_requests_of_an_address(start_sandbox):
     assert list(over(get(sandbox, 1))) == ["RequestsByIpPerSecond"]
 
 
-def test_the_quotas_can_be_asked_for(strict):
+def test_the_quotas_can_be_requested(strict):
     get(strict, 1)
     answer = send(strict, "GET", QUOTAS).json()
     quotas = {quota["name"]: quota for quota in answer["data"]["quotas"]}

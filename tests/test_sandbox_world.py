@@ -125,7 +125,7 @@ def test_a_window_in_two_parts_has_the_same_rows(sandbox, event, start, cut):
     event=st.sampled_from(sorted(events())),
     names=st.lists(st.sampled_from([*selectors(), "someText"]), min_size=1, unique=True),
 )
-def test_a_cell_is_the_same_whatever_else_is_asked_for(sandbox, event, names):
+def test_a_cell_does_not_depend_on_the_other_columns(sandbox, event, names):
     some = table(sandbox, event=event, selectors=",".join(names))
     every = table(sandbox, event=event, selectors=f"{ALL},someText")
     assert some == [{name: row[name] for name in names} for row in every]

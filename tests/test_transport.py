@@ -397,7 +397,7 @@ def test_what_is_called_before_sending_can_prevent_it(api_of, sandbox):
 # -- proxies and certificates ---------------------------------------------------------------------
 
 
-def test_no_proxy_stands_between_us_and_this_machine(api_of, monkeypatch):
+def test_no_proxy_is_used_for_this_machine(api_of, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -649,7 +649,7 @@ def fetch_error(service: str, url: str) -> str:
     return str(caught.value)
 
 
-def test_a_name_that_stands_for_this_machine_gets_nothing(names, untrusted):
+def test_a_name_that_resolves_to_this_machine_gets_no_request(names, untrusted):
     names(hangs=False)
     url = untrusted.replace("127.0.0.1", "files.test")
     away = fetch_error("https://tracker.my.com", url)

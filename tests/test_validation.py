@@ -40,7 +40,7 @@ def only(code: str, **parameters: Any) -> mt.Problem:
     return problem
 
 
-def test_a_good_request_has_nothing_to_be_told() -> None:
+def test_a_valid_request_has_no_problems() -> None:
     request = mt.ExportRequest(**GOOD)
     assert request.check(NOW) == ()
     assert request.parameters == {
@@ -119,7 +119,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("parameters", "name", "code"), ERRORS.values(), ids=ERRORS)
-def test_an_error_is_told_once_on_its_parameter_with_a_way_out(
+def test_an_error_is_reported_once_on_its_parameter_with_a_hint(
     parameters: dict[str, Any], name: str, code: str
 ) -> None:
     problems = judged(**parameters)
@@ -157,13 +157,13 @@ MILDER = {
 
 
 @pytest.mark.parametrize(("parameters", "name", "code", "severity"), MILDER.values(), ids=MILDER)
-def test_what_is_likely_a_slip_is_told_and_sent(
+def test_a_probable_mistake_is_a_warning_and_is_sent(
     parameters: dict[str, Any], name: str, code: str, severity: str
 ) -> None:
     assert codes(**parameters) == [(name, code, severity)]
 
 
-def test_what_does_not_apply_is_not_told_to_have_no_effect() -> None:
+def test_a_parameter_that_does_not_apply_has_no_second_warning() -> None:
     assert codes(**GOOD, eventNameInvert=1) == [("eventNameInvert", "not_for_event", "error")]
     for event, code in ((None, "required"), ("instals", "not_in_dictionary")):
         told = codes(**{**GOOD, "event": event}, eventNameInvert=1)
@@ -176,7 +176,7 @@ def test_every_code_is_tested_here_with_every_severity() -> None:
     assert told == {(code, severity) for code in CODES for severity in CODES[code].severities}
 
 
-def test_everything_is_told_at_once_in_the_order_of_the_documentation() -> None:
+def test_all_problems_are_reported_in_the_order_of_the_documentation() -> None:
     told = codes(
         zzz=1,
         rooted=7,
@@ -355,7 +355,7 @@ def test_availability_is_before_now_minus_three_hours(name: str) -> None:
     [("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)],
 )
 @pytest.mark.parametrize("name", ["tsFrom", "availabilityTsTo"])
-def test_other_units_than_seconds_are_told_as_such(name: str, unit: str, factor: int) -> None:
+def test_other_units_than_seconds_are_recognized(name: str, unit: str, factor: int) -> None:
     times = {"tsFrom": 1, "tsTo": 2, name: 1_700_000_000 * factor + 123}
     problem = only("too_late", **GOOD, **times)
     assert problem.parameter == name
@@ -614,7 +614,7 @@ def test_several_wrong_values_read_as_several() -> None:
     assert only("bad_value", **GOOD, idApp="1,,3,").message == "empty value: remove the extra comma"
 
 
-def test_sdk_keys_that_lost_their_zeros_are_told_so() -> None:
+def test_sdk_keys_that_lost_their_zeros_are_recognized() -> None:
     for key in (12345, "12345", 1.0, [12345]):
         assert "leading zeros" in only("bad_value", **GOOD, SDKKey=key).hint
     assert "zeros" not in str(only("bad_value", **GOOD, SDKKey="1" * 21))

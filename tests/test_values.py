@@ -112,7 +112,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: type(table).__module__)
-def test_a_table_is_told_to_be_one(table: Any) -> None:
+def test_a_table_is_reported_as_one(table: Any) -> None:
     assert "one of its columns" in str(refused("idApp", table))
 
 
@@ -129,7 +129,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize("thing", MISSING, ids=lambda thing: type(thing).__module__)
-def test_a_missing_value_in_a_list_is_told(thing: Any) -> None:
+def test_a_missing_value_in_a_list_is_reported(thing: Any) -> None:
     refused("idApp", thing)
 
 
@@ -165,7 +165,7 @@ def test_a_country_goes_by_id_code_or_title(thing: Any) -> None:
 
 
 @pytest.mark.parametrize("thing", [1.5, -1, b"RU"], ids=kind)
-def test_what_goes_by_name_too_is_told_so(thing: Any) -> None:
+def test_ids_that_have_names_have_a_hint(thing: Any) -> None:
     assert re.search(
         r"a two-letter code or a name, such as \d+ \(\w\w, \w+", refused("idCountry", thing).hint
     )
@@ -175,7 +175,7 @@ def test_what_goes_by_name_too_is_told_so(thing: Any) -> None:
 @pytest.mark.parametrize(
     "text", ["selectors=[idDevice, tsEvent]", "selectors = (idDevice, tsEvent)", "idApp=[1]"]
 )
-def test_brackets_around_a_list_are_told(text: str) -> None:
+def test_brackets_around_a_list_are_reported(text: str) -> None:
     given = mt.ExportRequest.from_magic(f"%%x\n{text}").parameters
     ((name, things),) = given.items()
     assert "remove the brackets" in refused(name, things).hint
@@ -236,7 +236,7 @@ def test_a_subclass_of_date_is_a_date() -> None:
     assert value("dateFrom", Day(2024, 11, 5)) == "2024-11-05"
 
 
-def test_an_aware_day_is_that_of_the_zone_that_is_asked_for() -> None:
+def test_an_aware_datetime_is_the_day_in_the_requests_zone() -> None:
     moment = datetime(2024, 11, 4, 20, tzinfo=timezone.utc)
     assert value("dateFrom", moment) == "2024-11-04"
     assert value("dateFrom", moment, timezone="Asia/Tokyo") == "2024-11-05"
@@ -303,7 +303,7 @@ def test_the_zone_counts_listed_or_not(zone: str, seconds: int) -> None:
         assert value("tsFrom", thing, tsTo=NOON + 99999, timezone=zone) == NOON + seconds
 
 
-def test_the_hour_that_comes_twice_is_the_first_unless_told() -> None:
+def test_the_repeated_hour_is_the_first_unless_fold_is_set() -> None:
     zone = "Europe/Berlin"
     first = datetime(2024, 10, 27, 2, 30)
     for thing, utc in ((first, 0), (first.replace(fold=1), 1)):
@@ -466,7 +466,7 @@ def test_an_unreadable_value_says_why() -> None:
     assert str(problem) == "idApp: {x is not a Python expression in braces"
 
 
-def test_unreadable_values_are_told_in_short() -> None:
+def test_unreadable_values_are_shortened() -> None:
     problem = refused("idApp", [Unreadable("{" + "x" * 999, "is odd"), *[_Unshown()] * 99])
     assert len(problem.message) < 200
 
