@@ -7,6 +7,7 @@ import gzip
 import io
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import requests
+from forking import forks, in_child
 from raw_client import created, links
 
 import mytracker_nb as mt
@@ -28,6 +30,8 @@ from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.api import Link
 from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.transport import Transport
+from mytracker_nb.storage import atomic
+from mytracker_nb.storage.atomic import AtomicFile
 from mytracker_nb.tables.raw_data import RawData
 
 KEY = "a key that must not be seen"
@@ -279,6 +283,27 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(served, tmp_path):
         with pytest.raises(mt.FileError, match="No space left on device"):
             download(files[:1], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@forks
+def test_what_a_killed_process_left_is_removed_by_the_next(served, tmp_path, monkeypatch):
+    _, files, _ = served
+    path = tmp_path / files[0].name
+
+    def be_killed() -> None:
+        AtomicFile(path).write(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(be_killed) == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    of_another = tmp_path / ".other.csv.gz.01234567.part"
+    of_another.write_bytes(b"of another file")
+    in_use = AtomicFile(path)
+    assert left.exists(), "it may be one that is being created"
+    monkeypatch.setattr(atomic, "_NEW", -1.0)
+    download(files[:1], tmp_path)
+    assert set(tmp_path.iterdir()) == {path, of_another, in_use._path}
+    in_use.discard()
 
 
 def test_a_decompression_bomb_is_rejected(served, tmp_path):

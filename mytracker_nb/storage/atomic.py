@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["PART", "AtomicFile", "write_at_once"]
 
@@ -15,13 +21,15 @@ PART = ".part"
 
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows changes line ends
 _LONGEST_NAME = 40  # characters of the final name in the temporary one
+_NEW = 10.0  # seconds
 
 
 class AtomicFile:
     """A file that gets its name only when it is complete.
 
-    Until `commit` it has a temporary name in the same directory, ``.name.<random>.part``. Readers
-    ignore such names, and the leftovers of a killed process can be recognised by them.
+    Until `commit` it has a temporary name in the same directory, ``.name.<random>.part``, which
+    readers ignore. A lock shows that it is in use; those of killed processes have none, and the
+    next file of the same name removes them.
 
     Parameters
     ----------
@@ -38,9 +46,13 @@ class AtomicFile:
 
     def __init__(self, path: Path, mode: int = 0o666) -> None:
         self._final = path
-        self._path = path.with_name(f".{path.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}{PART}")
+        prefix = f".{path.name[:_LONGEST_NAME]}."
+        _sweep(path.parent, prefix)
+        self._path = path.with_name(f"{prefix}{secrets.token_hex(4)}{PART}")
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY
-        self._file: IO[Any] | None = os.fdopen(os.open(self._path, flags, mode), "wb")
+        descriptor = os.open(self._path, flags, mode)
+        _lock(descriptor)
+        self._file: IO[Any] | None = os.fdopen(descriptor, "wb")
 
     def write(self, block: bytes) -> None:
         """Append a block."""
@@ -72,6 +84,33 @@ class AtomicFile:
             file.close()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file, which the system unlocks if the process is killed; whether it was free."""
+    if sys.platform == "win32":  # it does not delete a file that is open
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # in use, or on a drive without locks
+        return False
+    return True
+
+
+def _sweep(directory: Path, prefix: str) -> None:
+    """Remove the unfinished files that killed processes have left."""
+    names = re.compile(re.escape(prefix) + rf"[0-9a-f]{{8}}{re.escape(PART)}")
+    with suppress(OSError), os.scandir(directory) as found:
+        for entry in found:
+            if not names.fullmatch(entry.name):
+                continue
+            # a new one may not be locked yet
+            with suppress(OSError):
+                if time.time() - entry.stat().st_mtime > _NEW:
+                    with open(entry.path, "rb") as file:
+                        is_left = _lock(file.fileno())
+                    if is_left:
+                        os.unlink(entry.path)
 
 
 def write_at_once(path: Path, text: str) -> None:
