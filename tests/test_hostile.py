@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
+import threading
 
 import pytest
 
@@ -243,12 +243,16 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(user, why):
 def test_a_wait_with_an_end_ends_though_nobody_answers(user):
     here = user(seconds=60)
     export = here.create()
-    here.sandbox.faults.add(path="/get.json", delay=3, times=None)
-    began = time.monotonic()
+    may_answer, answered = threading.Event(), []
 
+    def held_back(call):
+        answered.append(may_answer.wait(100))
+
+    here.sandbox.faults.add(path="/get.json", where=held_back, times=None)
     with pytest.raises(mt.ExportTimeout, match="'In progress'"):
         export.wait(timeout=0.5)
-    assert time.monotonic() - began < 2.5
+    assert answered == [], "the wait ended before the response"
+    may_answer.set()
 
 
 def test_a_wait_ends_where_faults_do_not(user):

@@ -345,6 +345,11 @@ class Export(Convertible, Mapping[str, Any]):
     def retry(self) -> Export:
         """Submit the same request again, as a new export.
 
+        Returns
+        -------
+        Export
+            The new export, in progress.
+
         Raises
         ------
         MyTrackerError

@@ -165,6 +165,16 @@ class Plan(KeyHolder, Convertible):
 
         Before you retry an unconfirmed piece, check MyTracker's export list: if its export exists,
         a second one only fills the queue.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds, as for `run`.
+
+        Returns
+        -------
+        Plan
+            The plan itself.
         """
         for task in self._retriable():
             succeeded = task.export is not None and task.export.status == SUCCESS

@@ -173,7 +173,18 @@ class ExportRequest:
         return self._copy(given, self._read_at)
 
     def as_of(self, moment: datetime) -> ExportRequest:
-        """The same request, with its relative dates as of another moment."""
+        """The same request, with its relative dates as of another moment.
+
+        Parameters
+        ----------
+        moment : datetime.datetime
+            The moment, with its zone.
+
+        Returns
+        -------
+        ExportRequest
+            A new request; absolute dates are those of this one.
+        """
         return self._copy(self._as_given(), moment)
 
     def _as_given(self) -> dict[str, Any]:
@@ -266,16 +277,37 @@ class ExportRequest:
             The magic's name.
         line : bool
             Whether to write a line magic.
+
+        Returns
+        -------
+        str
+            Text that `from_magic` reads.
         """
         write = syntax.to_line_magic if line else syntax.to_cell_magic
         return write(magic, self._parameters)
 
     def to_python(self) -> str:
-        """The request as Python code that creates the export."""
+        """The request as Python code that creates the export.
+
+        Returns
+        -------
+        str
+            Code with its import, which runs as it is.
+        """
         return syntax.to_python(self._parameters)
 
     def to_curl(self, base_url: str = SERVICE_URL) -> str:
-        """The request as a curl command, without the signature.
+        """The request as a curl command, with a placeholder for the signature.
+
+        Parameters
+        ----------
+        base_url : str
+            The service's address.
+
+        Returns
+        -------
+        str
+            The command.
 
         Raises
         ------
@@ -297,12 +329,28 @@ class ExportRequest:
         evaluate : callable
             Evaluates an expression in ``{braces}`` or a ``$name``. By default only literals are
             allowed.
+
+        Returns
+        -------
+        ExportRequest
+            The request, with a problem for each part that can't be parsed.
         """
         return cls(**syntax.parse_magic(text, evaluate).parameters)
 
     @classmethod
     def from_url(cls, text: str) -> ExportRequest:
-        """Read the service's own URL, a query string or a curl command."""
+        """Read the service's own URL, a query string or a curl command.
+
+        Parameters
+        ----------
+        text : str
+            The text.
+
+        Returns
+        -------
+        ExportRequest
+            The request; without parameters if the text has none.
+        """
         return cls(**syntax.parse_url(text))
 
     def __eq__(self, other: object) -> bool:

@@ -99,7 +99,7 @@ class RateLimiter:
             return delay
 
     def delay(self) -> float:
-        """Seconds until a request is within the limits; no request is counted."""
+        """Seconds until a request is within the limits, 0.0 if it is now; no request is counted."""
         with self._lock:
             return self._delay(clock.monotonic())
 

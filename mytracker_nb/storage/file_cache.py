@@ -194,6 +194,10 @@ def cache() -> FileCache:
     ------
     FileError
         If the directory can't be created.
+
+    Examples
+    --------
+    >>> mt.cache().clear()
     """
     try:
         service = credentials.find().base_url

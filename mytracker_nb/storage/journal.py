@@ -617,6 +617,13 @@ def journal() -> pd.DataFrame:
         ``Refused``, ``Not sent``, or ``Not found`` if the service no longer knows it), ``detail``
         (the reason), ``created`` and ``updated`` (UTC), ``files`` (names of the cached files),
         ``service``, ``account``.
+
+    Examples
+    --------
+    >>> export = mt.export(event="installs", selectors="idDevice, tsEvent",
+    ...                    dateFrom="today-7d", dateTo="yesterday").wait()
+    >>> mt.journal().loc[0, "status"]
+    'Success!'
     """
     import pandas as pd
 
