@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pyarrow as pa
@@ -67,6 +68,17 @@ def test_cells_that_seldom_repeat_are_right_too(monkeypatch: pytest.MonkeyPatch)
     made = objects([pa.chunked_array([coded(rows, [], 0)]) for rows in parts])
     assert made == [tuple(row) for rows in parts for row in rows]
     assert len({id(text) for cell in made for text in cell}) == 7
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_collected_again_afterwards(enabled: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        objects([pa.chunked_array([coded([["level"]], [], 0)])])
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_no_rows_are_no_objects() -> None:

@@ -8,8 +8,10 @@ thread at a time makes objects.
 
 from __future__ import annotations
 
+import gc
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -144,20 +146,36 @@ def to_objects(parts: list[EncodedCells]) -> Objects:
     known: dict[Any, Any] = {}
     start = 0
     parts.reverse()
-    while parts:
-        part = parts.pop()
-        sides = [
-            _tuples(part.lengths, every[each.indices.fill_null(-1).to_numpy()])
-            for every, each in zip(texts, part.elements, strict=True)
-        ]
-        cells = sides[0].tolist()
-        if len(sides) == 2:
-            cells = [EventParams(zip(*both, strict=True)) for both in zip(*sides, strict=True)]
-        end = start + len(part.codes)
-        # the code -1 takes the last one
-        objects[start:end] = _array_of([*_share_cells(cells, known), None])[part.codes]
-        start = end
+    with _no_garbage_collection():
+        while parts:
+            part = parts.pop()
+            sides = [
+                _tuples(part.lengths, every[each.indices.fill_null(-1).to_numpy()])
+                for every, each in zip(texts, part.elements, strict=True)
+            ]
+            cells = sides[0].tolist()
+            if len(sides) == 2:
+                cells = [EventParams(zip(*both, strict=True)) for both in zip(*sides, strict=True)]
+            end = start + len(part.codes)
+            # the code -1 takes the last one
+            objects[start:end] = _array_of([*_share_cells(cells, known), None])[part.codes]
+            start = end
     return objects
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage among new tuples, which takes a fifth of their time.
+
+    They hold nothing but texts, so none is garbage before the frame is.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _share_texts(parts: list[EncodedCells], side: int) -> Objects:

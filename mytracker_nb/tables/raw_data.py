@@ -557,11 +557,12 @@ class RawData:
         threading.Thread(target=import_module, args=("pandas",)).start()
         parser, parts = self._each(
             lambda number, tables: [
-                to_columns(table, release_memory=self._is_late(number))
+                to_columns(table, release_memory=options.is_arrow and self._is_late(number))
                 for table in rechunk(tables, CHUNK)
             ],
             params,
-            stay=True,
+            # columns that are not Arrow's take more later, when all have been converted
+            spare_memory=options.is_arrow,
             encode_lists=not options.is_arrow,
         )
         empty = with_params(parser.schema.empty_table(), params)
@@ -583,7 +584,7 @@ class RawData:
                 for table in rechunk(tables, CHUNK)
             ],
             params,
-            stay=True,
+            spare_memory=True,
         )
         empty = with_params(parser.schema.empty_table(), params)
         parts = [empty, *itertools.chain.from_iterable(tables)]
@@ -630,7 +631,7 @@ class RawData:
         consume: Callable[[int, Iterator[pa.Table]], _T],
         params: ParamsOption,
         *,
-        stay: bool = False,
+        spare_memory: bool = False,
         encode_lists: bool = False,
     ) -> tuple[Parser, list[_T]]:
         """Pass the tables of each file to `consume`, a few files at the same time.
@@ -644,14 +645,14 @@ class RawData:
             Takes the number of a file and its tables; its results are returned in order.
         params : {"map"} or sequence of str or None
             As for `to_arrow`.
-        stay : bool
-            Whether `consume` keeps the rows in memory.
+        spare_memory : bool
+            Whether to read the last files in small blocks, which is slower: memory is at its most
+            when they are read, as all rows before are in it.
         encode_lists : bool
             As for `Parser`.
         """
         check_params(params, self.selectors)
-        if stay:
-            pool()  # before the threads that fill it
+        pool()  # before the threads that fill it
         # `with_params` takes lists that are not encoded
         encode_lists = encode_lists and params is None
         parser = Parser(self.selectors, self._as_text, encode_lists=encode_lists)
@@ -665,7 +666,7 @@ class RawData:
             source = self.files[number]
 
             def read() -> _T:
-                size = _LATE_BLOCK if stay and self._is_late(number) else BLOCK_SIZE
+                size = _LATE_BLOCK if spare_memory and self._is_late(number) else BLOCK_SIZE
                 tables = self._tables(source, parser, size=size, eager=eager, stop=stop)
                 counted = _counted(until_stopped(stop, tables), counts, number)
                 ready = (with_params(table, params) for table in counted)
