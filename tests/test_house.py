@@ -6,10 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import mytracker_nb as mt
+
+if TYPE_CHECKING:
+    from mytracker_nb.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mytracker_nb"
@@ -106,3 +110,29 @@ def test_public_names_are_few_and_known_to_type_checkers() -> None:
 def test_a_misspelt_name_is_met_with_the_near_one(name: str, told: str) -> None:
     with pytest.raises(AttributeError, match=f"no attribute '{name}'.*{told}"):
         getattr(mt, name)
+
+
+def test_the_names_that_other_code_builds_on_are_there(sandbox: Sandbox) -> None:
+    request = mt.ExportRequest(
+        event="installs", selectors="idDevice", dateFrom="2025-11-03", dateTo="2025-11-09"
+    )
+    client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url, None)
+    export = client.create(request).wait()
+    frames = "data to_pandas to_arrow to_polars to_duckdb to_dask to_parquet"
+    names: dict[object, str] = {
+        mt: "ExportRequest Problem Client InvalidRequest RawData RequestBuilder RateLimiter"
+        " export attach plan exports journal columns cache recording open_files sandbox",
+        mt.sandbox: "start",
+        sandbox: "base_url api_user_id secret_key stop",
+        request: "problems is_valid check replace wire to_magic to_python to_curl from_magic"
+        " from_url",
+        client: "create attach quotas",
+        export: "id_raw_export status progress is_cancellable files request refresh wait cancel"
+        f" __await__ download {frames}",
+        mt.Plan: "run exports status to_pandas to_parquet",
+        mt.cache(): "clear",
+        mt.RequestBuilder: "parameters magic request problems export field visible submit",
+    }
+    for thing, expected in names.items():
+        assert [name for name in expected.split() if not hasattr(thing, name)] == []
+    assert dict(export)["idRawExport"] == export.id_raw_export
