@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from mytracker_nb import clock
 from mytracker_nb.plans import manifest
 from mytracker_nb.plans.plan import Plan
 from mytracker_nb.sandbox import columns
+from mytracker_nb.sandbox import events as sandbox_events
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.storage.atomic import AtomicFile
@@ -361,6 +362,35 @@ def test_a_row_outside_of_its_export_s_bounds_is_reported(
     with pytest.warns(mt.AvailabilityWarning, match="Please report it"):
         plan = user.sync()
     assert "Please report it" in plan.card().text()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_rows_that_two_exports_share_are_reported(
+    user: User, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    # a service that lets a window begin hours earlier
+    asked_for = sandbox_events._matching_rows
+
+    def and_the_evening_before(rows: Any, query: Any) -> Any:
+        return asked_for(rows, replace(query, ts_from=query.ts_from - 8 * HOUR))
+
+    days = {"dateFrom": "2026-06-06" if is_late else "2026-06-05", "dateTo": "2026-06-06"}
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_events, "_matching_rows", and_the_evening_before)
+        if is_late:
+            # the copy that is outside comes first, when there is nothing to compare it with
+            user.sync("1d", **days)
+        else:
+            with pytest.warns(mt.AvailabilityWarning, match=r"export 1 and export 2 share rows \("):
+                user.sync("1d", **days)
+    user.time.seconds += DAY
+    with pytest.warns(
+        mt.AvailabilityWarning, match=r"export 1 and export \d share rows \("
+    ) as said:
+        plan = user.sync("1d", dateFrom="2026-06-05", dateTo="2026-06-06")
+    doubled = sum(count - 1 for count in user.rows().values())
+    assert f"share rows ({doubled})" in str(said[0].message)
+    assert "share rows" in plan.card().text()
 
 
 # a cell that does not fit its type

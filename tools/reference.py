@@ -95,8 +95,8 @@ Three things are assumed, as the service's documentation does not say them:
   have appeared by then.
 
 The first two are checked if `tsInsert` is among the selectors: a row outside its export's bounds is
-reported with `AvailabilityWarning` and on the plan's card. So a first dataset with `tsInsert` shows
-whether they hold for your account."""
+reported with `AvailabilityWarning` and on the plan's card. With `tsEvent` too, so is a row that two
+exports share. So a first dataset with both shows whether they hold for your account."""
 
 _MEANINGS = (
     (

@@ -49,7 +49,7 @@ from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
 from mytracker_nb.tables.parquet_writer import UNFINISHED, ParquetFiles
 from mytracker_nb.tables.text_columns import mixed_columns, rewrite
 
-__all__ = ["STEP", "Manifest", "Part", "locked_directory", "parts_in"]
+__all__ = ["STEP", "Manifest", "Part", "locked_directory", "parts_in", "times_in"]
 
 _BLOCK = 1 << 20
 STEP = 3600
@@ -616,10 +616,10 @@ def parts_in(
     from pyarrow import parquet
 
     parts = []
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[datetime, datetime]] = []
     for path in files.files():
         facts = parquet.read_metadata(path)
-        seen += _appeared(facts)
+        seen += times_in(facts, "tsInsert")
         parts.append(
             Part(
                 file=path.relative_to(files.directory).as_posix(),
@@ -632,7 +632,8 @@ def parts_in(
         )
     bounds = of_request(piece.request)
     if seen:
-        first, last = min(low for low, _ in seen), max(high for _, high in seen)
+        first = int(min(low for low, _ in seen).timestamp())
+        last = int(max(high for _, high in seen).timestamp())
         if bounds.is_outside(first, last):
             report(
                 f"export {parts[0].id_raw_export} was bounded by availability from "
@@ -644,20 +645,27 @@ def parts_in(
     return parts
 
 
-def _appeared(facts: Any) -> list[tuple[int, int]]:
-    """The first and the last ``tsInsert`` (Unix seconds) of each row group that has any."""
+def times_in(facts: Any, column: str) -> list[tuple[datetime, datetime]]:
+    """The first and the last time of a column, for each row group that has any.
+
+    Parameters
+    ----------
+    facts : pyarrow.parquet.FileMetaData
+        The metadata of a file.
+    column : str
+        The column; a file without it has no times, nor has one in which it is text.
+    """
     names = [facts.schema.column(number).name for number in range(facts.num_columns)]
-    if "tsInsert" not in names:
+    if column not in names:
         return []
-    number = names.index("tsInsert")
+    number = names.index(column)
     found = []
     for group in range(facts.num_row_groups):
         statistics = facts.row_group(group).column(number).statistics
-        # a column with an invalid time was loaded as text, which is skipped below
         if statistics is not None and statistics.has_min_max:
             low, high = statistics.min, statistics.max
             if isinstance(low, datetime):
-                found.append((int(low.timestamp()), int(high.timestamp())))
+                found.append((low, high))
     return found
 
 

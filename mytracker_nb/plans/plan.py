@@ -40,6 +40,7 @@ from mytracker_nb.plans.coverage import Work
 from mytracker_nb.plans.manifest import Manifest, Part, locked_directory, parts_in
 from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import EndsRun, Fetch, Scheduler
+from mytracker_nb.plans.shared_rows import shared_rows
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
@@ -399,6 +400,7 @@ class Plan(KeyHolder, Convertible):
                 # what was stopped writes to the directory, whose lock this block releases
                 self._scheduler.join(_GRACE)
                 manifest.remove_staging()
+            outside += shared_rows(manifest.directory, manifest.parts)
             self._reports += [*outside, *manifest.type_notes]
             for text in outside:
                 warnings.warn(text, AvailabilityWarning, stacklevel=2)

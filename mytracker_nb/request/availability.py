@@ -12,7 +12,8 @@ on:
 - a row never changes its availability;
 - the rows up to a second that create accepts (before 3 hours ago) are all known.
 
-`mytracker_nb.plans.manifest` checks the first two where ``tsInsert`` is among the columns. Source:
+`mytracker_nb.plans.manifest` checks the first two where ``tsInsert`` is among the columns, and
+`mytracker_nb.plans.shared_rows` that no two exports share a row. Source:
 page ``export-api/raw/create`` of the service's documentation.
 """
 
