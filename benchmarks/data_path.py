@@ -151,17 +151,17 @@ def made(files: int, rows: int) -> Path:
 def run(way: str, links: list[str], runs: int) -> tuple[float, float, float, int]:
     """Median seconds, median peak bytes, median CPU seconds and rows."""
     python = official_python() if way == "official" else sys.executable
-    told = []
+    results = []
     for _ in range(runs):
         command = [python, __file__, "--measure", way, *links]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        told.append(json.loads(done.stdout))
-    rows = {each["rows"] for each in told}
+        results.append(json.loads(done.stdout))
+    rows = {each["rows"] for each in results}
     assert len(rows) == 1, rows
     return (
-        median(each["seconds"] for each in told),
-        median(each["peak"] for each in told),
-        median(each["cpu"] for each in told),
+        median(each["seconds"] for each in results),
+        median(each["peak"] for each in results),
+        median(each["cpu"] for each in results),
         rows.pop(),
     )
 

@@ -2,7 +2,7 @@
 
 Run with ``python benchmarks/import_time.py``: each import runs in fresh processes, in turn, and the
 best time counts. The aim is a quarter of ``import requests, pandas, ipywidgets`` at most; the exit
-status tells whether it is met.
+status shows whether it is met.
 """
 
 from __future__ import annotations

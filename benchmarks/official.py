@@ -37,13 +37,13 @@ OFFICIAL = """
 import json, sys
 from mytracker_export_api import MyTracker
 
-base, user, key, wish, times = sys.argv[1:]
+base, user, key, task, times = sys.argv[1:]
 for name in ("CREATE_RAW_DATA_URL", "GET_RAW_DATA_URL", "CANCEL_RAW_DATA_URL"):
     setattr(MyTracker, name, getattr(MyTracker, name).replace("https://tracker.my.com", base))
 client = MyTracker(user, key)
 try:
     for _ in range(int(times)):
-        frame = client.get_raw_data(json.loads(wish))
+        frame = client.get_raw_data(json.loads(task))
 except Exception as error:
     print(type(error).__name__)
 else:
@@ -56,11 +56,11 @@ import json, sys
 import mytracker_nb as mt
 from mytracker_nb.service.credentials import Credentials, use
 
-base, user, key, wish, times = sys.argv[1:]
+base, user, key, task, times = sys.argv[1:]
 use(Credentials(user, key, base))
 try:
     for _ in range(int(times)):
-        frame = mt.export(**json.loads(wish)).to_pandas()
+        frame = mt.export(**json.loads(task)).to_pandas()
 except Exception as error:
     print(type(error).__name__)
 else:
@@ -69,10 +69,10 @@ else:
 """
 
 
-def run(python: str, code: str, sandbox: Sandbox, wish: Mapping[str, str], times: int) -> list[str]:
+def run(python: str, code: str, sandbox: Sandbox, task: Mapping[str, str], times: int) -> list[str]:
     """The lines that a client's process printed."""
     account = (sandbox.base_url, str(sandbox.api_user_id), sandbox.secret_key)
-    command = [python, "-W", "ignore", "-c", code, *account, json.dumps(dict(wish)), str(times)]
+    command = [python, "-W", "ignore", "-c", code, *account, json.dumps(dict(task)), str(times)]
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
@@ -153,13 +153,13 @@ SCENES: list[tuple[str, Callable[[Sandbox], None], Mapping[str, str], int, Show]
 def main() -> None:
     clients: list[tuple[str, str]] = [(official_python(), OFFICIAL), (sys.executable, OURS)]
     print("| what happens | mytracker-export-api | mytracker-nb |\n| --- | --- | --- |")
-    for title, prepare, wish, times, show in SCENES:
-        told: list[Any] = []
+    for title, prepare, task, times, show in SCENES:
+        results: list[Any] = []
         for python, code in clients:
             with mt.sandbox.start(seconds=0, without_quotas=True, files=2) as sandbox:
                 prepare(sandbox)
-                told.append(show(run(python, code, sandbox, wish, times), sandbox))
-        print(f"| {title} | {told[0]} | {told[1]} |", flush=True)
+                results.append(show(run(python, code, sandbox, task, times), sandbox))
+        print(f"| {title} | {results[0]} | {results[1]} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long it takes to judge a request with eight filters of 1000 values each.
 
 Run with ``python benchmarks/validation.py``. The times are the processor's, so that other work on
-the machine does not count; milliseconds are the aim, and the request is made anew each time.
+the machine does not count; milliseconds are the aim, and a new request is created each time.
 """
 
 from __future__ import annotations

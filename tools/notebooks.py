@@ -85,7 +85,7 @@ def clean(notebook: NotebookNode) -> None:
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
-            # a widget without a kernel is a "model not found"; its picture stands beside it
+            # without a kernel a widget is shown as "model not found"; its static picture follows it
             cell.outputs = [
                 output for output in cell.outputs if WIDGET_VIEW not in output.get("data", {})
             ]

@@ -171,8 +171,8 @@ def page() -> str:
         "Time zones": [", ".join(f"`{zone}`" for zone in dictionary("timezone"))],
         "Closed lists": _closed_lists(),
     }
-    told = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
-    return "\n\n".join([_INTRODUCTION, *told]) + "\n"
+    texts = [f"## {title}\n\n" + "\n".join(lines) for title, lines in sections.items()]
+    return "\n\n".join([_INTRODUCTION, *texts]) + "\n"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -220,17 +220,17 @@ def _rules() -> Iterator[str]:
     yield f"- {pairs} are required. If both pairs are given, a row has to meet both."
     for interval in INTERVALS:
         start, end = interval.names
-        told = [f"`{start}` is not after `{end}`"]
+        texts = [f"`{start}` is not after `{end}`"]
         if interval.satisfies_required_interval:
-            told.append("each requires the other")
+            texts.append("each requires the other")
         if interval.earliest:
-            told.append(f"`{start}` is {interval.earliest} or later")
+            texts.append(f"`{start}` is {interval.earliest} or later")
         hours = interval.availability_delay.total_seconds() / 3600
         if hours:
-            told.append(f"both are more than {hours:g} hours ago")
+            texts.append(f"both are more than {hours:g} hours ago")
         else:
-            told.append("neither is in the future")
-        yield f"- {'; '.join(told)}. Both ends are included."
+            texts.append("neither is in the future")
+        yield f"- {'; '.join(texts)}. Both ends are included."
     filters = [parameter.name for parameter in PARAMETERS.values() if parameter.is_filter]
     many = [name for name in filters if PARAMETERS[name].is_list]
     yield f"- At most {MAX_VALUES} different values in one filter: {_names(many)}."
@@ -389,9 +389,9 @@ def _closed_lists() -> Iterator[str]:
     for name in dict.fromkeys([*PARAMETERS, *selectors()]):
         with suppress(KeyError):
             entries = [] if name in _SECTIONS else dictionary(name).values()
-            told = ", ".join(f"{entry.value} {entry.title}" for entry in entries)
-            if told:
-                yield f"- `{name}`: {told}"
+            texts = ", ".join(f"{entry.value} {entry.title}" for entry in entries)
+            if texts:
+                yield f"- `{name}`: {texts}"
 
 
 def main() -> None:

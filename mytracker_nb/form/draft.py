@@ -88,7 +88,7 @@ class Draft:
 
     @property
     def cell(self) -> str:
-        """`magic` as a cell that runs: without the magic's name in its text, it is written anew."""
+        """`magic` as a cell that runs; rewritten if its text lacks the name of the magic."""
         return self.magic if self.magic.lstrip().startswith("%") else self._written()
 
     def value(self, name: str) -> Any:
