@@ -235,3 +235,13 @@ def test_without_a_home_directory_exports_go_on(sandbox, monkeypatch, given):
             directory("https://tracker.my.com")
     with pytest.raises(mt.FileError, match="MYTRACKER_NB_CACHE_DIR"):
         mt.cache()
+
+
+def test_an_unknown_home_directory_is_told_in_the_systems_words(monkeypatch, tmp_path):
+    def unknown(*_, **__):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("MYTRACKER_NB_DATA_DIR", raising=False)
+    monkeypatch.setattr(directories.platformdirs, "user_data_path", unknown)
+    with pytest.raises(OSError, match=r"^could not determine the home directory$"):
+        directories.data_directory("https://tracker.my.com")

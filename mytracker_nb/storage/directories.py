@@ -87,7 +87,7 @@ def _chosen(given: str | None, default: Callable[..., Path]) -> Path:
     try:
         path = Path(given).expanduser() if given else default(_APP, appauthor=False)
     except RuntimeError as error:
-        raise OSError(f"{given}: {error}") from None
+        raise OSError(f"{given}: {error}" if given else str(error)) from None
     if path.parts[:1] and path.parts[0].startswith("~"):
         # not expanded: a directory of that name would be created in the current one
         raise OSError(f"{path}: this user has no home directory")
