@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-__all__ = ["attach_code", "name_of", "runnable"]
+__all__ = ["attach_code", "has_magic", "name_of", "runnable"]
 
 _ALIAS = re.compile(r"\bmt\.")
 
@@ -42,6 +42,13 @@ def name_of(thing: object) -> str | None:
     """The name by which the notebook has an object; None if it has none."""
     names = (name for name, value in _variables().items() if value is thing)
     return next((name for name in names if not name.startswith("_")), None)
+
+
+def has_magic(name: str) -> bool:
+    """Whether the notebook can run the line magic ``%name``."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and shell.find_line_magic(name) is not None
 
 
 def _name_in_notebook() -> str | None:

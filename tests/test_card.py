@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,9 @@ from hypothesis import strategies as st
 import mytracker_nb
 from mytracker_nb.display.export_card import Card, Download
 from mytracker_nb.request.request import ExportRequest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 MOMENT = datetime(2026, 11, 23, 15, 3, 10, tzinfo=timezone.utc)
 ATTACK = "<img src=x onerror=alert(1)>"
@@ -157,7 +162,7 @@ def test_the_status_is_the_services_own_word_with_a_bar(
     assert card.state == shown
     assert seen(card, shown)
     assert page(card).attributes.get("value") == (bar and [bar])
-    assert ("[" in card.text()) is (bar is not None)
+    assert bool(re.search(r"\[[#.]+\]", card.text())) is (bar is not None)
 
 
 def test_a_dry_run_says_that_nothing_was_sent_and_lists_all_problems() -> None:
@@ -279,10 +284,48 @@ def test_the_sandbox_is_marked() -> None:
 
 
 def test_the_request_can_be_opened_as_a_form() -> None:
-    line = "%mytracker_builder event=installs selectors=idDevice,tsEvent"
+    line = "import mytracker_nb as mt; mt.RequestBuilder(event='installs', selectors=['idDevice',"
     card = Card(request(), 4)
     assert line in "".join(page(card).folded)
     assert line in card.text()
+
+
+def test_where_the_magics_are_loaded_the_code_has_them(shell: InteractiveShell) -> None:
+    line = "%mytracker_builder event=installs selectors=idDevice,tsEvent"
+    card = Card(request(), 4, "User error occurred")
+    assert line in "".join(page(card).folded)
+    assert line in card.text()
+    assert seen(card, "split it %mytracker_export --every auto event=installs")
+
+
+@pytest.mark.parametrize(
+    ("status", "first"),
+    [
+        ("Success!", "load the data"),
+        ("In progress", "load the data"),
+        ("Error occurred", "submit again"),
+        ("Canceled by user", "submit again"),
+        ("User error occurred", "split it"),
+        ("Paused", "current state"),
+    ],
+)
+def test_the_first_line_of_code_is_the_next_step(status: str, first: str) -> None:
+    codes = Card(request(), 4, status).codes
+    assert codes[0][0] == first
+    for _, code in codes:
+        ast.parse(code)
+    unknown = Card(None, 4, status).codes  # the export of somebody else
+    assert not {"submit again", "split it"} & set(dict(unknown))
+
+
+def test_code_is_on_one_line_so_that_it_can_be_pasted() -> None:
+    selectors = [f"column{n}" for n in range(6)]
+    text = Card(request(selectors=selectors), 4, is_cancellable=True, status="In progress").text()
+    for name, code in Card(request(selectors=selectors), 4).codes:
+        assert re.search(rf"^  {name} +{re.escape(code)}$", text, re.MULTILINE)
+    (line,) = (line for line in text.splitlines() if "edit in form" in line)
+    form = ast.parse(line.partition("mt; ")[2]).body
+    assert len(form) == 1
 
 
 def test_long_lists_fold() -> None:

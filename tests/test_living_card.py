@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PARAMETERS = (
     "event=installs selectors=idDevice,tsEvent dateFrom=2026-01-01 dateTo=2026-01-02 --fresh"
 )
@@ -39,6 +40,7 @@ class Cell:
         self.shown: dict[str, str] = {}
         self.places: list[str] = []
         self.texts: list[str] = []
+        self.widgets: list[dict] = []
         self.error = None
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
         content |= {"allow_stdin": allow_stdin, "stop_on_error": True}
@@ -63,6 +65,9 @@ class Cell:
         kind, content = message["msg_type"], message["content"]
         if kind in ("display_data", "update_display_data"):
             place = content["transient"].get("display_id")
+            if WIDGET in content["data"]:
+                self.widgets.append(content["data"])
+                return
             if kind == "update_display_data" and place not in self.shown:
                 return  # a card of another cell
             self.places.append(kind)
@@ -405,3 +410,45 @@ def test_a_download_that_is_held_up_shows_what_for(kernel, notebook):
     cell.read(lambda cell: notes.extend(cell.shown.values()) or cell.is_idle)
     assert cell.error is None, cell.error
     assert any("retrying in 2 s" in html and "429" in html for html in notes)
+
+
+def test_where_no_card_can_change_a_wait_shows_its_progress_once_and_its_end_once(kernel, notebook):
+    notebook(seconds=1.5)
+    code = f"%mytracker_export {PARAMETERS} --frame df"
+    cell = Cell(kernel, code, allow_stdin=True).end()
+    assert re.search(r"\rMyTracker: export 1: 'In progress', \d+%|MyTracker: export 1", cell.text)
+    # the last line of progress is taken away before the result
+    assert re.search(r"\r +\rdf: \d+ rows", cell.text)
+    assert cell.places.count("display_data") == 3  # the card at first and at its end, the rows
+    assert ["Success!" in html for html in cell.shown.values() if "-card" in html] == [True]
+    assert cell.widgets == []
+
+
+def test_buttons_are_below_a_card_once_where_a_person_can_click(kernel, notebook):
+    notebook(seconds=0.3)
+    code = f"%mytracker_export {PARAMETERS} --frame df"
+    (buttons,) = Cell(kernel, code, "one", allow_stdin=True).end().widgets
+    assert buttons["text/plain"] == ""
+    # nbclient, papermill and Voila answer no question, and nobody is there to click
+    assert Cell(kernel, code, "two", allow_stdin=False).end().widgets == []
+    assert Cell(kernel, code, None, allow_stdin=True).end().widgets == []
+    captured = Cell(kernel, f"%%capture\n{code}", "three", allow_stdin=True).end()
+    assert captured.widgets == []
+
+
+COUNT = """
+from ipywidgets.widgets.widget import _instances
+print(sum(type(widget).__name__ == "ButtonBar" for widget in _instances.values()))
+"""
+
+
+def test_buttons_end_with_their_card(kernel, notebook):
+    notebook(seconds=0)
+    before = int(run(kernel, COUNT).text)
+    code = f"%mytracker_export {PARAMETERS} --wait --out e"
+    Cell(kernel, code, "ends", allow_stdin=True).end()
+    assert int(run(kernel, COUNT).text) == before + 1
+    Cell(kernel, "pass", "ends", allow_stdin=True).end()
+    assert int(run(kernel, COUNT).text) == before
+    # and come back with it
+    assert len(Cell(kernel, "e", "back", allow_stdin=True).end().widgets) == 1

@@ -122,7 +122,7 @@ class Export(Convertible, Mapping[str, Any]):
         self._account = api.credentials.api_user_id if api else 0
         self._state = State(IN_PROGRESS)
         self._reported_status: str | None = None
-        self._display = ExportDisplay(self.card)
+        self._display = ExportDisplay(self.card, self.cancel)
         self._began: float | None = None  # by a clock of this process
         self._loaded: tuple[int, int | None] | None = None  # rows, and bytes of the files
         self.elapsed: float | None = None
@@ -562,7 +562,6 @@ class Export(Convertible, Mapping[str, Any]):
 
     def card(self) -> Card:
         """The export as a card."""
-        waiting = (self.waiting_for,) if self.waiting_for else ()
         return Card(
             request=self.request,
             id_raw_export=self.id_raw_export,
@@ -577,7 +576,7 @@ class Export(Convertible, Mapping[str, Any]):
             updated_at=self.updated_at,
             files=tuple((file.name, file.expires, None) for file in self.files),
             error_message=self.error_message,
-            notes=(*self.notes, *waiting),
+            notes=(*self.notes, *self._display.notes),
             download=self._display.download,
             row_count=self.rows,
             size=loaded_size(self),
@@ -642,7 +641,7 @@ class Export(Convertible, Mapping[str, Any]):
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _display=ExportDisplay(self.card))
+        self.__dict__.update(state, _display=ExportDisplay(self.card, self.cancel))
 
     def __repr__(self) -> str:
         return f"<Export {self.id_raw_export}: {state_of(self)}>"

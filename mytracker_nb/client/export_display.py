@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+from weakref import WeakMethod
 
 from mytracker_nb import clock
+from mytracker_nb.display.card_buttons import LEFTOVER, CardButtons
 from mytracker_nb.display.export_card import Card, Download
 from mytracker_nb.display.live_output import CardDisplay, keep_alive
 from mytracker_nb.errors import MyTrackerError
@@ -29,6 +32,8 @@ class ExportDisplay(CardDisplay):
     ----------
     draw : callable
         Returns the current card.
+    cancel : callable, optional
+        Asks the service to cancel the export; for the button below the card.
 
     Attributes
     ----------
@@ -36,8 +41,14 @@ class ExportDisplay(CardDisplay):
         The progress, while files are downloaded.
     """
 
-    def __init__(self, draw: Callable[[], Card]) -> None:
+    def __init__(
+        self, draw: Callable[[], Card], cancel: Callable[[], object] | None = None
+    ) -> None:
         super().__init__(draw)
+        self._draw_card, self._cancel = draw, cancel
+        self._buttons: CardButtons | None = None
+        self._is_cancelling = False
+        self._refusal = ""
         self.download: Download | None = None
         self._download_began = 0.0
         self._waiting: tuple[float, WaitEvent] | None = None
@@ -59,6 +70,11 @@ class ExportDisplay(CardDisplay):
         end, event = self._waiting
         # by the clock, because threads that download files do not report the end of a wait
         return event if event.text and clock.monotonic() < end else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the card says beside the facts: what delays the export, why it was not cancelled."""
+        return tuple(filter(None, (self.waiting_for, self._refusal)))
 
     def show_wait(self, event: WaitEvent | None) -> None:
         """Show a wait, or with None that it is over."""
@@ -92,6 +108,55 @@ class ExportDisplay(CardDisplay):
         finally:
             self._waiters -= 1
             self.show_wait(None)
+
+    # The buttons.
+
+    def below(self) -> dict[str, Any]:
+        """The buttons."""
+        if self._buttons is None:
+            # widgets live as long as the kernel, and would keep the export
+            clicked = WeakMethod(self._cancel_clicked)
+            self._buttons = CardButtons(lambda: (call := clicked()) and call())
+        # again, as the card now hides what a saved notebook has in place of the buttons
+        self.update()
+        return self._buttons.bundle()
+
+    def update(self) -> None:
+        """Update the card and its buttons wherever they are shown."""
+        super().update()
+        if (buttons := self._buttons) is not None:
+            buttons.show(self._draw_card(), is_cancelling=self._is_cancelling)
+
+    def drop(self, cell: str | None, execution: int) -> None:
+        """Note that `cell` no longer shows the card."""
+        super().drop(cell, execution)
+        if not self.is_shown and self._buttons is not None:
+            self._buttons.close()
+            self._buttons = None
+
+    def _bundle(self) -> dict[str, str]:
+        bundle = super()._bundle()
+        if self._buttons is not None:
+            bundle["text/html"] += LEFTOVER
+        return bundle
+
+    def _cancel_clicked(self) -> None:
+        """Cancel on a thread of its own: the call can take seconds, and the kernel stays free."""
+        if self._is_cancelling or self._cancel is None:
+            return
+        self._is_cancelling, self._refusal = True, ""
+        self.update()
+        threading.Thread(target=self._cancel_now, name="mytracker-cancel", daemon=True).start()
+
+    def _cancel_now(self) -> None:
+        assert self._cancel is not None
+        try:
+            self._cancel()
+        except MyTrackerError as error:
+            self._refusal = f"not cancelled: {error}"
+        finally:
+            self._is_cancelling = False
+            self.update()
 
     def live(self, steps: Iterator[WaitEvent], is_finished: Callable[[], bool]) -> None:
         """Update the card in the background until `steps` end."""

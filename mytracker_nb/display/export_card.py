@@ -19,8 +19,9 @@ from mytracker_nb import wording
 from mytracker_nb.errors import printable
 from mytracker_nb.request.coercion import Unreadable
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
-from mytracker_nb.snippets import runnable
-from mytracker_nb.statuses import is_final, tone_of
+from mytracker_nb.request.syntax import to_line_call
+from mytracker_nb.snippets import has_magic, runnable
+from mytracker_nb.statuses import CANCELED, FAILED, TOO_LARGE, is_final, tone_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -47,6 +48,11 @@ _LONGEST = 200  # characters of one value
 _WIDTH = 100
 _BAR = 24
 
+# what a request can be used for: by which magic, with which option of it, or by which function
+_USES = {
+    "form": ("mytracker_builder", "", "mt.RequestBuilder"),
+    "split": ("mytracker_export", " --every auto", "mt.plan"),
+}
 _SEVERITIES = ("error", "warning", "note")
 _STARTS = {interval.end: interval.start for interval in INTERVALS}
 
@@ -372,17 +378,31 @@ class Card(Renderable):
             codes.insert(0, ("load the data", f"df = {attach}.to_pandas()"))
         if self.is_cancellable and self.tone == "running":
             codes.append(("cancel", f"{attach}.cancel()"))
-        return tuple((name, runnable(code)) for name, code in codes)
+        if self.status in (FAILED, CANCELED) and self.request is not None:
+            codes.insert(0, ("submit again", f"{attach}.retry()"))
+        lines = [(name, runnable(code)) for name, code in codes]
+        if self.status == TOO_LARGE and (split := self._request_code("split")):
+            lines.insert(0, ("split it", split))
+        return tuple(lines)
 
     @property
     def builder(self) -> str:
-        """The magic that opens the request in the form; ``""`` if the request is not known."""
+        """The code that opens the request in the form; ``""`` if the request is not known."""
+        return self._request_code("form")
+
+    def _request_code(self, use: str) -> str:
+        """A line of code with the whole request, which runs in this notebook."""
         if self.request is None:
             return ""
+        magic, option, function = _USES[use]
         try:
-            return printable(self.request.to_magic("mytracker_builder", line=True))
+            if has_magic(magic):
+                code = self.request.to_magic(f"{magic}{option}", line=True)
+            else:
+                code = runnable(to_line_call(function, self.request.parameters))
         except Exception:  # the repr of an invalid value failed
             return ""
+        return printable(code)
 
     @property
     def _zone(self) -> tzinfo:
@@ -494,14 +514,12 @@ def _lines(card: Card) -> Iterator[str]:
         texts = row.shortened()
         pairs.append((row.label, ", ".join(texts)))
     pairs += [("files", card.file_summary)] if card.files else []
-    pairs += card.codes
-    builder = card.builder
-    if builder and len(builder) <= _LONGEST:
-        pairs.append(("edit in form", builder))
+    codes = [*card.codes, ("edit in form", card.builder)]
+    codes = [(name, code) for name, code in codes if 0 < len(code) <= _LONGEST]
 
     badges = ["SANDBOX"] * card.is_sandbox + ["RECORDED"] * (card.recorded_at is not None)
     yield "  ".join(filter(None, ["MyTracker export", card.title, *badges]))
-    width = max(len(label) for label, _ in pairs)
+    width = max(len(label) for label, _ in [*pairs, *codes])
     for label, value in pairs:
         start = f"  {label:{width}}  "
         yield textwrap.fill(
@@ -512,6 +530,8 @@ def _lines(card: Card) -> Iterator[str]:
             break_long_words=False,
             break_on_hyphens=False,
         )
+    # not wrapped, so that they can be pasted
+    yield from (f"  {label:{width}}  {code}" for label, code in codes)
     if card.code:
         yield ""
         yield textwrap.indent(printable(card.code), "  ")

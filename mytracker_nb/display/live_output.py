@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from mytracker_nb import clock
 
-__all__ = ["CardDisplay", "Drawable", "keep_alive"]
+__all__ = ["CardDisplay", "Drawable", "cards_can_change", "keep_alive"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +66,23 @@ def _may_not_update(shell: Any) -> bool:
     return _cell(shell) is None and is_asked and "google.colab" not in sys.modules
 
 
+def cards_can_change() -> bool:
+    """Whether a card that is shown now changes in place, as far as is known."""
+    shell = _shell()
+    return shell is not None and not _may_not_update(shell)
+
+
 def _cell(shell: Any) -> str | None:
     """The id of the cell that is running, if the front end sends it."""
     parent = shell.get_parent() or {}
     cell = parent.get("metadata", {}).get("cellId")
     return str(cell) if cell else None
+
+
+def _can_click(shell: Any) -> bool:
+    """Whether a person is there, at a front end that shows widgets."""
+    content = (shell.get_parent() or {}).get("content", {})
+    return _cell(shell) is not None and content.get("allow_stdin", False)
 
 
 class CardDisplay:
@@ -90,7 +102,9 @@ class CardDisplay:
         self._captured: dict[str, Any] | None = None
         self._display_id = uuid.uuid4().hex
         self._execution: int | None = None
+        self._below: int | None = None  # the execution that has what is below the card
         self._cells: set[str | None] = set()
+        self._last_shown = ""  # where outputs do not change, it is what a person sees
 
     @property
     def is_shown(self) -> bool:
@@ -122,12 +136,21 @@ class CardDisplay:
             return True
         _shown.listen(shell)
         again = self._execution == shell.execution_count
-        again = again and not (as_result and _may_not_update(shell))
+        if again and as_result and _may_not_update(shell):
+            again = self._bundle()["text/plain"] == self._last_shown
         self._execution = shell.execution_count
         self._cells.add(_cell(shell))
         _shown.displays.add(self)
         self._publish(shell, update=again)
+        if self._below != shell.execution_count and _can_click(shell):
+            self._below = shell.execution_count
+            if bundle := self.below():
+                shell.display_pub.publish(bundle)
         return True
+
+    def below(self) -> dict[str, Any] | None:
+        """A MIME bundle for an output below the card, where a person can click; None for none."""
+        return None
 
     def update(self) -> None:
         """Update the card wherever it is shown."""
@@ -158,7 +181,7 @@ class CardDisplay:
         """
         if cell in self._cells and (cell is not None or execution == self._execution):
             self._cells.discard(cell)
-            self._execution = None
+            self._execution = self._below = None
 
     def _capture(self, outputs: list[dict[str, Any]]) -> None:
         """Add the card to the captured outputs, once; `update` changes it there."""
@@ -174,7 +197,10 @@ class CardDisplay:
 
     def _publish(self, shell: Any, *, update: bool) -> None:
         transient = {"display_id": self._display_id}
-        shell.display_pub.publish(self._bundle(), transient=transient, update=update)
+        bundle = self._bundle()
+        if not update:
+            self._last_shown = bundle["text/plain"]
+        shell.display_pub.publish(bundle, transient=transient, update=update)
 
 
 class _Shown:

@@ -24,8 +24,9 @@ from traitlets import Bool, Enum, Float, Int, Unicode
 from mytracker_nb import clock, errors, wording
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of, loaded_size
+from mytracker_nb.client.follow import state_of
 from mytracker_nb.display.export_card import Card
-from mytracker_nb.display.live_output import CardDisplay
+from mytracker_nb.display.live_output import CardDisplay, cards_can_change
 from mytracker_nb.display.plan_card import PlanCard
 from mytracker_nb.errors import Problem, WaitInterrupted
 from mytracker_nb.magics.caller import Caller, find_caller
@@ -35,7 +36,7 @@ from mytracker_nb.magics.progress_lines import ProgressLines
 from mytracker_nb.magics.request_text import parse_request
 from mytracker_nb.magics.source_spans import InvalidRequestInCell
 from mytracker_nb.plans import splitting
-from mytracker_nb.plans.plan import Plan, preview
+from mytracker_nb.plans.plan import Plan, display_of_plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.retry import WaitEvent, WaitKind
@@ -252,33 +253,43 @@ class MyTrackerMagics(Magics):
             yield Problem("--params", "bad_value", "error", str(error))
 
     def _follow_plan(self, request: ExportRequest, options: Namespace, began: float) -> Plan:
-        # in a notebook the card shows the waits
-        on_wait = None if self._is_notebook else _print_once()
+        lines = self._progress_lines(lambda: f"plan: {plan.card().state}")
         plan = Plan(
             default_client(),
             request,
             options.every,
             fresh=options.fresh,
             settle=options.settle or self.settle,
-            on_wait=on_wait,
+            on_wait=None if lines is None else lines.show_wait,
         )
         if options.out:
             self._assign(options.out, plan)
-        plan.run(self.timeout).raise_for_failures()
+        if lines is None:
+            plan.run(self.timeout)
+        else:
+            display_of_plan(plan).on_update = lines.show
+            with lines.shown():
+                plan.run(self.timeout)
+        plan.raise_for_failures()
         if options.frame:
             self._load(options, plan, began)
         return plan
 
     def _wait(self, export: Export) -> None:
-        """Wait for the export; in a terminal, where a card can't be updated, print its progress."""
-        if self._is_notebook:
+        """Wait for the export; where no card can change, as in a terminal, print its progress."""
+        lines = self._progress_lines(lambda: f"export {export.id_raw_export}: {state_of(export)}")
+        if lines is None:
             export.wait(self.timeout)
             return
-        lines = ProgressLines(export)
-        try:
-            export.wait(self.timeout, on_wait=lines.show)
-        finally:
-            lines.end()
+        with lines.shown():
+            export.wait(self.timeout, on_wait=lines.show_wait)
+
+    def _progress_lines(self, state: Callable[[], str]) -> ProgressLines | None:
+        """Lines for the progress; None where a card shows it."""
+        if cards_can_change():
+            return None
+        # a console of Jupyter is a terminal too
+        return ProgressLines(state, True if self._is_notebook else None)
 
     def _load(self, options: Namespace, export: Export | Plan, began: float) -> None:
         """Assign the DataFrame to a name and show its first rows."""
@@ -297,7 +308,7 @@ class MyTrackerMagics(Magics):
 
     @property
     def _is_notebook(self) -> bool:
-        """Whether outputs can be updated."""
+        """Whether the cell runs in a kernel."""
         return getattr(self.shell, "kernel", None) is not None
 
     def _assign(self, name: str, value: object) -> None:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from mytracker_nb.tables.raw_data import RawData
 
-__all__ = ["Plan", "plan", "preview"]
+__all__ = ["Plan", "display_of_plan", "plan", "preview"]
 
 _log = logging.getLogger(__name__)
 
@@ -653,6 +653,11 @@ def _ending_run() -> Iterator[None]:
         yield
     except FileError as error:
         raise EndsRun(error) from error
+
+
+def display_of_plan(plan: Plan) -> CardDisplay:
+    """The display of a plan."""
+    return plan._display
 
 
 def _label(piece: Piece, export: Export | None) -> str:

@@ -41,6 +41,7 @@ __all__ = [
     "to_call",
     "to_cell_magic",
     "to_curl",
+    "to_line_call",
     "to_line_magic",
     "to_python",
 ]
@@ -572,10 +573,21 @@ def to_call(function: str, parameters: Mapping[str, Any], line_width: int = _WID
     """
     lines: list[str] = []
     for name, value in parameters.items():
-        plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-        start, end = (f"    {name}=", ",") if plain else (f"    **{{{name!r}: ", "},")
-        lines.extend(_python_argument(start, value, end, line_width))
+        start, end = _argument(name)
+        lines.extend(_python_argument(f"    {start}", value, f"{end},", line_width))
     return "\n".join([f"{function}(", *lines, ")"])
+
+
+def to_line_call(function: str, parameters: Mapping[str, Any]) -> str:
+    """Write `parameters` as the arguments of a call in Python, all on one line."""
+    written = [_python(value).join(_argument(name)) for name, value in parameters.items()]
+    return f"{function}({', '.join(written)})"
+
+
+def _argument(name: str) -> tuple[str, str]:
+    """What stands before and after the value of an argument."""
+    plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    return (f"{name}=", "") if plain else (f"**{{{name!r}: ", "}")
 
 
 def _python_argument(start: str, value: Any, end: str, line_width: int) -> Iterator[str]:
