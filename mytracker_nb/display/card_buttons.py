@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.live_output import take_clicks_beside_cells
 
 __all__ = ["LEFTOVER", "CardButtons"]
 
@@ -57,6 +58,7 @@ class CardButtons:
         self._bar.set_trait("isCancelling", is_cancelling)
         # the first line is the next step
         self._bar.set_trait("code", codes[0][1] if codes else "")
+        take_clicks_beside_cells(self._bar)
 
     def close(self) -> None:
         """Remove them, and the form that they opened."""
@@ -89,6 +91,7 @@ class CardButtons:
             for form in forms:
                 form.close()
         self._bar.set_trait("hasForm", not forms)
+        take_clicks_beside_cells(self._bar)
 
 
 @cache

@@ -19,7 +19,13 @@ from weakref import WeakSet
 
 from mytracker_nb import clock
 
-__all__ = ["CardDisplay", "Drawable", "cards_can_change", "keep_alive"]
+__all__ = [
+    "CardDisplay",
+    "Drawable",
+    "cards_can_change",
+    "keep_alive",
+    "take_clicks_beside_cells",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +89,18 @@ def _can_click(shell: Any) -> bool:
     """Whether a person is there, at a front end that shows widgets."""
     content = (shell.get_parent() or {}).get("content", {})
     return _cell(shell) is not None and content.get("allow_stdin", False)
+
+
+def take_clicks_beside_cells(widget: Any) -> None:
+    """Let the clicks on a widget be handled while a cell runs; call it after each change of it.
+
+    The front end sends them to a subshell of the kernel. But ipykernel 7.4 takes each message for
+    the reply to what the widget sent last, and handles it where that came from: after a change by a
+    cell, when the cells that run have ended.
+    """
+    comm = getattr(widget, "comm", None)
+    if comm is not None:
+        vars(comm).pop("_reply_subshell_id", None)
 
 
 class CardDisplay:

@@ -29,6 +29,7 @@ import anywidget
 import traitlets
 
 from mytracker_nb.client.export import Export
+from mytracker_nb.display.live_output import take_clicks_beside_cells
 from mytracker_nb.form.draft import Draft
 from mytracker_nb.form.picture import FormPicture
 from mytracker_nb.form.schema import schema
@@ -207,6 +208,7 @@ class RequestBuilder(anywidget.AnyWidget):
                 self.export = self._submission.export
                 self._view = self._view_now()
                 self._progress = self._progress_now()
+        take_clicks_beside_cells(self)
         self._snapshot.refresh()
 
     def _view_now(self) -> dict[str, Any]:
@@ -303,6 +305,7 @@ class RequestBuilder(anywidget.AnyWidget):
         return dict(data), dict(metadata)
 
     def _ipython_display_(self) -> None:
+        take_clicks_beside_cells(self)
         self._snapshot.show(*self._live_view())
 
 
