@@ -231,6 +231,20 @@ def test_timeout(shell: InteractiveShell, start_sandbox: Callable[..., Sandbox])
     assert isinstance(shell.run_cell(f"{LINE} --wait").error_in_exec, mt.ExportTimeout)
 
 
+def test_settle_is_a_setting_and_an_option(in_sandbox: InteractiveShell) -> None:
+    # days of long ago, as those up to yesterday are still settling for a part of each day
+    days = "dateFrom=2025-11-03 dateTo=2025-11-04"
+    line = f"%mytracker_export event=deeplinks selectors=idDevice {days}"
+    first = run(in_sandbox, line)
+    assert run(in_sandbox, line) == first
+    # nothing was created that long after the end of its interval
+    run(in_sandbox, "%config MyTrackerMagics.settle = '9000d'")
+    second = run(in_sandbox, line)
+    assert second != first
+    assert run(in_sandbox, f"{line} --settle 3h") == second
+    assert run(in_sandbox, f"{line} --settle 3h --fresh") not in (first, second)
+
+
 def test_timezone_is_for_requests_that_name_none(in_sandbox: InteractiveShell) -> None:
     run(in_sandbox, "%config MyTrackerMagics.timezone = 'Asia/Tokyo'")
     assert run(in_sandbox, LINE)["timezone"] == "Asia/Tokyo"
