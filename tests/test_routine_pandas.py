@@ -210,12 +210,18 @@ def test_two_exports_together(name: str, frame: pd.DataFrame, tmp_path: Path) ->
     assert values(joined(frame, other)) == values(joined(plain, plain_other))
 
 
+def set_at(column: pd.Series[Any], place: int, number: float) -> pd.Series[Any]:
+    column.loc[place] = number
+    return column
+
+
 def test_no_number_is_truncated(frame: pd.DataFrame) -> None:
     for change in (
         lambda column: column.fillna(10.7),
         lambda column: column.where(column > 5, 1.5),
         lambda column: column.mask(column > 5, 1.5),
         lambda column: column.replace(-1, 1.5),
+        lambda column: set_at(column.copy(), 5, 1.5),
     ):
         try:
             changed = change(frame["duration"])
