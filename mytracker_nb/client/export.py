@@ -36,7 +36,7 @@ from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.retry import OnWait, RetryPolicy, WaitEvent
-from mytracker_nb.snippets import attach_code
+from mytracker_nb.snippets import attach_code, name_of, runnable
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -303,15 +303,31 @@ class Export(Convertible, Mapping[str, Any]):
         if error is None:
             return
         reason = f"{self.status}: {self.error_message}" if self.error_message else self.status
+        retry = self._retry_code()
         step = {
-            ExportFailed: "The request can be submitted again: export.retry()",
+            ExportFailed: f"To submit the request again: {retry}",
             ExportTooLarge: "Too large to complete. Request less data, or split it with "
             "mt.plan(...) or --every auto",
-            ExportCanceled: "export.retry() submits it again",
+            ExportCanceled: f"To submit it again: {retry}",
         }[error]
         raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
 
     @waits_shown()
+    def _retry_code(self) -> str:
+        if self.request is None:
+            return "mt.export(...)"
+        name = name_of(self)
+        return f"{name}.retry()" if name else f"{attach_code(self.id_raw_export)}.retry()"
+
+    def _after_interrupt(self) -> WaitInterrupted:
+        number = self.id_raw_export
+        return WaitInterrupted(
+            f"interrupted while loading the data; export {number} is complete, and files that were "
+            "downloaded are kept. Run the cell again, or load it with:\n"
+            + runnable(f"df = mt.attach({number}).to_pandas()", "\n"),
+            export=self,
+        )
+
     def cancel(self) -> str:
         """Ask the service to cancel the export.
 
@@ -518,13 +534,14 @@ class Export(Convertible, Mapping[str, Any]):
             As `wait`.
         """
         self.wait()
-        return download(
-            self._remote_files(),
-            directory,
-            selectors=self._selectors,
-            on_progress=self._display.show_progress,
-            limits=self._limits(),
-        )
+        with self._resumable():
+            return download(
+                self._remote_files(),
+                directory,
+                selectors=self._selectors,
+                on_progress=self._display.show_progress,
+                limits=self._limits(),
+            )
 
     @property
     def _selectors(self) -> Sequence[str] | None:

@@ -200,7 +200,7 @@ def cache() -> FileCache:
     >>> mt.cache().clear()
     """
     try:
-        service = credentials.find().base_url
+        service = credentials.service_in_use()
     except CredentialsMissing:
         service = SERVICE_URL
     try:

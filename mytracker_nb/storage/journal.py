@@ -587,7 +587,7 @@ class Journal:
 
 def _service_in_use() -> str:
     try:
-        return credentials.find().base_url
+        return credentials.service_in_use()
     except CredentialsMissing:
         return SERVICE_URL
 

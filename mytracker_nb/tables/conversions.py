@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mytracker_nb.errors import WaitInterrupted
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -30,13 +33,29 @@ class Convertible(ABC):
     def data(self) -> RawData:
         """The rows, ready to convert."""
 
+    def _after_interrupt(self) -> WaitInterrupted:
+        """The error for an interrupt while rows are loaded; it says how to go on."""
+        return WaitInterrupted("interrupted while loading the data; run the cell again to resume")
+
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """Say how to go on after an interrupt, where nothing else has said it."""
+        try:
+            yield
+        except WaitInterrupted:
+            raise
+        except KeyboardInterrupt:
+            raise self._after_interrupt() from None
+
     def head(self, n: int = 20) -> pd.DataFrame:
         """Load the first rows, without fetching the others: see `RawData.head`."""
-        return self.data().head(n)
+        with self._resumable():
+            return self.data().head(n)
 
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
         """Convert all rows to an Arrow table: see `RawData.to_arrow`."""
-        return self.data().to_arrow(params=params)
+        with self._resumable():
+            return self.data().to_arrow(params=params)
 
     def to_pandas(
         self,
@@ -47,13 +66,15 @@ class Convertible(ABC):
         params: ParamsOption = None,
     ) -> pd.DataFrame:
         """Convert all rows to a pandas DataFrame: see `RawData.to_pandas`."""
-        return self.data().to_pandas(
-            dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
-        )
+        with self._resumable():
+            return self.data().to_pandas(
+                dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
+            )
 
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
         """Convert all rows to a polars DataFrame: see `RawData.to_polars`."""
-        return self.data().to_polars(params=params)
+        with self._resumable():
+            return self.data().to_polars(params=params)
 
     def to_duckdb(
         self,
@@ -63,7 +84,8 @@ class Convertible(ABC):
         params: ParamsOption = None,
     ) -> duckdb.DuckDBPyRelation:
         """Convert all rows to a DuckDB relation: see `RawData.to_duckdb`."""
-        return self.data().to_duckdb(connection, tz=tz, params=params)
+        with self._resumable():
+            return self.data().to_duckdb(connection, tz=tz, params=params)
 
     def to_parquet(
         self,
@@ -73,7 +95,8 @@ class Convertible(ABC):
         params: ParamsOption = None,
     ) -> Path:
         """Write all rows as a Parquet dataset: see `RawData.to_parquet`."""
-        return self.data().to_parquet(directory, partition_by=partition_by, params=params)
+        with self._resumable():
+            return self.data().to_parquet(directory, partition_by=partition_by, params=params)
 
     def to_dask(
         self,
@@ -83,4 +106,5 @@ class Convertible(ABC):
         as_text: Sequence[str] = (),
     ) -> dask.dataframe.DataFrame:
         """Convert the rows to a Dask DataFrame, one partition a file: see `RawData.to_dask`."""
-        return self.data().to_dask(client, params=params, as_text=as_text)
+        with self._resumable():
+            return self.data().to_dask(client, params=params, as_text=as_text)
