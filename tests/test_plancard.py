@@ -197,10 +197,10 @@ def test_a_state_that_may_change_is_called_the_last_known_one(
 def test_code_is_folded_in_html_and_short_in_text() -> None:
     shown = card(
         days("2026-01-01", [PieceState.DONE]),
-        codes=(("run it", "plan.run()"), ("load the data", "df = mt.plan(\n    event='x',\n)")),
+        codes=(("run it", "plan.run()"), ("load the data", f"df = mt.plan(event={'x' * 90!r})")),
     )
     assert "  run it: plan.run()" in shown.text()
-    assert "  load the data: df = mt.plan( event='x', )" in shown.text()
+    assert f"  load the data: df = mt.plan(event={'x' * 90!r})" in shown.text()
     assert shown.html().count("<details>") == 2  # the longer one, and the request
     assert "<dd><code>plan.run()</code></dd>" in shown.html()
     long = card(days("2026-01-01", [PieceState.DONE]), codes=(("load the data", "x" * 201),))

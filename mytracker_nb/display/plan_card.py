@@ -317,10 +317,9 @@ def _lines(card: PlanCard) -> Iterator[str]:
     for severity, text in card.alerts:
         yield _wrapped(f"{severity}: {printable(text)}")
     for name, code in card.codes:
-        text = " ".join(code.split())
-        if len(text) <= _LONGEST:
+        if len(code) <= _LONGEST:
             # not wrapped, so that it can be pasted
-            yield f"  {name}: {text}"
+            yield f"  {name}: {printable(code)}"
     if card.code:
         # a dry run: show the request, which the user checks before anything is sent
         for row in card.rows:

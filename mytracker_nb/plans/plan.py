@@ -45,7 +45,7 @@ from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.availability import is_bounded, read_settle
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
-from mytracker_nb.request.syntax import to_call
+from mytracker_nb.request.syntax import to_line_call
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.service.signing import KeyHolder
 from mytracker_nb.snippets import name_of, runnable
@@ -504,8 +504,8 @@ class Plan(KeyHolder, Convertible):
         if self._every is not None:
             parameters["every"] = splitting.every_text(self._every, self.request)
         if parameters.get("every") != "":
-            call = to_call("mt.plan", parameters)
-            yield "load the data", runnable(f"df = {call}.to_pandas()", "\n")
+            call = to_line_call("mt.plan", parameters)
+            yield "load the data", runnable(f"df = {call}.to_pandas()")
 
     def _retry_text(self) -> str:
         """How the failed and unconfirmed pieces are submitted again."""
