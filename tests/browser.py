@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 START_SECONDS = 90
 COMMAND_SECONDS = 60
+LOOK_SECONDS = 120  # until something is seen: a busy machine is no failure
 
 _CHROMIUM_OPTIONS = (
     "--no-sandbox",  # it may run as root in a container
@@ -121,8 +122,9 @@ def _address(server: subprocess.Popen[bytes], home: Path) -> str:
 @contextmanager
 def running_chromium() -> Iterator[Browser]:
     """Run the system's Chromium without a window."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=LOOK_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_CHROMIUM_OPTIONS))
         yield browser
@@ -150,6 +152,7 @@ class Notebook:
     def __init__(self, page: Page, url: str, path: str) -> None:
         self.page = page
         self.requested: list[str] = []
+        page.set_default_timeout(LOOK_SECONDS * 1000)
         page.on("request", lambda request: self.requested.append(request.url))
         # a workspace of its own: nothing that another notebook has opened
         page.goto(f"{url}doc/workspaces/{Path(path).stem}/tree/{path}", wait_until="commit")
