@@ -312,7 +312,6 @@ class Export(Convertible, Mapping[str, Any]):
         }[error]
         raise error(f"export {self.id_raw_export}: {reason}. {step}", export=self)
 
-    @waits_shown()
     def _retry_code(self) -> str:
         if self.request is None:
             return "mt.export(...)"
@@ -328,6 +327,7 @@ class Export(Convertible, Mapping[str, Any]):
             export=self,
         )
 
+    @waits_shown()
     def cancel(self) -> str:
         """Ask the service to cancel the export.
 
