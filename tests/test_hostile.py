@@ -177,7 +177,7 @@ def test_a_failed_export_can_be_created_again(user):
     here.sandbox.exports.outcomes.append("Error occurred")
     export = here.create()
 
-    with pytest.raises(mt.ExportFailed, match=r"export\.retry\(\)") as caught:
+    with pytest.raises(mt.ExportFailed, match=r"attach\(1\)\.retry\(\)") as caught:
         export.to_pandas()
     assert caught.value.export is export
     assert caught.value.export.retry().to_pandas().shape[0] > 100

@@ -91,7 +91,7 @@ class ExportDisplay(CardDisplay):
             self._download_began = now
         self.download = Download(files_done, files_total, bytes_done, bytes_total)
         if files_done == files_total:
-            self.download = None
+            self.download = self._waiting = None
         elif now - self._download_began > _SHOW_AFTER and _is_main_thread():
             self.show()
             return
