@@ -40,6 +40,8 @@ def test_every_piece_works(
 ) -> None:
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)  # a page may write files
+    # a page may keep a sandbox, of which a data directory has one
+    monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", str(tmp_path / "data"))
     pieces = PIECES.findall((ROOT / name).read_text(encoding="utf-8"))
     assert len(pieces) > 5
     try:
