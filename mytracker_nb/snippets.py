@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-__all__ = ["attach_code", "has_magic", "name_of", "runnable"]
+__all__ = ["attach_code", "has_magic", "load_code", "name_of", "runnable"]
 
 _ALIAS = re.compile(r"\bmt\.")
 
@@ -36,6 +36,11 @@ def runnable(code: str, separator: str = "; ") -> str:
 def attach_code(id_raw_export: int) -> str:
     """The code that finds an export again, in any notebook."""
     return runnable(f"mt.attach({id_raw_export})")
+
+
+def load_code(id_raw_export: int, name: str = "df", separator: str = "; ") -> str:
+    """The code that loads the rows of an export into a variable; `separator` as in `runnable`."""
+    return runnable(f"{name} = mt.attach({id_raw_export}).to_pandas()", separator)
 
 
 def name_of(thing: object) -> str | None:

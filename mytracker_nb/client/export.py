@@ -36,7 +36,7 @@ from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.retry import OnWait, RetryPolicy, WaitEvent
-from mytracker_nb.snippets import attach_code, name_of, runnable
+from mytracker_nb.snippets import attach_code, load_code, name_of
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
@@ -323,7 +323,7 @@ class Export(Convertible, Mapping[str, Any]):
         return WaitInterrupted(
             f"interrupted while loading the data; export {number} is complete, and files that were "
             "downloaded are kept. Run the cell again, or load it with:\n"
-            + runnable(f"df = mt.attach({number}).to_pandas()", "\n"),
+            + load_code(number, separator="\n"),
             export=self,
         )
 

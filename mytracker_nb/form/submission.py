@@ -18,7 +18,7 @@ from mytracker_nb.errors import BadRequest, MyTrackerError, printable
 from mytracker_nb.request.availability import is_reusable
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.retry import WaitEvent
-from mytracker_nb.snippets import runnable
+from mytracker_nb.snippets import load_code
 from mytracker_nb.statuses import SUCCESS
 
 __all__ = ["Phase", "Submission"]
@@ -126,8 +126,7 @@ class Submission:
         """The code that loads the rows of the last export; ``""`` without one."""
         if self.export is None:
             return ""
-        number = self.export.id_raw_export
-        return runnable(f"{frame or 'df'} = mt.attach({number}).to_pandas()", "\n")
+        return load_code(self.export.id_raw_export, frame or "df", "\n")
 
     def _verdict(self, request: ExportRequest, pending: Mapping[str, str]) -> tuple[str, str, bool]:
         """A line on the state of the request, its tone, and whether its export already exists."""

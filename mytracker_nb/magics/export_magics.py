@@ -40,7 +40,7 @@ from mytracker_nb.plans.plan import Plan, display_of_plan, preview
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.service.retry import WaitEvent, WaitKind
-from mytracker_nb.snippets import runnable
+from mytracker_nb.snippets import load_code
 from mytracker_nb.tables.event_params import check_params
 from mytracker_nb.tables.to_pandas import DtypeBackend, check_zone
 
@@ -402,7 +402,7 @@ def _interrupted(name: str, export: Export | Plan) -> WaitInterrupted:
         return WaitInterrupted(
             "interrupted while loading the data; run the cell again to resume the plan"
         )
-    code = runnable(f"{name} = mt.attach({export.id_raw_export}).to_pandas()", "\n")
+    code = load_code(export.id_raw_export, name, "\n")
     return WaitInterrupted(
         f"interrupted while loading the data; export {export.id_raw_export} is complete. Load it "
         f"with:\n{code}",
