@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from watching import acting_when
+
 from mytracker_nb.clock import Clock
 
 
@@ -114,20 +116,13 @@ class JumpingClock(Clock):
     @contextmanager
     def jump_when(self, happens: Callable[[], bool], seconds: float = 10_000) -> Iterator[None]:
         """Jump by `seconds` once something happens within the block."""
-        ended = threading.Event()
 
-        def watch() -> None:
-            while not ended.wait(0.02):
-                if happens():
-                    self._ahead += seconds
-                    self._jumped.set()
-                    return
+        def jump() -> None:
+            self._ahead += seconds
+            self._jumped.set()
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
         try:
-            yield
+            with acting_when(happens, jump):
+                yield
         finally:
-            ended.set()
-            watcher.join()
             self._jumped.clear()

@@ -9,7 +9,7 @@ import traceback
 
 import pandas as pd
 import pytest
-from interrupting import interrupted_when
+from watching import interrupted_when
 
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of

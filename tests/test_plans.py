@@ -23,8 +23,8 @@ import pytest
 from fake_clock import JumpingClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interrupting import interrupted_when
 from killing import kill_beside_creates
+from watching import interrupted_when
 
 import mytracker_nb as mt
 from mytracker_nb.plans.plan import Plan
