@@ -82,8 +82,8 @@ _BEING_SENT = (CreateState.ASKED, CreateState.SENT)
 _NOT_SENT = "interrupted before the request was sent, so no export was created. Run it again"
 _MAY_EXIST = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
 
-# seconds between two looks at a create that another kernel is sending
 _LISTED = 10.0  # seconds for the response about an export of a list
+# seconds between two looks at a create that another kernel is sending
 _FIRST_POLL, _LAST_POLL = 0.2, 2.0
 
 
