@@ -20,7 +20,7 @@ from mytracker_nb.errors import printable
 from mytracker_nb.request.coercion import Unreadable
 from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
 from mytracker_nb.request.syntax import to_line_call
-from mytracker_nb.snippets import has_magic, runnable
+from mytracker_nb.snippets import attach_code, has_magic, load_code, runnable
 from mytracker_nb.statuses import CANCELED, FAILED, TOO_LARGE, is_final, tone_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "Download",
     "Renderable",
     "Row",
+    "badges",
     "bar",
     "moment_text",
     "one_line",
@@ -372,18 +373,19 @@ class Card(Renderable):
         """Code that loads the rows, attaches or cancels, as pairs of name and code."""
         if self.is_dry or self.recorded_at is not None:  # no client can attach to these
             return ()
-        attach = f"mt.attach({self.id_raw_export})"
+        number = self.id_raw_export
+        assert number is not None, "it was sent"
+        attach = attach_code(number)
         codes = [("reattach" if not self.is_open else "current state", attach)]
         if self.tone in ("running", "good"):
-            codes.insert(0, ("load the data", f"df = {attach}.to_pandas()"))
+            codes.insert(0, ("load the data", load_code(number)))
         if self.is_cancellable and self.tone == "running":
             codes.append(("cancel", f"{attach}.cancel()"))
         if self.status in (FAILED, CANCELED) and self.request is not None:
             codes.insert(0, ("submit again", f"{attach}.retry()"))
-        lines = [(name, runnable(code)) for name, code in codes]
         if self.status == TOO_LARGE and (split := self._request_code("split")):
-            lines.insert(0, ("split it", split))
-        return tuple(lines)
+            codes.insert(0, ("split it", split))
+        return tuple(codes)
 
     @property
     def builder(self) -> str:
@@ -535,6 +537,11 @@ def _lines(card: Card) -> Iterator[str]:
     if card.code:
         yield ""
         yield textwrap.indent(printable(card.code), "  ")
+
+
+def badges(*, is_sandbox: bool, is_recorded: bool = False) -> str:
+    """The marks of data that is not the service's, to follow a title in plain text."""
+    return "  [SANDBOX]" * is_sandbox + "  [RECORDED]" * is_recorded
 
 
 def bar(fraction: float | None) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from mytracker_nb import clock, wording
-from mytracker_nb.display.export_card import Renderable, bar, one_line
+from mytracker_nb.display.export_card import Renderable, badges, bar, one_line
 from mytracker_nb.display.request_words import filter_words, window_words
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.statuses import is_final, tone_of
@@ -211,8 +211,8 @@ class ExportTable(Renderable):
 
     def lines(self) -> Iterator[str]:
         """The lines of the plain text."""
-        badges = "  [SANDBOX]" * self.is_sandbox + "  [RECORDED]" * self.is_recorded
-        yield f"MyTracker: {self.title}{badges}"
+        marks = badges(is_sandbox=self.is_sandbox, is_recorded=self.is_recorded)
+        yield f"MyTracker: {self.title}{marks}"
         for note in self.notes:
             yield from textwrap.wrap(note, _WIDTH, break_long_words=False, break_on_hyphens=False)
         cells = [

@@ -21,6 +21,7 @@ from mytracker_nb.display.export_card import (
     Card,
     Renderable,
     Row,
+    badges,
     bar,
     moment_text,
     one_line,
@@ -300,8 +301,8 @@ _SCALES = (
 
 
 def _lines(card: PlanCard) -> Iterator[str]:
-    badges = "  [SANDBOX]" * card.is_sandbox + "  [RECORDED]" * (card.recorded_at is not None)
-    yield f"MyTracker plan  {card.title}{badges}"
+    marks = badges(is_sandbox=card.is_sandbox, is_recorded=card.recorded_at is not None)
+    yield f"MyTracker plan  {card.title}{marks}"
     yield f"  {card.state}  {bar(card.share)}"
     yield from (f"  {name} {fact}" for name, fact in card.facts)
     calendar = card.calendar

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import ClassVar
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import Renderable, bar, moment_text, one_line
+from mytracker_nb.display.export_card import Renderable, badges, bar, moment_text, one_line
 
 __all__ = ["QuotaRow", "QuotaTable"]
 
@@ -116,7 +116,7 @@ class QuotaTable(Renderable):
 
     def lines(self) -> Iterator[str]:
         """The lines of the plain text."""
-        yield f"MyTracker: {self.title}{'  [SANDBOX]' * self.is_sandbox}"
+        yield f"MyTracker: {self.title}{badges(is_sandbox=self.is_sandbox)}"
         yield f"  {self.source}"
         cells = [
             (

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import ClassVar
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import Renderable
+from mytracker_nb.display.export_card import Renderable, badges
 from mytracker_nb.errors import printable
 
 __all__ = ["RecordingCard"]
@@ -94,7 +94,7 @@ class RecordingCard(Renderable):
 
     def lines(self) -> Iterator[str]:
         """The lines of the plain text."""
-        yield f"MyTracker recording, {self.state}" + "  [SANDBOX]" * self.is_sandbox
+        yield f"MyTracker recording, {self.state}{badges(is_sandbox=self.is_sandbox)}"
         for name, text in (*self.pairs, *self.alerts):
             yield textwrap.fill(
                 text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mytracker_nb.display.export_card import Card, Renderable, Row
+from mytracker_nb.display.export_card import Card, Renderable, Row, badges
 from mytracker_nb.request.request import ExportRequest
 
 __all__ = ["FormPicture"]
@@ -62,7 +62,7 @@ class FormPicture(Renderable):
 
     def lines(self) -> Iterator[str]:
         """The lines of the plain text."""
-        yield f"MyTracker request form: {self.verdict}{'  [SANDBOX]' * self.is_sandbox}"
+        yield f"MyTracker request form: {self.verdict}{badges(is_sandbox=self.is_sandbox)}"
         for severity, text in self.alerts:
             yield f"  {severity}: {text}"
         yield from (f"  {line}" for line in self.magic.splitlines())
