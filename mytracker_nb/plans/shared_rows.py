@@ -38,19 +38,22 @@ def shared_rows(directory: Path, parts: Sequence[Part]) -> list[str]:
     from pyarrow import parquet
 
     outside = Counter[tuple[str, str]]()
-    for part in parts:
-        if part.file is None:
-            continue
-        facts = parquet.read_metadata(directory / part.file)
+    files = [(part, directory / part.file) for part in parts if part.file is not None]
+    # all files of a dataset have the same columns, and few datasets have both of these: the others
+    # need not be looked at, of which a partitioned dataset has thousands
+    if not files or not {"tsEvent", "tsInsert"} <= {*parquet.read_schema(files[0][1]).names}:
+        return []
+    for part, file in files:
+        facts = parquet.read_metadata(file)
         seen = times_in(facts, "tsEvent")
         if not seen or not times_in(facts, "tsInsert"):
             continue
         start, end = part.piece.moments
         if min(low for low, _ in seen) >= start and max(high for _, high in seen) < end:
             continue
-        for other in parts:
-            if other.file is not None and other.piece != part.piece:
-                count = _count(directory / part.file, directory / other.file, start, end)
+        for other, other_file in files:
+            if other.piece != part.piece:
+                count = _count(file, other_file, start, end)
                 outside[_name(part), _name(other)] += count
     # a row can be outside of both
     pairs = {(min(pair), max(pair)) for pair, count in outside.items() if count}
