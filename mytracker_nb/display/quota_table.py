@@ -20,9 +20,9 @@ class QuotaRow:
     Attributes
     ----------
     name : str
-        The service's name of it.
+        Its name at the service.
     used, limit : float or None
-        The number of requests that were counted, and that are allowed.
+        The number of requests that were counted, and the number that is allowed.
     resets_at : datetime.datetime or None
         When the count starts again.
     resets_in : float or None
@@ -30,7 +30,7 @@ class QuotaRow:
     exceeded : bool
         Whether requests are refused until then.
     more : sequence of (str, str)
-        What the service reported beside that, each with its name.
+        Names and values of what else the service reported.
     """
 
     name: str
@@ -84,11 +84,11 @@ class QuotaTable(Renderable):
     quotas : sequence of QuotaRow
         The quotas, as the service lists them.
     asked_at : datetime.datetime
-        When it was asked.
+        When the service was asked.
     service : str
-        Its address.
+        The address of the service.
     api_user_id : int or None
-        The API User ID of the account; None if it is not to be shown.
+        The API User ID of the account; None to hide it.
     is_sandbox : bool
         Whether it is a sandbox.
     """

@@ -1,9 +1,9 @@
-"""Columns of Python objects: lists as tuples, maps as `EventParams`, equal ones as one object.
+"""Columns of Python objects: lists as tuples, maps as `EventParams`; equal cells are one object.
 
-While files are read, `encode_cells` keeps the cells in Arrow, each text once for a few ten thousand
-rows; `to_objects` makes the objects of a whole column at the end. Made along the way they took
-several times as long: every few ten thousand rows the same texts became objects again, and one
-thread at a time makes objects.
+While files are read, `encode_cells` stores the cells in Arrow, with each text once for a few ten
+thousand rows; `to_objects` makes the objects of a whole column at the end. Making them while files
+are read took several times as long: the same texts became objects again for each block of rows, and
+only one thread at a time can make objects.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EncodedCells", "becomes_objects", "encode_cells", "to_objects"]
 
-_MOST_SHARED = 1 << 16
+_MOST_SHARED = 1 << 16  # distinct cells of a column up to which equal ones are one object
 
 
 def becomes_objects(arrow: pa.DataType) -> bool:
-    """Whether a column of this type becomes one of objects: dictionary-encoded lists, and maps."""
+    """Whether a column of this type is converted to Python objects: coded lists, and maps."""
     import pyarrow as pa
 
     is_coded_list = pa.types.is_dictionary(arrow) and pa.types.is_list(arrow.value_type)
@@ -40,19 +40,20 @@ def becomes_objects(arrow: pa.DataType) -> bool:
 
 @dataclass(frozen=True)
 class EncodedCells:
-    """Cells of some rows of a column: each different one once, and which of them each row has.
+    """The cells of some rows of a column: the distinct cells, and a code for each row.
 
-    Of the rows ``[level, item]``, none, ``[level]`` and ``[level, item]`` the codes are 0, -1, 1
-    and 0, the lengths 2 and 1, the elements ``level item level``.
+    For example, the rows ``[level, item]``, missing, ``[level]`` and ``[level, item]`` have the
+    codes 0, -1, 1 and 0, the lengths 2 and 1, and the elements ``level``, ``item``, ``level``.
 
     Attributes
     ----------
     codes : numpy.ndarray
-        For each row which cell it has; -1 where it is missing.
+        For each row the number of its cell; -1 if the cell is missing.
     lengths : numpy.ndarray
-        How many elements each cell has.
+        The number of elements of each cell.
     elements : list of pyarrow.DictionaryArray
-        The elements of all cells, one after the other; of maps the keys and the values.
+        The elements of all cells, one after the other: one array; for maps one of the keys and one
+        of the values.
     """
 
     codes: Numbers
@@ -61,7 +62,7 @@ class EncodedCells:
 
 
 def encode_cells(column: pa.ChunkedArray) -> EncodedCells:
-    """The cells of a column, copied so that nothing of it is needed any more.
+    """Encode the cells of a column. The result is a copy: it needs no memory of the column.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def encode_cells(column: pa.ChunkedArray) -> EncodedCells:
     import pyarrow.compute as pc
 
     if pa.types.is_map(column.type):
-        cells = _whole(column.chunks, column.type)
+        cells = _concatenated(column.chunks, column.type)
         is_known = cells.is_valid().to_numpy(zero_copy_only=False)
         codes = np.where(is_known, np.arange(len(cells)), -1)
         sides = [cells.keys, cells.items]
@@ -92,14 +93,14 @@ def encode_cells(column: pa.ChunkedArray) -> EncodedCells:
     )
 
 
-def _whole(chunks: list[pa.Array], arrow: pa.DataType) -> pa.Array:
+def _concatenated(chunks: list[pa.Array], arrow: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     return pa.concat_arrays([pa.array([], arrow), *chunks])
 
 
 def _used_lists(column: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
-    """For each row a place among the lists, and these: of a dictionary only those that rows use."""
+    """A code for each row, and the lists: only those of the dictionaries that rows use."""
     import numpy as np
     import pyarrow as pa
 
@@ -115,11 +116,11 @@ def _used_lists(column: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
         codes.append(new[old])
         lists.append(chunk.dictionary.take(pa.array(np.flatnonzero(is_used))))
         count += len(lists[-1])
-    return np.concatenate(codes), _whole(lists, column.type.value_type)
+    return np.concatenate(codes), _concatenated(lists, column.type.value_type)
 
 
 def _narrowed(numbers: Numbers, most: int) -> Numbers:
-    """The same numbers, of which `most` is the highest, in the smallest type and in `pool`."""
+    """The numbers in the smallest type for their maximum `most`, in memory of `pool`."""
     narrow = allocate(len(numbers), code_type(most))
     narrow[:] = numbers
     return narrow
@@ -131,13 +132,13 @@ def to_objects(parts: list[EncodedCells]) -> Objects:
     Parameters
     ----------
     parts : list of EncodedCells
-        The rows, in order. It is emptied on the way, so that memory is free early.
+        The rows, in order. The list is emptied, so that its memory is free early.
 
     Returns
     -------
     numpy.ndarray
-        Tuples or `EventParams`, None where a cell is missing. Equal texts are one object; so are
-        equal cells, unless there are very many different ones.
+        Tuples or `EventParams`; None if a cell is missing. Equal texts are one object; so are equal
+        cells, unless there are very many distinct ones.
     """
     import numpy as np
 
@@ -157,7 +158,7 @@ def to_objects(parts: list[EncodedCells]) -> Objects:
             if len(sides) == 2:
                 cells = [EventParams(zip(*both, strict=True)) for both in zip(*sides, strict=True)]
             end = start + len(part.codes)
-            # the code -1 takes the last one
+            # the code -1 selects the last object: None
             objects[start:end] = _array_of([*_share_cells(cells, known), None])[part.codes]
             start = end
     return objects
@@ -165,9 +166,9 @@ def to_objects(parts: list[EncodedCells]) -> Objects:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python from looking for garbage among new tuples, which takes a fifth of their time.
+    """Pause Python's garbage collector, which takes a fifth of the time to make tuples.
 
-    They hold nothing but texts, so none is garbage before the frame is.
+    It searches for cycles of references. Tuples of texts have none.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -179,7 +180,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _share_texts(parts: list[EncodedCells], side: int) -> Objects:
-    """Every text of the elements, once, and None as the last one; the parts get codes of these."""
+    """The distinct texts of all parts, then None; the codes of the parts now refer to these."""
     import numpy as np
     import pyarrow as pa
 
@@ -192,9 +193,9 @@ def _share_texts(parts: list[EncodedCells], side: int) -> Objects:
 
 
 def _share_cells(cells: list[Any], known: dict[Any, Any]) -> list[Any]:
-    """For each cell the first one that was equal to it; `known` are those before.
+    """Replace each cell by the first one that is equal to it; `known` has the earlier cells.
 
-    Where cells seldom repeat, each is a new one before long, and they are not worth the search.
+    If there are very many distinct cells, few of them repeat, so the search is skipped.
     """
     if len(known) >= _MOST_SHARED:
         return cells
@@ -204,8 +205,8 @@ def _share_cells(cells: list[Any], known: dict[Any, Any]) -> list[Any]:
 def _tuples(lengths: Numbers, elements: Objects) -> Objects:
     """The elements in tuples of these lengths.
 
-    All tuples of one length are made at once, by `zip` of their first elements, their second ones
-    and so on: one by one they took more time than all else in a load.
+    One `zip` makes all tuples of one length, from their first elements, their second ones and so
+    on: making them one by one took more time than the rest of a load.
     """
     import numpy as np
 
@@ -213,7 +214,7 @@ def _tuples(lengths: Numbers, elements: Objects) -> Objects:
     tuples = np.empty(len(lengths), object)
     for length in np.unique(lengths).tolist():
         cells = np.flatnonzero(lengths == length)
-        # of no columns at all zip makes no rows
+        # zip makes no rows if there are no columns
         columns = [elements[starts[cells] + place].tolist() for place in range(length)]
         same: Iterable[Any] = (
             zip(*columns, strict=True) if length else itertools.repeat((), len(cells))
@@ -223,7 +224,7 @@ def _tuples(lengths: Numbers, elements: Objects) -> Objects:
 
 
 def _array_of(cells: list[Any]) -> Objects:
-    """An array of these objects; numpy on its own would make tuples of one length a matrix."""
+    """An array of these objects; `numpy.array` would make a matrix of tuples of one length."""
     import numpy as np
 
     objects = np.empty(len(cells), object)

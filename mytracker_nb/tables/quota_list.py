@@ -28,11 +28,11 @@ def quota_frame(
     Parameters
     ----------
     quotas : sequence of mapping
-        As the service lists them, whatever it says.
+        As the service lists them; they are not validated.
     asked_at : datetime.datetime
-        When it was asked, with its zone.
+        When the service was asked, with a time zone.
     service : str
-        Its address.
+        The address of the service.
     **account
         ``api_user_id`` and ``is_sandbox`` of the `QuotaTable`.
 
@@ -52,7 +52,7 @@ def quota_frame(
 
 
 def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Unix seconds as moments (UTC); the column as it is if one of them is something else."""
+    """Convert Unix seconds to times (UTC); the column is unchanged if one is not a number."""
     import pandas as pd
 
     try:
@@ -66,7 +66,7 @@ def _view(frame: pd.DataFrame, **facts: Any) -> QuotaTable:
 
 
 def _row(quota: Mapping[Any, Any]) -> QuotaRow:
-    """A quota for the view; what is not as documented is shown as it is."""
+    """A quota for the view; undocumented values are shown unchanged."""
     facts: dict[str, Any] = {}
     more = []
     for name, value in quota.items():
@@ -96,5 +96,5 @@ def _number(value: Any) -> float | None:
 
 
 def _is_missing(value: Any) -> bool:
-    # pandas has a moment for one that is missing
+    # pandas has NaN and NaT for missing values, which are not equal to themselves
     return value is None or (isinstance(value, (float, datetime)) and value != value)

@@ -1,8 +1,8 @@
-"""Columns of Parquet files turned into text: the type that every cell fits.
+"""Converts columns of Parquet files to text, the type that every cell fits.
 
-A column has one type in all files of a dataset, or readers refuse it, or mix what they make of it.
-Where a cell of a new file does not fit its type, the column is text there, and becomes text in the
-others too: as the service writes it.
+A column must have the same type in all files of a dataset; otherwise readers refuse the dataset, or
+return mixed values. If a cell of a new file does not fit the type of its column, the column is text
+in that file, and is converted to the service's own text in the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ESCAPES = {"\0": "0", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 
 def mixed_columns(schemas: Iterable[pa.Schema]) -> set[str]:
-    """The names of the columns that do not have the same type everywhere."""
+    """The names of the columns that do not have the same type in all schemas."""
     types: dict[str, Any] = {}
     return {
         field.name
@@ -46,7 +46,7 @@ def to_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     -------
     pyarrow.ChunkedArray
         Unix seconds for times, ``2026-11-01`` for dates, ``['a','it\'s']`` for lists. A number has
-        as many digits as it needs: ``1.50`` becomes ``1.5``.
+        no trailing zeros: ``1.50`` becomes ``1.5``.
     """
     import pyarrow as pa
 
