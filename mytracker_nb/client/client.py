@@ -33,7 +33,7 @@ from mytracker_nb.request.parameters import INTERVALS
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials as sources
-from mytracker_nb.service.api import LOOK_FIRST, Api
+from mytracker_nb.service.api import CHECK_FIRST, Api
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.retry import (
     NO_RETRY,
@@ -80,10 +80,10 @@ export that it may have created has left the queue. In a plan there is no such l
 
 _BEING_SENT = (CreateState.ASKED, CreateState.SENT)
 _NOT_SENT = "interrupted before the request was sent, so no export was created. Run it again"
-_MAY_EXIST = f"interrupted while the request was sent, so the export may exist. {LOOK_FIRST}"
+_MAY_EXIST = f"interrupted while the request was sent, so the export may exist. {CHECK_FIRST}"
 
-_LISTED = 10.0  # seconds for the response about an export of a list
-# seconds between two looks at a create that another kernel is sending
+_LISTED = 10.0  # seconds to wait for the status of a listed export
+# seconds between two checks of a create that another kernel is sending
 _FIRST_POLL, _LAST_POLL = 0.2, 2.0
 
 
@@ -119,7 +119,7 @@ class Client(KeyHolder):
     Raises
     ------
     CredentialsMissing
-        If the keys are found nowhere.
+        If no keys are found.
 
     Examples
     --------
@@ -289,7 +289,7 @@ class Client(KeyHolder):
                     if on_wait is None:
                         raise
                     event = WaitEvent.after(error, pause)
-                    # for hours, with a line for each change only
+                    # the wait can take hours, so log only changes
                     if event.text != logged:
                         log_wait(event)
                     logged = event.text
@@ -339,7 +339,7 @@ class Client(KeyHolder):
             # None if another kernel wrote a newer entry since `find_same`: then look again
             create = self.journal.claim_create(request, newest, self.api.now())
             if create is None and newest == seen:
-                # two claims failed and no newer entry can be seen: it is damaged, so ignore it
+                # two claims failed, but no newer entry is readable: it is damaged, so ignore it
                 create = self._record(request)
             seen = newest
             if create is not None:
@@ -437,15 +437,15 @@ class Client(KeyHolder):
             request,
             created_at=created_at,
             notes=notes,
-            make=self.create,
-            find_or_make=self.export,
+            create=self.create,
+            find_or_create=self.export,
             on_change=self._update_journal,
             on_rows=self._record_rows,
             limits=lambda: self.limits,
         )
 
     def _known_export(self, entry: JournalEntry, request: ExportRequest) -> Export:
-        """An export that the journal has; it has an id."""
+        """The export of a journal entry, which has an id."""
         assert entry.id_raw_export is not None
         export = self._export(entry.id_raw_export, request, entry.asked_at)
         set_rows(export, entry.row_count)
@@ -490,7 +490,7 @@ class Client(KeyHolder):
             self.api.quotas(),
             clock.now(),
             self.credentials.base_url,
-            # a notebook that is recorded is given away
+            # a recorded notebook is shared, so it must not show the account
             api_user_id=None if recorder_in_use() else self.credentials.api_user_id,
             is_sandbox=self.credentials.is_sandbox,
         )
@@ -569,7 +569,7 @@ def _in_doubt(earlier: Iterable[JournalEntry]) -> JournalEntry | None:
 def _unconfirmed(doubt: JournalEntry) -> CreateUnconfirmed:
     return CreateUnconfirmed(
         f"This request was sent {wording.ago(doubt.asked_at)}, but no response arrived, so the "
-        f"export may exist. It was not retried. {LOOK_FIRST}",
+        f"export may exist. It was not retried. {CHECK_FIRST}",
         request=doubt.request,
     )
 
@@ -582,12 +582,12 @@ def _may_be_two(doubt: JournalEntry) -> str:
 
 
 def refresh_listed(client: Client, id_raw_export: int) -> Export:
-    """Ask the service once about an export that the journal has, without retries.
+    """Poll an export of the journal once, without retries.
 
     Raises
     ------
     NotFound
-        If the service does not know it; the journal has noted that.
+        If the service does not know it; the journal records this.
     ApiError, ConnectionFailed
         If the service refused, or did not respond within a few seconds.
     """
@@ -700,22 +700,22 @@ def _is_refreshed() -> bool:
 
 
 def attach(id_raw_export: int) -> Export:
-    """Find an export that was made earlier, with the account in use.
+    """Find an existing export, with the account in use.
 
     Parameters
     ----------
     id_raw_export : int
-        The service's id of it, as its card and ``%mytracker_exports`` show it.
+        Its id at the service; its card and ``%mytracker_exports`` show it.
 
     Returns
     -------
     Export
-        In the state that the service reports now.
+        With the status that the service reports now.
 
     Raises
     ------
     NotFound
-        If the service knows no such export for this account.
+        If the account has no such export.
 
     Examples
     --------

@@ -84,8 +84,8 @@ class Export(Convertible, Mapping[str, Any]):
     notes : tuple of str
         Notes shown on the card, for example that an earlier export was reused.
     elapsed : float or None
-        Seconds from its creation here to its end, or to the last time the service was asked; None
-        for an export that was made earlier.
+        Seconds from its creation to its end, or to the last poll; None for an export that was
+        reused or attached.
 
     Examples
     --------
@@ -106,15 +106,15 @@ class Export(Convertible, Mapping[str, Any]):
         *,
         created_at: datetime | None = None,
         notes: tuple[str, ...] = (),
-        make: Callable[[ExportRequest], Export] | None = None,
-        find_or_make: Callable[..., Export] | None = None,
+        create: Callable[[ExportRequest], Export] | None = None,
+        find_or_create: Callable[..., Export] | None = None,
         on_change: Callable[[Export], None] | None = None,
         on_rows: Callable[[Export, int], None] | None = None,
         limits: Callable[[], Limits | None] | None = None,
     ) -> None:
         self._calls = api
-        self._make = make
-        self._find_or_make = find_or_make
+        self._create = create
+        self._find_or_create = find_or_create
         self._on_change = on_change
         self._on_rows = on_rows
         self._limits = limits or (lambda: None)
@@ -196,7 +196,7 @@ class Export(Convertible, Mapping[str, Any]):
             If the service refused the request, or it failed more often than the policy allows.
         """
         try:
-            self._look(retry_policy or self._api.retry_policy)
+            self._poll(retry_policy or self._api.retry_policy)
         finally:
             self._show(None)
         return self
@@ -210,7 +210,7 @@ class Export(Convertible, Mapping[str, Any]):
         Parameters
         ----------
         timeout : float, optional
-            The most seconds to wait; None waits as long as it takes.
+            The longest time to wait, in seconds; None sets no limit.
         on_wait : callable, optional
             Called with each `WaitEvent` before the wait begins.
 
@@ -257,7 +257,7 @@ class Export(Convertible, Mapping[str, Any]):
     @contextmanager
     def _waited_for(self) -> Iterator[None]:
         """Show the export while it is waited for; an interrupt says how to attach to it again."""
-        goes_on = (
+        message = (
             f"the wait was interrupted; export {self.id_raw_export} continues on the service. "
             f"Attach to it with {attach_code(self.id_raw_export)}.wait()"
         )
@@ -265,11 +265,11 @@ class Export(Convertible, Mapping[str, Any]):
             with self._display.waited_for(self.is_finished):
                 yield
         except KeyboardInterrupt:
-            raise WaitInterrupted(goes_on, export=self) from None
+            raise WaitInterrupted(message, export=self) from None
         except asyncio.CancelledError:
-            raise asyncio.CancelledError(goes_on) from None
+            raise asyncio.CancelledError(message) from None
 
-    def _look(self, retry_policy: RetryPolicy) -> None:
+    def _poll(self, retry_policy: RetryPolicy) -> None:
         """Poll the status once, without updating the card."""
         limiter = self._api.rate_limiter
         # before the request, so that other pollers slow down for one that waits for the rate limit
@@ -371,9 +371,9 @@ class Export(Convertible, Mapping[str, Any]):
         MyTrackerError
             If the request is not known.
         """
-        if self.request is None or self._make is None:
+        if self.request is None or self._create is None:
             raise self._without_request()
-        return self._make(self.request)
+        return self._create(self.request)
 
     def _without_request(self) -> MyTrackerError:
         return MyTrackerError(
@@ -387,19 +387,19 @@ class Export(Convertible, Mapping[str, Any]):
         Rows can appear at any time after their event. An export that was requested with
         `availabilityTsTo` has exactly the rows that appeared until that second. The new export has
         those from the next second to the last full hour that ended 3 hours ago: no row is in both,
-        and none is missing between them. It can be topped up in turn. Within the hour the same
-        export is returned.
+        and none is missing between them. It can be topped up in turn. A second call within the hour
+        returns the same export.
 
         Returns
         -------
         Export
-            Running or finished; like any other.
+            Running or finished.
 
         Raises
         ------
         MyTrackerError
             If the request is not known or has no `availabilityTsTo`, or if no later row can be
-            exported yet; else as `Client.export`.
+            exported yet; otherwise as `Client.export`.
 
         Examples
         --------
@@ -420,7 +420,7 @@ class Export(Convertible, Mapping[str, Any]):
         return self._top_up(late)
 
     def _late_request(self) -> ExportRequest | None:
-        """The request of a top-up; None while there can be no row in it."""
+        """The request of a top-up; None while it can't have rows yet."""
         if self.request is None:
             raise self._without_request()
         if not is_bounded(self.request):
@@ -437,9 +437,9 @@ class Export(Convertible, Mapping[str, Any]):
         return self._api.now()
 
     def _top_up(self, request: ExportRequest, on_wait: OnWait | None = None) -> Export:
-        if self._find_or_make is None:
+        if self._find_or_create is None:
             raise self._without_keys()
-        late = self._find_or_make(request, on_wait=on_wait)
+        late = self._find_or_create(request, on_wait=on_wait)
         late.notes = (*late.notes, f"late rows of export {self.id_raw_export}")
         return late
 
@@ -470,11 +470,11 @@ class Export(Convertible, Mapping[str, Any]):
         rows = self._record() or self._fetched_data()
         if request is None:
             return rows
-        # a full queue is waited for, as the export itself is
+        # wait for a full queue, as for the export itself
         late = self._top_up(request, self._show).data()
         return type(rows)(
             [*rows.files, *late.files],
-            # a recording may leave columns out
+            # a recording can lack columns
             rows.selectors,
             limits=self._limits(),
             timezone=request.zone.key,
@@ -586,7 +586,7 @@ class Export(Convertible, Mapping[str, Any]):
             progress=self.progress,
             is_cancellable=self.is_cancellable,
             service=self._service,
-            # a notebook that is recorded is given away
+            # a recorded notebook is shared, so it must not show the account
             api_user_id=None if recorder_in_use() else self._account,
             is_sandbox=is_local(self._service),
             created_at=self.created_at,
@@ -647,8 +647,8 @@ class Export(Convertible, Mapping[str, Any]):
         return self.__dict__ | dict.fromkeys(
             (
                 "_calls",
-                "_make",
-                "_find_or_make",
+                "_create",
+                "_find_or_create",
                 "_on_change",
                 "_on_rows",
                 "_limits",
@@ -691,17 +691,17 @@ def account_of(export: Export) -> tuple[str, int]:
 
 
 def start_clock(export: Export) -> None:
-    """Take this moment for the one at which `export` was created."""
+    """Start to measure `Export.elapsed`: the export was created just now."""
     export._began = clock.monotonic()
 
 
 def set_rows(export: Export, count: int | None) -> None:
-    """Take over how many rows `export` has from an earlier time that they were loaded."""
+    """Set the number of rows, which is known from an earlier load."""
     export._loaded = None if count is None else (count, None)
 
 
 def loaded_size(export: Export) -> int | None:
-    """The bytes of the files from which the rows were loaded; None where it is not known."""
+    """The bytes of the files from which the rows were loaded; None if not known."""
     return None if export._loaded is None else export._loaded[1]
 
 

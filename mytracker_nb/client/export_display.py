@@ -68,16 +68,16 @@ class ExportDisplay(CardDisplay):
         if self._waiting is None:
             return None
         end, event = self._waiting
-        # by the clock, because threads that download files do not report the end of a wait
+        # use the clock, because threads that download files do not report the end of a wait
         return event if event.text and clock.monotonic() < end else None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the card says beside the facts: what delays the export, why it was not cancelled."""
+        """Notes for the card: what delays the export, and why it was not cancelled."""
         return tuple(filter(None, (self.waiting_for, self._refusal)))
 
     def show_wait(self, event: WaitEvent | None) -> None:
-        """Show a wait, or with None that it is over."""
+        """Show a wait; None ends it."""
         self._error = ""
         self._waiting = None if event is None else (clock.monotonic() + event.seconds, event)
         self.update()
@@ -114,10 +114,10 @@ class ExportDisplay(CardDisplay):
     def below(self) -> dict[str, Any]:
         """The buttons."""
         if self._buttons is None:
-            # widgets live as long as the kernel, and would keep the export
+            # widgets live as long as the kernel; a strong reference would keep the export alive
             clicked = WeakMethod(self._cancel_clicked)
             self._buttons = CardButtons(lambda: (call := clicked()) and call())
-        # again, as the card now hides what a saved notebook has in place of the buttons
+        # redraw the card, which now hides what a saved notebook shows in place of the buttons
         self.update()
         return self._buttons.bundle()
 
@@ -177,5 +177,5 @@ class ExportDisplay(CardDisplay):
 
 
 def _is_main_thread() -> bool:
-    """Whether this is the thread that runs the cells, whose output belongs to one."""
+    """Whether this is the thread that runs cells: only its output belongs to a cell."""
     return threading.current_thread() is threading.main_thread()

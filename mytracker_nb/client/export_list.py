@@ -1,4 +1,4 @@
-"""`Exports`: the list of earlier exports, from which one can attach to them."""
+"""`Exports`: the list of earlier exports; it can attach to each of them."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Exports:
         if not accounts:
             raise KeyError(f"the list has no export {id_raw_export!r}")
         client = default_client()
-        # of a recording the account is not known
+        # exports of a recording have no account
         if None not in accounts and client.credentials.api_user_id not in accounts:
             (account, *_) = accounts
             raise MyTrackerError(
@@ -234,7 +234,7 @@ class Exports:
         numbers = list(self)
         notes = list(self._notes)
         if not self._found:
-            notes.append("No export was created on this machine yet, or none of these.")
+            notes.append("No exports were found on this machine.")
         elif len(shown) < len(self._found):
             notes.append(f"last={len(self._found)} (--last {len(self._found)}) shows all.")
         code = runnable(f"mt.attach({numbers[0]}).to_pandas()") if numbers else ""

@@ -1,8 +1,8 @@
-"""`follow`: polls an export until its status is final; the one loop that everything uses.
+"""`follow`: polls an export until its status is final; the only loop that does.
 
 `Export.wait` drives it with a blocking sleep, ``await export`` with an asyncio sleep, cards and the
-form from their own threads, a plan from its scheduler. So all of them react to the same errors in
-the same way, which `RULE` describes.
+form from their own threads, a plan from its scheduler. So they all react to errors in the same way,
+which `RULE` describes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Followed(Protocol):
     def is_finished(self) -> bool:
         """Whether its status is final."""
 
-    def _look(self, retry_policy: RetryPolicy) -> None:
+    def _poll(self, retry_policy: RetryPolicy) -> None:
         """Poll the status once."""
 
     def _poll_interval(self, wanted: float) -> float:
@@ -89,12 +89,12 @@ def follow(
     Yields
     ------
     WaitEvent
-        The wait after each poll; the caller sleeps, and then takes the next.
+        The wait after each poll; the caller sleeps, and then asks for the next one.
 
     Raises
     ------
     ExportTimeout
-        If the deadline came first.
+        If the deadline passed first.
     ApiError, ConnectionFailed
         If the service refused the request, or temporary errors did not end.
 
@@ -106,21 +106,21 @@ def follow(
     retries = Retries(LONG_RETRY) if retries is None else retries
     pauses = backoff()
     while not export.is_finished:
-        event = _look(export, retries, pauses, deadline)
+        event = _poll_once(export, retries, pauses, deadline)
         export._show(event)
         if event is None:
             return
         yield event
 
 
-def _look(
+def _poll_once(
     export: Followed, retries: Retries, pauses: Iterator[float], deadline: float
 ) -> WaitEvent | None:
     """Poll once; return the wait until the next poll, None if the status is final."""
     left = max(0.0, deadline - clock.monotonic())
     fault: MyTrackerError | None = None
     try:
-        export._look(NO_RETRY.within(left))
+        export._poll(NO_RETRY.within(left))
     except MyTrackerError as error:
         event = retries.after(error)
         if event is None:

@@ -47,7 +47,7 @@ class Recorder(Protocol):
         """Store the error of an `Export` that ended without rows."""
 
     def exports(self) -> list[ListedExport] | None:
-        """The recorded exports, the newest first; None where the service is asked."""
+        """The recorded exports, the newest first; None while a recording is being made."""
 
     def journal(self) -> pd.DataFrame | None:
         """The recorded exports, as `mt.journal()` lists them; None while one is being made."""
@@ -62,7 +62,7 @@ def recorder_in_use() -> Recorder | None:
 
 
 def use_recorder(recorder: Recorder | None) -> Recorder | None:
-    """Use a recording in this process, or with None no longer; return the one before."""
+    """Set the recording in use, or None for none; return the previous one."""
     global _in_use
     before, _in_use = _in_use, recorder
     return before

@@ -109,7 +109,7 @@ class RecordedExport(Export):
             request,
             created_at=_moment(entry.created_at),
             notes=(facts,) if facts else (),
-            find_or_make=find_late,
+            find_or_create=find_late,
         )
         self._recorded_until = now
         self._directory = directory
@@ -123,7 +123,7 @@ class RecordedExport(Export):
         """Return the export itself, whose state does not change."""
         return self
 
-    def _look(self, retry_policy: RetryPolicy) -> None:
+    def _poll(self, retry_policy: RetryPolicy) -> None:
         """Do nothing: the state does not change."""
 
     def _record(self) -> RawData | None:

@@ -49,7 +49,7 @@ from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.transport import NoResponse, Transport, read_body
 
 __all__ = [
-    "LOOK_FIRST",
+    "CHECK_FIRST",
     "Api",
     "Link",
     "State",
@@ -124,7 +124,7 @@ class State:
     error_message: str = ""
 
 
-LOOK_FIRST = (
+CHECK_FIRST = (
     "Check MyTracker's export list: attach if it is there (mt.attach(its id)), otherwise "
     "use --fresh (fresh=True in Python)"
 )
@@ -398,7 +398,7 @@ class Api:
 def _unconfirmed(reason: str) -> str:
     return (
         f"Sent, but no response arrived ({reason}), so the export may exist. It was not retried. "
-        f"{LOOK_FIRST}"
+        f"{CHECK_FIRST}"
     )
 
 
