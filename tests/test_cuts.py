@@ -15,10 +15,10 @@ from mytracker_nb.plans.splitting import (
     Piece,
     Window,
     bisect,
-    cut,
     full_window,
+    parse_every,
     problems,
-    read_every,
+    split_request,
     uncovered,
 )
 
@@ -33,7 +33,7 @@ def request(**parameters: Any) -> mt.ExportRequest:
 
 def cut_every(every: object, **parameters: Any) -> list[Piece]:
     wish = request(**parameters)
-    return cut(wish, read_every(every, wish))
+    return split_request(wish, parse_every(every, wish))
 
 
 def errors(wish: mt.ExportRequest) -> list[mt.Problem]:
@@ -57,7 +57,7 @@ windows = st.builds(
 @pytest.mark.parametrize("every", [None, "auto"])
 def test_without_a_length_the_request_is_the_only_piece(every: object) -> None:
     wish = request(**DAYS)
-    (piece,) = cut(wish, read_every(every, wish))
+    (piece,) = split_request(wish, parse_every(every, wish))
     assert piece.request is wish
 
 
@@ -80,7 +80,7 @@ def test_times_are_cut_between_two_seconds() -> None:
 
 def test_a_piece_keeps_all_other_parameters() -> None:
     wish = request(**DAYS, timezone="Asia/Tokyo", idCountry=["RU", "KZ"], rooted=1)
-    for piece in cut(wish, 3):
+    for piece in split_request(wish, 3):
         changed = {**piece.request.parameters, **DAYS}
         assert changed == wish.parameters
 
@@ -104,14 +104,14 @@ def test_days_beside_times_stay_and_bound_them() -> None:
 
 def test_days_and_times_without_a_common_second_are_not_split() -> None:
     wish = request(**DAYS, **TIMES)
-    assert [piece.request for piece in cut(wish, 3600)] == [wish]
+    assert [piece.request for piece in split_request(wish, 3600)] == [wish]
     assert bisect(Piece(wish, full_window(wish))) is None
 
 
 def test_the_day_on_which_clocks_change_is_one_window() -> None:
     wish = request(dateFrom="2026-03-28", dateTo="2026-03-30", timezone="Europe/Berlin")
     hours = []
-    for piece in cut(wish, 1):
+    for piece in split_request(wish, 1):
         start, end = (moment.astimezone(timezone.utc) for moment in piece.moments)
         hours.append((end - start) / timedelta(hours=1))
     assert hours == [24, 23, 24]
@@ -125,7 +125,7 @@ def test_windows_hold_each_missing_unit_once(
     there = [Piece(wish, Window(first + 10**9, last + 10**9)) for first, last in covered]
     units = [
         unit - 10**9
-        for piece in cut(wish, every, there)
+        for piece in split_request(wish, every, there)
         for unit in range(piece.window.first, piece.window.last + 1)
     ]
     outside = {unit for first, last in covered for unit in range(first, last + 1)}
@@ -163,7 +163,7 @@ def test_halves_of_days_end_at_a_day() -> None:
 def test_filters_of_more_than_1000_values_are_cut_each_with_each() -> None:
     wish = request(**DAYS, idApp=range(2500), idCampaign=range(1001), idPartner=range(1000))
     assert errors(wish) == []
-    pieces = cut(wish, 5)
+    pieces = split_request(wish, 5)
     assert len(pieces) == 2 * 3 * 2
     for piece in pieces:
         assert piece.request.is_valid
@@ -180,7 +180,8 @@ def test_filters_of_more_than_1000_values_are_cut_each_with_each() -> None:
 
 def test_the_parts_of_a_filter_do_not_depend_on_the_order_of_its_values() -> None:
     there, back = (
-        cut(request(**DAYS, idApp=values)) for values in (range(1500), range(1499, -1, -1))
+        split_request(request(**DAYS, idApp=values))
+        for values in (range(1500), range(1499, -1, -1))
     )
     assert [piece.filters for piece in there] == [piece.filters for piece in back]
 
@@ -197,7 +198,7 @@ def test_a_split_of_one_of_two_filters_that_are_ored_is_refused(name: str) -> No
 def test_sdk_keys_alone_may_be_split() -> None:
     wish = request(**DAYS, SDKKey=[f"{n:020}" for n in range(1001)])
     assert errors(wish) == []
-    assert len(cut(wish)) == 2
+    assert len(split_request(wish)) == 2
 
 
 def test_a_split_of_excluded_names_is_refused() -> None:
@@ -215,13 +216,13 @@ def test_all_errors_of_the_request_are_reported_together() -> None:
 
 @pytest.mark.parametrize("every", ["", "d", "7", "-1d", "0d", "1y", 7, timedelta(0), "7 days"])
 def test_what_is_no_length_is_refused(every: object) -> None:
-    problem = refusal(read_every, every, request(**TIMES))
+    problem = refusal(parse_every, every, request(**TIMES))
     assert (problem.parameter, problem.code) == ("every", "bad_value")
 
 
 @pytest.mark.parametrize("every", ["6h", "25h", timedelta(days=1, seconds=1)])
 def test_days_are_not_cut_by_the_hour(every: object) -> None:
-    problem = refusal(read_every, every, request(**DAYS))
+    problem = refusal(parse_every, every, request(**DAYS))
     assert "whole days" in problem.message
     assert "tsFrom" in problem.hint
 

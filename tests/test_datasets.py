@@ -628,21 +628,21 @@ def test_two_that_write_to_one_directory_wait_for_each_other(user: User) -> None
 def test_what_another_has_added_without_a_lock_is_not_doubled(user: User) -> None:
     user.sync("1d")
     plan = user.plan(dateFrom="2026-06-04")
-    work = manifest.Manifest.work
+    plan_update = manifest.Manifest.plan_update
 
     def late(self: manifest.Manifest, every: int | None) -> Any:
-        found = work(self, every)
+        found = plan_update(self, every)
         # as on a drive that has no locks
         os.replace(user.directory / "_lock", user.directory / "_aside")
-        manifest.Manifest.work = work  # type: ignore[method-assign]
+        manifest.Manifest.plan_update = plan_update  # type: ignore[method-assign]
         user.plan("1d", dateFrom="2026-06-03").to_parquet(user.directory)
         return found
 
-    manifest.Manifest.work = late  # type: ignore[method-assign]
+    manifest.Manifest.plan_update = late  # type: ignore[method-assign]
     try:
         plan.to_parquet(user.directory)
     finally:
-        manifest.Manifest.work = work  # type: ignore[method-assign]
+        manifest.Manifest.plan_update = plan_update  # type: ignore[method-assign]
     assert user.rows() == user.exported(dateFrom="2026-06-03")
 
 

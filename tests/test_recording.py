@@ -567,7 +567,7 @@ def test_an_index_is_replaced_at_once(author: Author, monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mytracker_nb.recordings.recording.write_at_once", fail)
+    monkeypatch.setattr("mytracker_nb.recordings.recording.write_atomically", fail)
     with pytest.raises(mt.FileError, match="No space left"):
         mt.export(**SESSIONS).wait()
     assert author.index == before

@@ -333,7 +333,7 @@ def _target_problems(option: str, name: str, caller: Caller) -> Iterator[Problem
 
 def _every_problems(every: str, request: ExportRequest) -> list[Problem]:
     try:
-        splitting.read_every(every, request)
+        splitting.parse_every(every, request)
     except errors.InvalidRequest as error:
         return [replace(problem, parameter="--every") for problem in error.problems]
     return []

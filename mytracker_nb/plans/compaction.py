@@ -35,7 +35,7 @@ def compact(manifest: Manifest, partition_by: str | None) -> None:
     FileError
         If a file can't be read or written.
     """
-    for whole, parts in manifest.regions():
+    for region, parts in manifest.regions():
         if len({part.piece for part in parts}) < 2:
             continue
         staging = manifest.staging_dir()
@@ -43,7 +43,7 @@ def compact(manifest: Manifest, partition_by: str | None) -> None:
             files = ParquetFiles(staging, partition_by)
             files.write(0, _tables(manifest, parts))
             files.collect()
-            new = parts_in(files, whole, lambda text: None)
+            new = parts_in(files, region, lambda text: None)
             before, after = (sum(part.rows for part in side) for side in (parts, new))
             if before != after:
                 raise FileError(

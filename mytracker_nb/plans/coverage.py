@@ -19,14 +19,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from mytracker_nb.plans.splitting import FilterParts, Piece, Window, cut, uncovered
+from mytracker_nb.plans.splitting import FilterParts, Piece, Window, split_request, uncovered
 from mytracker_nb.request.availability import Availability
 from mytracker_nb.request.request import ExportRequest
 
-__all__ = ["Known", "Work", "continues", "known", "overlap", "replaces", "work"]
+__all__ = [
+    "CompleteWindow",
+    "Update",
+    "complete_windows",
+    "continues",
+    "overlap",
+    "plan_update",
+    "replaces",
+]
 
 
-class Known(NamedTuple):
+class CompleteWindow(NamedTuple):
     """A window that is complete as of one second.
 
     Attributes
@@ -44,7 +52,7 @@ class Known(NamedTuple):
     until: int
 
 
-class Work(NamedTuple):
+class Update(NamedTuple):
     """What an update of a dataset exports and keeps.
 
     Attributes
@@ -59,7 +67,7 @@ class Work(NamedTuple):
     keep: list[Piece]
 
 
-def known(pieces: Iterable[Piece]) -> list[Known]:
+def complete_windows(pieces: Iterable[Piece]) -> list[CompleteWindow]:
     """As of when each window is complete; adjacent windows of the same second are joined.
 
     Parameters
@@ -76,7 +84,7 @@ def known(pieces: Iterable[Piece]) -> list[Known]:
         ]
         painted[piece.filters] = [*rest, (piece.window, piece.availability.until or 0)]
     return [
-        Known(filters, window, until)
+        CompleteWindow(filters, window, until)
         for filters, regions in painted.items()
         for window, until in _joined(sorted(regions))
     ]
@@ -91,13 +99,13 @@ def _joined(regions: list[tuple[Window, int]]) -> list[tuple[Window, int]]:
     return joined
 
 
-def work(
+def plan_update(
     request: ExportRequest,
     every: int | None,
-    sound: Iterable[Piece],
+    intact: Iterable[Piece],
     lost: Iterable[Piece],
     until: int,
-) -> Work:
+) -> Update:
     """What to export so that all windows are complete as of one second.
 
     Parameters
@@ -105,9 +113,9 @@ def work(
     request : ExportRequest
         The request; other windows of it that the dataset has are updated too.
     every : int or None
-        The length of missing windows, as for `cut`. Late rows of adjacent windows that are complete
-        as of the same second are one export, however long these are together.
-    sound : iterable of Piece
+        The length of missing windows, as for `split_request`. Late rows of adjacent windows that
+        are complete as of the same second are one export, however long these are together.
+    intact : iterable of Piece
         The pieces that the dataset has.
     lost : iterable of Piece
         The pieces to export again: a file is damaged, or their availability is not known.
@@ -120,11 +128,11 @@ def work(
         else replace(piece, availability=Availability(None, until))
         for piece in lost
     ]
-    regions = known([*sound, *lost])
-    there = [Piece(request, region.window, region.filters) for region in regions]
+    regions = complete_windows([*intact, *lost])
+    existing = [Piece(request, region.window, region.filters) for region in regions]
     missing = [
         replace(piece, availability=Availability(None, until))
-        for piece in cut(request, every, covered=there)
+        for piece in split_request(request, every, covered=existing)
     ]
     late = [
         Piece(request, window, filters, Availability(last, until))
@@ -138,7 +146,7 @@ def work(
         if last >= until
         for window in uncovered(region, [p.window for p in lost if p.filters == filters])
     ]
-    return Work(fetch, keep)
+    return Update(fetch, keep)
 
 
 def overlap(one: Piece, other: Piece) -> bool:
@@ -159,9 +167,9 @@ def continues(piece: Piece, pieces: Iterable[Piece]) -> bool:
     """Whether a piece continues `pieces` in availability: without a gap, or without a bound."""
     if piece.availability.after is None:
         return True
-    begun = [
+    before = [
         region.window
-        for region in known(other for other in pieces if other.filters == piece.filters)
+        for region in complete_windows(other for other in pieces if other.filters == piece.filters)
         if region.until == piece.availability.after
     ]
-    return not uncovered(piece.window, begun)
+    return not uncovered(piece.window, before)

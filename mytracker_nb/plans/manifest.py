@@ -38,11 +38,24 @@ from typing import Any
 
 from mytracker_nb.client.export import Export
 from mytracker_nb.errors import FileError, WaitInterrupted, printable
-from mytracker_nb.plans.coverage import Work, continues, known, overlap, replaces, work
-from mytracker_nb.plans.splitting import Piece, cut, filter_groups, full_window, split_axis
+from mytracker_nb.plans.coverage import (
+    Update,
+    complete_windows,
+    continues,
+    overlap,
+    plan_update,
+    replaces,
+)
+from mytracker_nb.plans.splitting import (
+    Piece,
+    filter_groups,
+    full_window,
+    split_axis,
+    split_request,
+)
 from mytracker_nb.request.availability import Availability, is_bounded, known_until, of_request
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.storage.atomic import PART, write_at_once
+from mytracker_nb.storage.atomic import PART, write_atomically
 from mytracker_nb.storage.journal import cache_key
 from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
@@ -95,7 +108,7 @@ class Manifest:
     request : ExportRequest
         The request of the slices; its interval can differ from theirs.
     source : mapping
-        What else the slices share: the service, the account, how they are written.
+        What the slices share besides: the service, the account, the options of their files.
 
     Attributes
     ----------
@@ -156,9 +169,9 @@ class Manifest:
         if is_bounded(self._request):
             self.until = of_request(self._request).until
         elif self.until is None or fresh or not 0 <= newest - self.until < STEP:
-            # Also where the last update chose a later second, by a clock that was ahead: the
-            # service accepts none that it has not reached. What is complete as of then, if it
-            # accepted that one, stays so.
+            # This also replaces a second in the future, which the last update chose by a clock
+            # that was ahead: the service accepts none that it has not reached. Windows that are
+            # complete as of that second stay so.
             self.until = newest
         assert self.until is not None
         try:
@@ -167,13 +180,13 @@ class Manifest:
             raise self._unwritable(error) from error
         return self.until
 
-    def work(self, every: int | None) -> Work:
+    def plan_update(self, every: int | None) -> Update:
         """What to export so that all windows are complete as of `until`."""
         assert self.until is not None
-        sound, lost = self._sound(), sorted(self._lost, key=lambda piece: piece.window)
-        return work(self._request, every, sound, lost, self.until)
+        intact, lost = self._intact_pieces(), sorted(self._lost, key=lambda piece: piece.window)
+        return plan_update(self._request, every, intact, lost, self.until)
 
-    def _sound(self) -> set[Piece]:
+    def _intact_pieces(self) -> set[Piece]:
         return {part.piece for part in self.parts} - self._lost
 
     @property
@@ -207,7 +220,7 @@ class Manifest:
             raise self._unwritable(error) from error
 
     def remove_staging(self) -> None:
-        """Remove all directories of `staging_dir`: nobody writes to them any more."""
+        """Remove all directories of `staging_dir`, which no process writes to any more."""
         for path in self.directory.glob(f"{PARTIAL}*"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -254,8 +267,8 @@ class Manifest:
         published = []
         columns = self._mixed_columns(staying, coming)
         if columns:
-            # The only case besides compaction in which files that are there are written again: a
-            # column has one type in all files, or no two readers agree on what is in it.
+            # Apart from compaction, only this rewrites existing files: a column must have the same
+            # type in all files, since readers treat mixed types differently.
             texts_dir = self.staging_dir()
             there = [part for part in staying if part.piece not in self._lost]
             texts = self._as_text(there, self.directory, texts_dir, columns)
@@ -269,7 +282,7 @@ class Manifest:
         self._replace([*staying, *published])
 
     def text_columns(self) -> list[str]:
-        """The columns that are text in the files, so that new files shall have them as text too."""
+        """The columns that are text in the files; new files must have them as text too."""
         from pyarrow import parquet
 
         first = self._first_file(part for part in self.parts if part.piece not in self._lost)
@@ -299,21 +312,21 @@ class Manifest:
     def _as_text(
         self, parts: list[Part], source: Path, staging: Path, columns: set[str]
     ) -> dict[Part, Part]:
-        """Write the files in which `columns` are not text again, with these as text.
+        """Rewrite the files in which some of `columns` are not text, with these as text.
 
         Parameters
         ----------
         parts : list of Part
             The parts of the files.
         source, staging : Path
-            Where the files are, and where the new ones are written.
+            The directory of the files, and that for the new ones.
         columns : set of str
             The columns.
 
         Returns
         -------
         dict
-            For each part whose file was written again, the new one.
+            The new part for each part whose file was rewritten.
         """
         from pyarrow import parquet
 
@@ -333,12 +346,12 @@ class Manifest:
 
     def _fits(self, piece: Piece) -> bool:
         """Whether a slice repeats no rows, and leaves no gap of availability before it."""
-        sound = self._sound()
-        if any(overlap(piece, one) for one in sound):
+        intact = self._intact_pieces()
+        if any(overlap(piece, one) for one in intact):
             return False
         if any(overlap(piece, old) for old in self._lost):
             return True
-        return continues(piece, [one for one in (*sound, *self._lost) if one.availability.until])
+        return continues(piece, [one for one in (*intact, *self._lost) if one.availability.until])
 
     def _ready(self) -> list[Piece]:
         """The held-back slices that can be published, since all that they overlap is replaced."""
@@ -390,7 +403,7 @@ class Manifest:
             target.parent.mkdir(exist_ok=True)
             os.replace(source, target)
             file = target.relative_to(self.directory).as_posix()
-            moved.append(Part(file, part.piece, *_rest(part)))
+            moved.append(replace(part, file=file))
         shutil.rmtree(staging, ignore_errors=True)
         return moved
 
@@ -475,7 +488,7 @@ class Manifest:
             "parts": [_facts(part) for part in self.parts],
         }
         text = json.dumps(content, ensure_ascii=False, indent=1)
-        write_at_once(self.directory / MANIFEST, text)
+        write_atomically(self.directory / MANIFEST, text)
         self._version = self._version_there()
 
     def _version_there(self) -> tuple[int, int]:
@@ -496,13 +509,13 @@ class Manifest:
 
     def regions(self) -> list[tuple[Piece, list[Part]]]:
         """The windows that are complete as of one second, each with the files of its rows."""
-        sound = self._sound()
+        intact = self._intact_pieces()
         found = []
-        for filters, window, until in known(sound):
+        for filters, window, until in complete_windows(intact):
             whole = Piece(self._request, window, filters, Availability(None, until))
             parts = [part for part in self.parts if overlap(part.piece, whole)]
             # skip it if a slice reaches beyond the window: its files have other rows too
-            if all(part.piece in sound and _is_within(part.piece, whole) for part in parts):
+            if all(part.piece in intact and _is_within(part.piece, whole) for part in parts):
                 found.append((whole, parts))
         return found
 
@@ -515,19 +528,19 @@ class Manifest:
         pieces = {part.piece for part in self.parts}
         if not pieces or any(piece.availability.until is None for piece in pieces):
             return None
-        if cut(self._request, covered=pieces):
+        if split_request(self._request, covered=pieces):
             return None
-        return min(region.until for region in known(pieces))
+        return min(region.until for region in complete_windows(pieces))
 
     def _sweep(self) -> None:
-        """Remove files that ended processes left; raise for files that are not ours."""
+        """Remove the files of killed processes; raise if there are files of others."""
         self._remove()
         self.remove_staging()
         for pattern in (f"{MANIFEST}.*", f".{MANIFEST}.*{PART}"):
             for path in self.directory.glob(pattern):
                 path.unlink()
         listed = _files(self.parts)
-        strangers = []
+        foreign = []
         for path in sorted(self.directory.rglob("*")):
             name = path.relative_to(self.directory).as_posix()
             if path.is_dir() or name.startswith(("_", ".")) or name in listed:
@@ -537,11 +550,11 @@ class Manifest:
                 if path.parent != self.directory:
                     _remove_if_empty(path.parent)
             else:
-                strangers.append(name)
-        if strangers:
-            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+                foreign.append(name)
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
             raise self._error(
-                f"holds {printable(strangers[0])}{more}, which is not part of this dataset. "
+                f"holds {printable(foreign[0])}{more}, which is not part of this dataset. "
                 "Choose an empty directory, or that of an earlier to_parquet of this plan"
             )
 
@@ -609,7 +622,7 @@ def parts_in(
     piece : Piece
         The slice.
     report : callable
-        Called with a text if rows are outside of the bounds of the slice.
+        Called with a message if rows are outside of the bounds of the slice.
     export : Export, optional
         The export that the rows come from; None if there are several.
     """
@@ -640,7 +653,7 @@ def parts_in(
                 f"{'the start' if bounds.after is None else bounds.after + 1} to {bounds.until}, "
                 f"but has rows with tsInsert from {first} to {last}. The service counts "
                 "availability in another way than mytracker-nb assumes: rows of this dataset may "
-                "be missing or doubled. Please report it"
+                "be missing or in it twice. Please report it"
             )
     return parts
 
@@ -653,7 +666,7 @@ def times_in(facts: Any, column: str) -> list[tuple[datetime, datetime]]:
     facts : pyarrow.parquet.FileMetaData
         The metadata of a file.
     column : str
-        The column; a file without it has no times, nor has one in which it is text.
+        The column; the result is empty if the file lacks it or has it as text.
     """
     names = [facts.schema.column(number).name for number in range(facts.num_columns)]
     if column not in names:
@@ -682,10 +695,6 @@ def _text_columns(schema: Any) -> list[str]:
     import pyarrow as pa
 
     return [field.name for field in schema if field.type == pa.string()]
-
-
-def _rest(part: Part) -> tuple[int | None, int, str | None, datetime | None]:
-    return part.id_raw_export, part.rows, part.sha256, part.created_at
 
 
 def _files(parts: Iterable[Part]) -> set[str]:

@@ -36,7 +36,7 @@ from mytracker_nb.errors import (
     WaitInterrupted,
 )
 from mytracker_nb.plans import compaction, splitting
-from mytracker_nb.plans.coverage import Work
+from mytracker_nb.plans.coverage import Update
 from mytracker_nb.plans.manifest import Manifest, Part, locked_directory, parts_in
 from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import EndsRun, Fetch, Scheduler
@@ -74,7 +74,7 @@ _RETRY = "submits the failed and unconfirmed exports again"
 class Plan(KeyHolder, Convertible):
     """One request as several exports; each row is in exactly one of them. Created by `plan`.
 
-    It sends nothing before its `run`, or before its data is needed.
+    It sends nothing until `run` is called or its data is needed.
 
     Attributes
     ----------
@@ -106,10 +106,10 @@ class Plan(KeyHolder, Convertible):
             raise InvalidRequest(problems)
         self.request = request
         self._client = client
-        self._every = splitting.read_every(every, request)
+        self._every = splitting.parse_every(every, request)
         self._parts: list[RawData] = []
         self._known: dict[Piece, Task] = {}
-        self._tasks = self._lay_out(splitting.cut(request, self._every))
+        self._tasks = self._lay_out(splitting.split_request(request, self._every))
         self._fresh = fresh
         self._on_wait = on_wait
         self._reports: list[str] = []  # notes on the dataset, for the card
@@ -135,7 +135,7 @@ class Plan(KeyHolder, Convertible):
         Parameters
         ----------
         timeout : float, optional
-            The most seconds to run; None runs as long as it takes.
+            The longest time to run, in seconds; None sets no limit.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class Plan(KeyHolder, Convertible):
         return self
 
     def __copy__(self) -> Plan:
-        # one run of one plan, whoever holds it
+        # copies would run the same pieces twice
         return self
 
     def __await__(self) -> Generator[Any, None, Plan]:
@@ -297,7 +297,7 @@ class Plan(KeyHolder, Convertible):
         """
         from mytracker_nb.tables.raw_data import RawData
 
-        self._tasks = self._lay_out(splitting.cut(self.request, self._every))
+        self._tasks = self._lay_out(splitting.split_request(self.request, self._every))
         if not self.is_finished:
             self.run()
         self.raise_for_failures()
@@ -321,7 +321,8 @@ class Plan(KeyHolder, Convertible):
         """Write the rows to a Parquet dataset, or bring one up to date.
 
         The directory of an earlier plan for the same request is updated: missing windows are
-        exported, and for all others the rows that have appeared in the system since, however late.
+        exported, and for the others all rows that have appeared in the system since the last
+        update, however late.
         Each row is exported exactly once. Rows of the last 3 hours are not included yet; the card
         and ``_manifest.json`` say as of when the dataset is complete. A second call within an hour
         exports nothing, unless the plan has ``fresh=True``. With ``availabilityTsTo`` in the
@@ -352,7 +353,7 @@ class Plan(KeyHolder, Convertible):
         ExportFailed, CreateUnconfirmed
             If a piece failed or is unconfirmed; the others are written.
         MyTrackerError
-            If there is no column `partition_by` (nothing was sent then); otherwise as `run`.
+            If there is no column `partition_by` (nothing is sent then); otherwise as `run`.
         """
         self._check_columns(partition_by, params)
         if recorder_in_use() is not None:
@@ -379,7 +380,7 @@ class Plan(KeyHolder, Convertible):
                 parts = parts_in(files, task.piece, outside.append, task.export)
             except BaseException as error:
                 shutil.rmtree(staging, ignore_errors=True)
-                if isinstance(error, OSError):  # it can't be written, as the disk is full
+                if isinstance(error, OSError):  # such as a full disk
                     raise EndsRun(unwritable(manifest.directory, error)) from error
                 raise
             return lambda: add(parts, staging)
@@ -392,12 +393,12 @@ class Plan(KeyHolder, Convertible):
             manifest = Manifest(Path(directory), self.request, source)
             manifest.begin(clock.now().timestamp(), fresh=self._fresh)
             self._reports = manifest.notes
-            self._tasks = self._tasks_for(manifest.work(self._every))
+            self._tasks = self._tasks_for(manifest.plan_update(self._every))
             text_columns = manifest.text_columns()
             try:
                 self._run(write)
             finally:
-                # what was stopped writes to the directory, whose lock this block releases
+                # stopped downloads may still write to the directory, and its lock is released next
                 self._scheduler.join(_GRACE)
                 manifest.remove_staging()
             outside += shared_rows(manifest.directory, manifest.parts)
@@ -428,14 +429,14 @@ class Plan(KeyHolder, Convertible):
         check_params(params, selectors)
         check_partition(partition_by, with_params(schema(selectors).empty_table(), params).schema)
 
-    def _tasks_for(self, work: Work) -> list[Task]:
+    def _tasks_for(self, update: Update) -> list[Task]:
         """The tasks that update a dataset, and those for what is already up to date."""
-        tasks = self._lay_out(work.fetch)
+        tasks = self._lay_out(update.fetch)
         for task in tasks:
             for leaf in task.leaves():
                 if leaf.state is PieceState.DONE:
                     leaf.apply(PieceEvent.REFETCH)
-        tasks += [Task(piece, PieceState.KEPT) for piece in work.keep]
+        tasks += [Task(piece, PieceState.KEPT) for piece in update.keep]
         return sorted(tasks, key=lambda task: (task.piece.window, task.piece.filter_label))
 
     def __repr__(self) -> str:
@@ -545,7 +546,7 @@ class Plan(KeyHolder, Convertible):
         turns = self._turns(fetch, timeout)
         for seconds in turns:
             try:
-                self._scheduler.rest(seconds)
+                self._scheduler.sleep(seconds)
             except KeyboardInterrupt as error:
                 turns.throw(error)
 
@@ -561,7 +562,7 @@ class Plan(KeyHolder, Convertible):
                 seconds = await asyncio.shield(turn)
                 if seconds is None:
                     return self
-                await self._scheduler.rest_async(seconds)
+                await self._scheduler.sleep_async(seconds)
         except asyncio.CancelledError:
             raise asyncio.CancelledError(self._unfinished("the plan was cancelled")) from None
         finally:
@@ -600,7 +601,7 @@ class Plan(KeyHolder, Convertible):
 
 
 def _count_text(missing: Sequence[Task], tasks: Sequence[Task]) -> str:
-    """How many exports of a plan failed or are unconfirmed, and what became of the others."""
+    """How many exports of a plan failed or are unconfirmed, and whether the rest are complete."""
     verb = "is" if len(missing) == 1 else "are"
     text = f"{len(missing)} of {len(tasks)} exports failed or {verb} unconfirmed"
     done = sum(task.state.is_done for task in tasks)
@@ -628,9 +629,9 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
     **account
         ``api_user_id`` and ``is_sandbox`` of the `PlanCard`.
     """
-    pieces = splitting.cut(request, splitting.read_every(every, request))
-    said = splitting.problems(request, clock.now())
-    alerts = [(problem.severity, str(problem)) for problem in said]
+    pieces = splitting.split_request(request, splitting.parse_every(every, request))
+    found = splitting.problems(request, clock.now())
+    alerts = [(problem.severity, str(problem)) for problem in found]
     alerts.append(("note", "dry run: nothing was sent; the curl command is for the first export"))
     return PlanCard(
         request=request,
@@ -648,7 +649,7 @@ def preview(request: ExportRequest, every: object, *, service: str, **account: A
 
 @contextmanager
 def _ending_run() -> Iterator[None]:
-    """Let a `FileError` of the dataset's directory end the run: no other piece fares better."""
+    """Let a `FileError` of the dataset's directory end the run: the other pieces would fail too."""
     try:
         yield
     except FileError as error:
@@ -666,7 +667,7 @@ def _label(piece: Piece, export: Export | None) -> str:
 
 
 def _end(turns: Generator[float, None, None], turn: asyncio.Future[Any]) -> None:
-    """Close the turns of a plan after the last of them."""
+    """Close the turns of a plan once its last turn has ended."""
     if not turn.cancelled():
         turn.exception()  # mark it as seen: nobody awaits this turn
     with suppress(ValueError):  # the event loop ended before the turn did
@@ -706,7 +707,7 @@ def plan(
     Returns
     -------
     Plan
-        It sends nothing before its `run`, or before its data is needed.
+        It sends nothing until `run` is called or its data is needed.
 
     Raises
     ------

@@ -4,9 +4,9 @@ It is one loop on the caller's thread. Only that thread changes the state of a p
 (`mytracker_nb.plans.pieces.TRANSITIONS`). A small pool of threads downloads the files; a download
 returns a function that the loop then calls on its own thread.
 
-Each turn of the loop collects finished downloads, submits while the queue has a place, polls what
-is due, and starts downloads. Between turns the caller sleeps as long as the turn says, or until a
-download ends. A plan of the days 1 to 4, while the queue has 2 places::
+Each turn of the loop collects finished downloads, submits while the queue has a free place, polls
+the exports that are due, and starts downloads. Between turns the caller sleeps as long as the turn
+says, or until a download ends. A plan of the days 1 to 4, while the queue has 2 places::
 
     turn  what happens                                            RUNNING  FETCHING  DONE
     1     1 and 2 are accepted, 3 is rejected, 4 is not tried     1, 2
@@ -70,13 +70,13 @@ _LONGEST_REST = 15.0  # seconds after which the card is updated in any case
 _TICK = 0.1  # seconds between two checks of running downloads
 
 Fetch: TypeAlias = "Callable[[Task], Callable[[], None] | None]"
-"""Downloads the files of a piece on a thread of the pool; returns what the loop is to call then.
+"""Downloads the files of a piece on a thread of the pool; returns a function for the loop to call.
 
-A `MyTrackerError` of either is that of the piece, which fails; `EndsRun` ends the run."""
+If either raises a `MyTrackerError`, the piece fails with it; `EndsRun` ends the run."""
 
 
 class EndsRun(Exception):
-    """Raised by a download where the other pieces would fail as well: the disk is full.
+    """Raised by a download if the other pieces would fail too, such as when the disk is full.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class QueueEstimate:
         How many exports of the plan fit; None until the service has rejected one.
     retry_at : float
         When to try one more than `places`, by `clock.monotonic`; finite if exports of others are in
-        the queue, since nobody reports when these end.
+        the queue, since the service does not report when these end.
     pauses : iterator of float
         Seconds between two such tries.
 
@@ -107,8 +107,8 @@ class QueueEstimate:
     --------
     A plan has 3 exports in progress, and its 4th create is rejected because "7, 8, 9" fill the
     queue. If these are its own three, a place becomes free only when one of them ends: ``places``
-    is 3 and ``retry_at`` is infinite. If one of them is somebody else's, it can end at any moment:
-    ``places`` is 3, but after a pause a 4th create is tried.
+    is 3 and ``retry_at`` is infinite. If one of them belongs to someone else, it can end at any
+    moment: ``places`` is 3, but after a pause a 4th create is tried.
     """
 
     places: int | None = None
@@ -134,7 +134,7 @@ class QueueEstimate:
 
 
 @dataclass
-class _Turn:
+class _Schedule:
     """When a piece is next submitted or polled, during one run.
 
     Attributes
@@ -203,9 +203,9 @@ class Scheduler:
         # down for all, and the next piece would fail as well.
         self._retries = Retries(LONG_RETRY)
         self._pause_until = 0.0
-        self._trouble: WaitEvent | None = None
+        self._service_wait: WaitEvent | None = None
         self._queue_wait: WaitEvent | None = None
-        self._turns: defaultdict[Task, _Turn] = defaultdict(_Turn)
+        self._schedules: defaultdict[Task, _Schedule] = defaultdict(_Schedule)
         for task in self.in_state(PieceState.WAITING):
             task.error = None
 
@@ -233,7 +233,7 @@ class Scheduler:
         Yields
         ------
         float
-            The seconds to `rest` before the next turn.
+            The seconds to `sleep` before the next turn.
         """
         self._begin()
         self.is_running = True
@@ -282,15 +282,15 @@ class Scheduler:
             return False
         return True
 
-    def rest(self, seconds: float) -> None:
-        """Sleep, or until a download ends."""
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but no longer than until a download ends."""
         if self._downloads:
             wait_for_futures(self._downloads, seconds, FIRST_COMPLETED)
         else:
             clock.sleep(seconds)
 
-    async def rest_async(self, seconds: float) -> None:
-        """`rest` for asyncio: other tasks run meanwhile."""
+    async def sleep_async(self, seconds: float) -> None:
+        """`sleep` for asyncio: other tasks run meanwhile."""
         end = clock.monotonic() + seconds
         while self._downloads and not any(future.done() for future in self._downloads):
             left = end - clock.monotonic()
@@ -308,16 +308,17 @@ class Scheduler:
         """The current waits of a running plan."""
         if not self.is_running:
             return []
-        sent = next((task for task in self.in_state(PieceState.WAITING) if task.error), None)
-        other = None
-        if sent is not None and isinstance(sent.error, MyTrackerError):
-            seconds = max(0.0, self._turns[sent].due - clock.monotonic())
-            text = f"{sent.piece.label}: {sent.error}"
-            other = WaitEvent(WaitKind.CREATE, seconds, text, sent.error)
-        service = self._trouble or self._rate_limit() or self._files()
-        return [event for event in (self._queue_wait, other, service) if event is not None]
+        # a piece whose create another kernel is sending
+        claimed = next((task for task in self.in_state(PieceState.WAITING) if task.error), None)
+        create_wait = None
+        if claimed is not None and isinstance(claimed.error, MyTrackerError):
+            seconds = max(0.0, self._schedules[claimed].due - clock.monotonic())
+            text = f"{claimed.piece.label}: {claimed.error}"
+            create_wait = WaitEvent(WaitKind.CREATE, seconds, text, claimed.error)
+        service = self._service_wait or self._rate_limit_wait() or self._download_wait()
+        return [event for event in (self._queue_wait, create_wait, service) if event is not None]
 
-    def _rate_limit(self) -> WaitEvent | None:
+    def _rate_limit_wait(self) -> WaitEvent | None:
         """The wait for our rate limiter, if it delays downloads (from the service's own host).
 
         API calls that it delays report the wait themselves.
@@ -329,7 +330,7 @@ class Scheduler:
             return None
         return WaitEvent(WaitKind.QUOTA, seconds, limit_text(seconds))
 
-    def _files(self) -> WaitEvent | None:
+    def _download_wait(self) -> WaitEvent | None:
         """The first wait of the downloads, if there is one."""
         exports = (task.export for task in self.in_state(PieceState.FETCHING) if task.export)
         return next(filter(None, (display_of(export).waiting for export in exports)), None)
@@ -357,11 +358,11 @@ class Scheduler:
         """Seconds until the next submit or poll is due."""
         now = clock.monotonic()
         running = self.in_state(PieceState.RUNNING)
-        dues = [max(self._turns[task].due, self._pause_until) for task in running]
+        dues = [max(self._schedules[task].due, self._pause_until) for task in running]
         waiting = self.in_state(PieceState.WAITING)
         if waiting:
             place = now if self._queue.has_place(len(running)) else self._queue.retry_at
-            first = min(self._turns[task].due for task in waiting)
+            first = min(self._schedules[task].due for task in waiting)
             dues.append(max(place, self._pause_until, first))
         if any(self._is_ending(task) for task in self.in_state(PieceState.FETCHING)):
             dues.append(now + _TICK)
@@ -375,7 +376,7 @@ class Scheduler:
         for task in self.in_state(PieceState.WAITING):
             if not self._queue.has_place(len(self.in_state(PieceState.RUNNING))):
                 return
-            is_due = self._turns[task].due <= clock.monotonic()
+            is_due = self._schedules[task].due <= clock.monotonic()
             if is_due and not self._obtain(task, self._create):
                 return
 
@@ -398,8 +399,8 @@ class Scheduler:
         except CreateInProgress as error:
             # another kernel can take long for it; continue with the other pieces meanwhile
             task.error, task.adoption_checked = error, False
-            turn = self._turns[task]
-            turn.due = clock.monotonic() + next(turn.pauses)
+            schedule = self._schedules[task]
+            schedule.due = clock.monotonic() + next(schedule.pauses)
             return True
         except QueueFull as error:
             running = self.in_state(PieceState.RUNNING)
@@ -457,13 +458,13 @@ class Scheduler:
     def _poll(self, deadline: float) -> None:
         """Poll the exports in progress that are due."""
         for task in self.in_state(PieceState.RUNNING):
-            turn = self._turns[task]
-            if task.export is None or clock.monotonic() < max(turn.due, self._pause_until):
+            schedule = self._schedules[task]
+            if task.export is None or clock.monotonic() < max(schedule.due, self._pause_until):
                 continue
-            if turn.steps is None:
-                turn.steps = follow(task.export, self._retries, deadline=deadline)
+            if schedule.steps is None:
+                schedule.steps = follow(task.export, self._retries, deadline=deadline)
             try:
-                event = next(turn.steps, None)
+                event = next(schedule.steps, None)
             except ExportTimeout:
                 return  # the deadline is the plan's own
             except NotFound as error:
@@ -476,17 +477,17 @@ class Scheduler:
             if event is None:
                 self.apply_status(task)
             else:
-                turn.due = clock.monotonic() + event.seconds
+                schedule.due = clock.monotonic() + event.seconds
 
     def _pause(self, event: WaitEvent) -> None:
         """Make the whole plan wait."""
-        self._trouble = event
+        self._service_wait = event
         self._pause_until = clock.monotonic() + event.seconds
 
     def _recover(self) -> None:
         """Reset the count of errors, as the service has answered."""
         self._retries.reset()
-        self._trouble = None
+        self._service_wait = None
 
     def apply_status(self, task: Task) -> None:
         """Apply the status of a piece's export to the piece."""

@@ -1,8 +1,9 @@
-"""Rows that two slices of a dataset share: the service bounds exports in another way than assumed.
+"""Finds rows that are in two slices of a dataset: the service bounds exports in an unexpected way.
 
-No two slices overlap in both event time and availability. So of a row that is in two of them, one
-copy is outside of its slice. One outside in availability is reported when it comes
-(`mytracker_nb.plans.manifest`); one outside in event time is looked for here, in the other slices.
+No two slices overlap in both event time and availability, so if a row is in two of them, it is
+outside of the bounds of one. A row outside of the bounds of availability is reported when its slice
+is added (`mytracker_nb.plans.manifest`). This module searches the other slices for rows that are
+outside of the bounds of event time.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ __all__ = ["shared_rows"]
 
 
 def shared_rows(directory: Path, parts: Sequence[Part]) -> list[str]:
-    """What to report of rows that are in two slices.
+    """Report rows that are in two slices.
 
-    It needs ``tsEvent`` and ``tsInsert`` among the columns, without which two rows can be alike.
+    The dataset must have the columns ``tsEvent`` and ``tsInsert``: without these, different rows
+    can be equal, and nothing is reported.
 
     Parameters
     ----------
@@ -39,8 +41,8 @@ def shared_rows(directory: Path, parts: Sequence[Part]) -> list[str]:
 
     outside = Counter[tuple[str, str]]()
     files = [(part, directory / part.file) for part in parts if part.file is not None]
-    # all files of a dataset have the same columns, and few datasets have both of these: the others
-    # need not be looked at, of which a partitioned dataset has thousands
+    # all files of a dataset have the same columns, so read the first one only: a partitioned
+    # dataset has thousands of files, and most datasets lack one of these columns
     if not files or not {"tsEvent", "tsInsert"} <= {*parquet.read_schema(files[0][1]).names}:
         return []
     for part, file in files:
@@ -59,8 +61,8 @@ def shared_rows(directory: Path, parts: Sequence[Part]) -> list[str]:
     pairs = {(min(pair), max(pair)) for pair, count in outside.items() if count}
     return [
         f"{one} and {two} share rows ({max(outside[one, two], outside[two, one])}). The service "
-        "bounds event time in another way than mytracker-nb assumes: these rows are doubled in the "
-        "dataset. Please report it"
+        "bounds event time in another way than mytracker-nb assumes: these rows are in the dataset "
+        "twice. Please report it"
         for one, two in sorted(pairs)
     ]
 
@@ -71,7 +73,7 @@ def _name(part: Part) -> str:
 
 
 def _count(file: Path, other: Path, start: datetime, end: datetime) -> int:
-    """How many rows of `file` that are not from `start` to `end` are in another file too."""
+    """Count the rows of `file` outside of `start` to `end` that `other` has too."""
     import pyarrow.compute as pc
     from pyarrow import dataset
 

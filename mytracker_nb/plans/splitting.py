@@ -26,13 +26,13 @@ __all__ = [
     "Piece",
     "Window",
     "bisect",
-    "cut",
     "every_text",
     "filter_groups",
     "full_window",
+    "parse_every",
     "problems",
-    "read_every",
     "split_axis",
+    "split_request",
     "uncovered",
 ]
 
@@ -110,8 +110,8 @@ def _midnight(day: int, request: ExportRequest) -> datetime:
 def split_axis(request: ExportRequest) -> Axis:
     """What a valid request is split along.
 
-    Event time if the request has it, since that can be split finer. If the request has days too,
-    these stay in each piece, since rows have to satisfy both.
+    It is event time if the request has it, since that can be split finer. If the request has days
+    too, each piece keeps these, since rows have to satisfy both.
     """
     return _SECONDS if _SECONDS.interval.start in request.parameters else _DAYS
 
@@ -136,8 +136,8 @@ class Piece:
 
     Attributes
     ----------
-    of : ExportRequest
-        The whole request.
+    full_request : ExportRequest
+        The request that it is a part of.
     window : Window
         The part of its interval.
     filters : tuple of (str, int, tuple)
@@ -146,31 +146,35 @@ class Piece:
         When its rows appeared in the system; by default without a bound other than the request's.
     """
 
-    of: ExportRequest
+    full_request: ExportRequest
     window: Window
     filters: FilterParts = ()
     availability: Availability = ALL_ROWS
 
     @cached_property
     def request(self) -> ExportRequest:
-        """The request of this piece; `of` itself if it was not split."""
+        """The request of this piece; `full_request` itself if it was not split."""
         changes: dict[str, Any] = {name: values for name, _, values in self.filters}
         changes |= self.availability.parameters()
-        if self.window != full_window(self.of):
-            axis = split_axis(self.of)
+        if self.window != full_window(self.full_request):
+            axis = split_axis(self.full_request)
             changes |= zip(axis.interval.names, map(axis.write, self.window), strict=True)
-        return ExportRequest(**{**self.of.parameters, **changes}) if changes else self.of
+        return (
+            ExportRequest(**{**self.full_request.parameters, **changes})
+            if changes
+            else self.full_request
+        )
 
     @property
     def bounds(self) -> tuple[str | int, str | int]:
         """The values of the window's two parameters."""
-        write = split_axis(self.of).write
+        write = split_axis(self.full_request).write
         return write(self.window.first), write(self.window.last)
 
     @property
     def moments(self) -> tuple[datetime, datetime]:
         """The start of the window, and its end (excluded), in the zone of the request."""
-        return split_axis(self.of).moments(self.window, self.of)
+        return split_axis(self.full_request).moments(self.window, self.full_request)
 
     @property
     def filter_label(self) -> str:
@@ -193,7 +197,7 @@ class Piece:
         return f"late rows since {since:%Y-%m-%d %H:%M} UTC"
 
 
-def read_every(every: object, request: ExportRequest) -> int | None:
+def parse_every(every: object, request: ExportRequest) -> int | None:
     """The length of a plan's windows, in units of the request's axis.
 
     Parameters
@@ -233,7 +237,7 @@ def read_every(every: object, request: ExportRequest) -> int | None:
 
 
 def every_text(length: int, request: ExportRequest) -> str:
-    """The length of a plan's windows as text: ``7d``, ``90m``; ``""`` if there is none for it."""
+    """The length of a plan's windows as text: ``7d``, ``90m``; ``""`` for odd seconds."""
     seconds = int(split_axis(request).unit.total_seconds()) * length
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if seconds % size == 0:
@@ -293,7 +297,7 @@ def _unsplittable(request: ExportRequest, problem: Problem) -> Problem | None:
 _EITHER = ("idApp", "SDKKey")  # rows that match either are exported
 
 
-def cut(
+def split_request(
     request: ExportRequest, every: int | None = None, covered: Iterable[Piece] = ()
 ) -> list[Piece]:
     """Split a request that has no `problems`.
@@ -303,7 +307,7 @@ def cut(
     request : ExportRequest
         The request to split.
     every : int or None
-        The length of the windows, from `read_every`.
+        The length of the windows, from `parse_every`.
     covered : iterable of Piece
         Pieces that already exist, to leave out.
 
@@ -318,13 +322,13 @@ def cut(
     InvalidRequest
         If there would be more than `MAX_PIECES`.
     """
-    there: dict[FilterParts, list[Window]] = {}
+    existing: dict[FilterParts, list[Window]] = {}
     for piece in covered:
-        there.setdefault(piece.filters, []).append(piece.window)
+        existing.setdefault(piece.filters, []).append(piece.window)
     wanted = [
         (window, filters)
         for filters in filter_groups(request)
-        for window in uncovered(full_window(request), there.get(filters, ()))
+        for window in uncovered(full_window(request), existing.get(filters, ()))
     ]
     count = sum(-(-window.length // (every or window.length or 1)) for window, _ in wanted)
     if count > MAX_PIECES:
@@ -369,7 +373,7 @@ def bisect(piece: Piece) -> tuple[Piece, Piece] | None:
     The smallest window is a day, or 15 minutes of event time.
     """
     window = piece.window
-    smallest = split_axis(piece.of).smallest
+    smallest = split_axis(piece.full_request).smallest
     if window.length <= smallest:
         return None
     # a multiple of the smallest window, so that repeated halving ends at these

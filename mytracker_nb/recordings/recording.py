@@ -50,7 +50,7 @@ from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service import credentials
 from mytracker_nb.statuses import TOO_LARGE
 from mytracker_nb.storage import directories
-from mytracker_nb.storage.atomic import AtomicFile, write_at_once
+from mytracker_nb.storage.atomic import AtomicFile, write_atomically
 from mytracker_nb.tables.schema import schema
 
 if TYPE_CHECKING:
@@ -588,7 +588,7 @@ class Recording:
                 if self._index.text() == before:
                     return
                 try:
-                    write_at_once(self.directory / INDEX, self._index.text())
+                    write_atomically(self.directory / INDEX, self._index.text())
                 except OSError as error:
                     raise _unwritable(self.directory / INDEX, error) from error
 

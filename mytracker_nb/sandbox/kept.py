@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mytracker_nb.sandbox.query import Query
-from mytracker_nb.storage.sandbox_dirs import hold, is_private
+from mytracker_nb.storage.sandbox_dirs import is_private, lock
 
 __all__ = ["Kept"]
 
@@ -50,7 +50,7 @@ class Kept:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_private(self.path):
             raise OSError(f"{self.path} can be read by other users")
-        self._held = _hold_soon(self.path)
+        self._lock = _lock_soon(self.path)
         self.clients = self.path / "clients"
         self.clients.mkdir(mode=0o700, exist_ok=True)
         file = self.path / _FILE
@@ -79,9 +79,9 @@ class Kept:
 
     def release(self) -> None:
         """Let another sandbox use the directory; a second call does nothing."""
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def delete(self) -> None:
         """Delete the directory."""
@@ -89,11 +89,11 @@ class Kept:
         self.release()
 
 
-def _hold_soon(path: Path) -> int | None:
+def _lock_soon(path: Path) -> int | None:
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            return hold(path, wait=False)
+            return lock(path, wait=False)
         except BlockingIOError:
             if time.monotonic() > end:
                 raise OSError(f"another sandbox runs on {path}") from None

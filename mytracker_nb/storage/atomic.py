@@ -14,14 +14,14 @@ from typing import IO, Any
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["PART", "AtomicFile", "write_at_once"]
+__all__ = ["PART", "AtomicFile", "write_atomically"]
 
 PART = ".part"
 """The suffix of a file that is being written; its name also begins with a dot."""
 
 _BINARY = getattr(os, "O_BINARY", 0)  # without it Windows changes line ends
 _LONGEST_NAME = 40  # characters of the final name in the temporary one
-_NEW = 10.0  # seconds
+_NEW = 10.0  # seconds in which a new file may not be locked yet
 
 
 class AtomicFile:
@@ -87,7 +87,7 @@ class AtomicFile:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file, which the system unlocks if the process is killed; whether it was free."""
+    """Lock an open file until it is closed or the process ends; return whether it was free."""
     if sys.platform == "win32":  # it does not delete a file that is open
         return True
     try:
@@ -104,7 +104,6 @@ def _sweep(directory: Path, prefix: str) -> None:
         for entry in found:
             if not names.fullmatch(entry.name):
                 continue
-            # a new one may not be locked yet
             with suppress(OSError):
                 if time.time() - entry.stat().st_mtime > _NEW:
                     with open(entry.path, "rb") as file:
@@ -113,7 +112,7 @@ def _sweep(directory: Path, prefix: str) -> None:
                         os.unlink(entry.path)
 
 
-def write_at_once(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Replace a file atomically: readers get the old or the new text, also after a crash.
 
     Raises

@@ -81,8 +81,8 @@ def _chosen(given: str | None, default: Callable[..., Path]) -> Path:
     Raises
     ------
     OSError
-        If it is in a home directory that does not exist, as for a container's user without an
-        entry in the list of users.
+        If the user has no home directory, such as a container's user without an entry in the list
+        of users.
     """
     try:
         path = Path(given).expanduser() if given else default(_APP, appauthor=False)

@@ -28,7 +28,7 @@ from mytracker_nb.storage.atomic import PART
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DIGEST", "FileCache", "KeptExport", "cache"]
+__all__ = ["DIGEST", "CachedExport", "FileCache", "cache"]
 
 _LIMIT = 10 << 30
 _FOLDER = "files"
@@ -38,7 +38,7 @@ _STALE = 86_400.0  # seconds after which an unfinished file is a leftover of a p
 
 
 @dataclass(frozen=True)
-class KeptExport:
+class CachedExport:
     """The cached files of one export.
 
     Attributes
@@ -92,13 +92,13 @@ class FileCache:
         return sorted(path.name[DIGEST + 1 :] for path in folder.glob("[!.]*"))
 
     @property
-    def exports(self) -> list[KeptExport]:
+    def exports(self) -> list[CachedExport]:
         """The exports that have cached files."""
         groups: dict[Path, list[tuple[float, int]]] = {}
         for path, used, size in self._files():
             groups.setdefault(path.parent, []).append((used, size))
         return [
-            KeptExport(
+            CachedExport(
                 service=folder.parent.parent.name,
                 account=int(folder.parent.name),
                 id_raw_export=int(folder.name),

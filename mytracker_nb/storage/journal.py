@@ -115,7 +115,7 @@ _SCHEMA = (
     "CREATE INDEX of_request ON creates (service, account, digest)",
     "CREATE UNIQUE INDEX of_export ON creates (service, account, id_raw_export)",
 )
-# From each version to the next; a new file runs all of them.
+# The statements from each version to the next; a new file runs all of them.
 _MIGRATIONS = {
     # Version 1 had our state and the service's status in one column, where equal words were mixed
     # up. The time of day can jump, so leases get a monotonic clock too.
@@ -193,7 +193,7 @@ class JournalEntry:
     detail : str
         Why it was refused, or is unconfirmed.
     row_count, file_count : int or None
-        How many rows were loaded, and how many files there are; None where it is not known.
+        The number of rows that were loaded, and of files; None if not known.
     files_until : datetime.datetime or None
         When the service deletes the first of the files (UTC).
     """
@@ -253,7 +253,7 @@ class PendingCreate:
         """Whether it may have reached the service, and was not refused."""
 
     def wait(self, seconds: float) -> None:
-        """Record that it will be sent after `seconds`: a rate limit, or a refusal for now."""
+        """Record that it will be sent after `seconds`: a rate limit, or a temporary refusal."""
         self.was_sent = False
         state = CreateState.ASKED
         self._journal._change(self._number, state=state.value, **_lease(seconds + _LEASE))
@@ -276,7 +276,7 @@ class PendingCreate:
         self.was_sent = True
 
     def answer(self, id_raw_export: int, service_time: datetime | None = None) -> None:
-        """Record the id of the answer, and the time of it by the service's clock."""
+        """Record the id that the service answered with, and when, by the clock of the service."""
         self._answer = {
             "id_raw_export": id_raw_export,
             "state": CreateState.CREATED.value,
@@ -715,7 +715,7 @@ def _count(value: int | None) -> int | None:
 
 
 def _state(row: sqlite3.Row) -> CreateState:
-    """The state of a create; if it is no longer in progress, how it ended."""
+    """The state of a create, also of one whose process has ended."""
     state = CreateState(row["state"])
     if state in (CreateState.ASKED, CreateState.SENT) and not _is_in_progress(row):
         return CreateState.NOT_SENT if state is CreateState.ASKED else CreateState.UNCONFIRMED
@@ -797,7 +797,7 @@ def _age(row: sqlite3.Row) -> timedelta:
 
 
 # SQLite keeps the locks of a file in the memory of the process. A child that is forked while a
-# thread has the file open takes over the locks of that thread, and finds it locked for ever.
+# thread has the file open inherits the locks of that thread, and finds it locked for ever.
 _open_here = holding_back_forks(threading.Lock())
 
 
@@ -838,7 +838,7 @@ def _use(
 def _create(path: Path) -> int:
     """Create the file if missing, readable only for its user; return its inode."""
     if not path.exists():
-        # never open an existing one: closing it would release SQLite's locks of this process
+        # never open an existing file: closing it would release SQLite's locks of this process
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return path.stat().st_ino
@@ -904,6 +904,6 @@ def _warn(kind: str, text: str) -> None:
     """Warn once per process for each kind of problem."""
     if kind not in _warned:
         _warned.add(kind)
-        # where warnings are errors, an export must not be lost by one
+        # if warnings are errors, they must not end an export
         with suppress(RuntimeWarning):
             warnings.warn(text, RuntimeWarning, stacklevel=2)

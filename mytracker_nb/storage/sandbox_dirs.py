@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Directory", "find", "hold", "is_private"]
+__all__ = ["Directory", "find", "is_private", "lock"]
 
 _PREFIX = "mytracker-sandbox-"
 _YOUNG = 60.0  # seconds in which a new directory may not be locked yet
@@ -24,11 +24,11 @@ _YOUNG = 60.0  # seconds in which a new directory may not be locked yet
 if sys.platform == "win32":
     # Windows can't lock directories and has no modes: the user's own temporary directory is private
 
-    def hold(path: Path, *, wait: bool = True) -> int | None:
+    def lock(path: Path, *, wait: bool = True) -> int | None:
         """Do nothing; return None."""
         return None
 
-    def _is_held(path: Path) -> bool:
+    def _is_locked(path: Path) -> bool:
         return True
 
     def is_private(path: Path) -> bool:
@@ -38,7 +38,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def hold(path: Path, *, wait: bool = True) -> int | None:
+    def lock(path: Path, *, wait: bool = True) -> int | None:
         """Lock a directory until the returned file descriptor is closed, or the process ends.
 
         Raises
@@ -54,7 +54,7 @@ else:
             raise
         return descriptor
 
-    def _is_held(path: Path) -> bool:
+    def _is_locked(path: Path) -> bool:
         """Whether the sandbox of a directory is still running."""
         try:
             descriptor = os.open(path, os.O_RDONLY)
@@ -90,7 +90,7 @@ class Directory:
     def __init__(self) -> None:
         _sweep()
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._held = hold(self.path)
+        self._lock = lock(self.path)
 
     def announce(self, port: int, clients: Path | None = None) -> None:
         """Create the directory for the clients' data, which `find` finds by the port.
@@ -111,9 +111,9 @@ class Directory:
     def remove(self) -> None:
         """Delete the directory with its content; a second call does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def find(port: int) -> Path | None:
@@ -129,7 +129,9 @@ def find(port: int) -> Path | None:
     Path or None
         A directory that only this user can access; None if no sandbox of this user listens there.
     """
-    found = [path / str(port) for path in _all() if _is_held(path) and (path / str(port)).is_dir()]
+    found = [
+        path / str(port) for path in _all() if _is_locked(path) and (path / str(port)).is_dir()
+    ]
     # on Windows, without locks, the newest one is that of the running sandbox
     return max(found, key=lambda path: path.stat().st_ctime_ns, default=None)
 
@@ -142,5 +144,5 @@ def _sweep() -> None:
     """Delete the directories of sandboxes that were killed before they could do so."""
     for path in _all():
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _YOUNG and not _is_held(path):
+            if time.time() - path.stat().st_mtime > _YOUNG and not _is_locked(path):
                 shutil.rmtree(path, ignore_errors=True)

@@ -29,7 +29,7 @@ def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
     on_wait : callable
         Called while another process or thread holds it, with the seconds until the next try.
     """
-    from filelock import FileLock, Timeout  # costs a tenth of the import of the package
+    from filelock import FileLock, Timeout  # slow: a tenth of the package's import time
 
     lock = FileLock(path)
     while True:
@@ -55,7 +55,8 @@ def staged_directory(target: Path) -> Iterator[Path]:
     Parameters
     ----------
     target : Path
-        It does not exist, or has only names that start with ``.`` or ``_``; these stay.
+        A path that does not exist, or a directory with only files that start with ``.`` or ``_``,
+        which stay.
 
     Yields
     ------
