@@ -472,6 +472,21 @@ def test_a_misspelt_name_gets_a_suggestion() -> None:
         assert near in problem.hint
 
 
+@pytest.mark.parametrize(
+    ("parameters", "hint"),
+    [
+        ({"selectors": "tsEvnt"}, "did you mean tsEvent? The public list is complete for"),
+        ({"selectors": "zzz"}, "the public list is complete for"),
+        ({"timezоne": "UTC"}, "did you mean timezone? It contains 'о' is CYRILLIC"),
+    ],
+)
+def test_a_suggestion_is_a_question_and_what_follows_a_sentence(
+    parameters: dict[str, Any], hint: str
+) -> None:
+    (problem,) = judged(**{**GOOD, **parameters})
+    assert problem.hint.startswith(hint)
+
+
 @given(st.text(min_size=1).filter(str.strip))
 def test_a_hint_suggests_or_says_what_is_accepted(text: str) -> None:
     for name in ("event", "timezone", "idCountry", "rooted"):

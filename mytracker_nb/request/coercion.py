@@ -22,7 +22,7 @@ from mytracker_nb.request.dictionaries import Dictionary, dictionary
 from mytracker_nb.request.durations import parse_duration
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, Parameter, ValueType
 from mytracker_nb.request.periods import find_period, relative_day, why_impossible
-from mytracker_nb.request.suggestions import did_you_mean
+from mytracker_nb.request.suggestions import did_you_mean, join_hints
 
 __all__ = [
     "CoercedValue",
@@ -462,9 +462,7 @@ class _Flaws:
                 hints.append(f"to send its value, write {_some(marked)} without quotes")
             if self.parameter.value_type is not ValueType.TEXT:
                 hints.append(foreign_letters("".join(texts)))
-            yield Problem(
-                self.parameter.name, code, severity, message, "; ".join(filter(None, hints))
-            )
+            yield Problem(self.parameter.name, code, severity, message, join_hints(hints))
 
 
 def _error(parameter: Parameter, code: str, message: str, hint: str = "") -> Problem:

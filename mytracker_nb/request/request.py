@@ -39,7 +39,7 @@ from mytracker_nb.request.parameters import (
     find_parameter,
 )
 from mytracker_nb.request.signature import ExportParameters, with_parameters
-from mytracker_nb.request.suggestions import closest, did_you_mean, either
+from mytracker_nb.request.suggestions import closest, did_you_mean, either, join_hints
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -379,7 +379,7 @@ class ExportRequest:
         caveat = caveat_of(self._event)
         if not caveat or (problem.parameter, problem.code) != ("selectors", "not_in_dictionary"):
             return problem
-        return replace(problem, hint=f"{caveat}; {problem.hint}")
+        return replace(problem, hint=join_hints([caveat, problem.hint]))
 
     def _missing(self) -> Iterator[Problem]:
         for parameter in PARAMETERS.values():
@@ -486,7 +486,7 @@ def _unknown_parameter(name: str, value: Any) -> Problem:
     if isinstance(value, Unreadable) and value.text == name:
         return _error(name, "unknown_parameter", value.why)
     hint = did_you_mean(closest(name, PARAMETERS)) or "%mytracker_export? lists the parameters"
-    hint = "; ".join(filter(None, [hint, foreign_letters(name)]))
+    hint = join_hints([hint, foreign_letters(name)])
     return _error(name, "unknown_parameter", "unknown parameter", hint)
 
 
@@ -530,7 +530,7 @@ def _too_late(
         )
         unit, per_second = _unit(value)
         if per_second > 1:
-            hint = f"are these {unit}? in seconds: {value // per_second}"
+            hint = f"this looks like {unit}; in seconds it is {value // per_second}"
         else:
             hint = f"use a Unix time in seconds before {limit}, {last}"
         yield _error(parameter.name, "too_late", message, hint)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-__all__ = ["closest", "did_you_mean", "either"]
+__all__ = ["closest", "did_you_mean", "either", "join_hints"]
 
 _CUTOFF = 0.8  # less similar names are not suggested: a wrong suggestion is worse than none
 _SPREAD = 0.12  # nor are names that are so much less similar than the best
@@ -62,6 +62,20 @@ def did_you_mean(names: Iterable[str]) -> str:
     """``did you mean installs or reinstalls?``; ``""`` without names."""
     text = either(names)
     return f"did you mean {text}?" if text else ""
+
+
+def join_hints(hints: Iterable[str]) -> str:
+    """``a; b``; after a question a new sentence begins. Empty hints are left out.
+
+    For example ``did you mean tsEvent? The list of columns is incomplete; look it up``.
+    """
+    text = ""
+    for hint in filter(None, hints):
+        if text.endswith("?"):
+            text += f" {hint[0].upper()}{hint[1:]}"
+        else:
+            text += f"; {hint}" if text else hint
+    return text
 
 
 def either(names: Iterable[str]) -> str:
