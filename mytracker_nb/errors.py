@@ -87,6 +87,16 @@ class Problem:
         What is wrong.
     hint : str
         How to correct it; ``""`` if the message says so.
+
+    Examples
+    --------
+    >>> request = mt.ExportRequest(event="instals", selectors="tsEvent",
+    ...                            dateFrom="2026-10-01", dateTo="2026-10-07")
+    >>> (problem,) = request.problems
+    >>> problem.parameter, problem.code, problem.severity
+    ('event', 'not_in_dictionary', 'error')
+    >>> print(problem)
+    event: 'instals' is not a known event (did you mean installs or reinstalls?)
     """
 
     parameter: str

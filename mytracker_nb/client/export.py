@@ -578,7 +578,13 @@ class Export(Convertible, Mapping[str, Any]):
         )
 
     def card(self) -> Card:
-        """The export as a card."""
+        """The export as a card.
+
+        Returns
+        -------
+        Card
+            Its present state; ``.html()`` and ``.text()`` show it. It does not change later.
+        """
         return Card(
             request=self.request,
             id_raw_export=self.id_raw_export,

@@ -110,6 +110,14 @@ class Exports:
 
     Iterating over it gives their ids. Statuses that are not final are refreshed each time it is
     shown.
+
+    Examples
+    --------
+    >>> found = mt.exports()
+    >>> list(found)
+    [4]
+    >>> found[4].status
+    'Success!'
     """
 
     def __init__(self, found: list[ListedExport], *, shown: int, offline: bool) -> None:
@@ -128,7 +136,17 @@ class Exports:
         return id_raw_export in set(self)
 
     def __getitem__(self, id_raw_export: int) -> Export:
-        """Attach to an export of the list, by its idRawExport.
+        """Attach to an export of the list.
+
+        Parameters
+        ----------
+        id_raw_export : int
+            Its idRawExport.
+
+        Returns
+        -------
+        Export
+            With the status that the service reports now.
 
         Raises
         ------
@@ -229,7 +247,13 @@ class Exports:
         )
 
     def table(self) -> ExportTable:
-        """The list as a table, as last known."""
+        """The list as a table, with statuses as last known.
+
+        Returns
+        -------
+        ExportTable
+            The shown exports and notes; ``.html()`` and ``.text()`` show it.
+        """
         shown = self._found[: self._shown]
         numbers = list(self)
         notes = list(self._notes)

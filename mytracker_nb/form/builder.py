@@ -153,7 +153,12 @@ class RequestBuilder(anywidget.AnyWidget):
         return self._draft.applicable
 
     def field(self, name: str) -> Field:
-        """A parameter of the form, by its name.
+        """A parameter of the form.
+
+        Parameters
+        ----------
+        name : str
+            The service's name of the parameter, such as ``"idApp"``.
 
         Returns
         -------

@@ -80,6 +80,17 @@ class Plan(KeyHolder, Convertible):
     ----------
     request : ExportRequest
         The whole request.
+
+    Examples
+    --------
+    >>> plan = mt.plan(event="installs", selectors="idDevice, tsEvent",
+    ...                dateFrom="2026-10-01", dateTo="2026-10-14", every="7d")
+    >>> plan.status["state"].tolist()
+    ['waiting', 'waiting']
+    >>> plan.run().is_finished
+    True
+    >>> plan.status["dateTo"].tolist()
+    ['2026-10-07', '2026-10-14']
     """
 
     _is_called = "a plan"
@@ -286,7 +297,12 @@ class Plan(KeyHolder, Convertible):
         raise (ExportTooLarge if too_large else ExportFailed)(text, export=export)
 
     def data(self) -> RawData:
-        """The rows of all pieces, in the order of their windows; it calls `run` if needed.
+        """The rows of all pieces; it calls `run` if needed.
+
+        Returns
+        -------
+        RawData
+            The rows in the order of the pieces' windows.
 
         Raises
         ------
@@ -453,7 +469,13 @@ class Plan(KeyHolder, Convertible):
         printer.text(repr(self) if cycle else self.card().text())
 
     def card(self) -> PlanCard:
-        """The plan as a card."""
+        """The plan as a card.
+
+        Returns
+        -------
+        PlanCard
+            Its present state; ``.html()`` and ``.text()`` show it. It does not change later.
+        """
         tasks = list(self._leaves())
         share, left = self._shares()
         alerts = [

@@ -36,7 +36,7 @@ class _Log:
         return sum(1 for moment in self._times if moment > now - window)
 
     def delay(self, now: float) -> float:
-        """Seconds until the next one is within all limits; 0 or less if it is now."""
+        """Seconds until the next one is within all limits; 0 or less if it is already."""
         return max(
             self._times[-count] + window - now if len(self._times) >= count else 0.0
             for window, count in self._limits.items()
@@ -99,7 +99,13 @@ class RateLimiter:
             return delay
 
     def delay(self) -> float:
-        """Seconds until a request is within the limits, 0.0 if it is now; no request is counted."""
+        """The wait until a request is within the limits; no request is counted.
+
+        Returns
+        -------
+        float
+            Seconds; 0.0 if a request may be sent now.
+        """
         with self._lock:
             return self._delay(clock.monotonic())
 
@@ -130,13 +136,26 @@ class RateLimiter:
             self._blocked_until = max(self._blocked_until, until)
 
     def register_poller(self, who: Hashable) -> None:
-        """Count `who` as a poller; call it with each poll, as one that stops polling is dropped."""
+        """Count a poller; call it with each poll, since a poller that stops is no longer counted.
+
+        Parameters
+        ----------
+        who : hashable
+            What is polled, such as the id of an export. It is counted for 60 seconds, or for two
+            intervals between polls if that is longer.
+        """
         lease = max(_LEASE, 2 * self.poll_interval(0.0))
         with self._lock:
             self._pollers[who] = clock.monotonic() + lease
 
     def unregister_poller(self, who: Hashable) -> None:
-        """Do not count `who` as a poller any more."""
+        """No longer count a poller.
+
+        Parameters
+        ----------
+        who : hashable
+            As for `register_poller`; an unknown one is ignored.
+        """
         with self._lock:
             self._pollers.pop(who, None)
 
@@ -172,7 +191,7 @@ class RateLimiter:
 
 
 def limit_text(seconds: float, what: str = "request") -> str:
-    """The text to show while the rate limiter holds a request back for `seconds`."""
+    """The text to show while the rate limiter delays a request by `seconds`."""
     return (
         f"rate limit reached (keeps under the service's quota); next {what} in "
         f"{math.ceil(seconds)} s"

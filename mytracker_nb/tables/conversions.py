@@ -27,19 +27,25 @@ __all__ = ["Convertible"]
 
 
 class Convertible(ABC):
-    """An object with rows (`data`), which its methods convert as those of `RawData` do."""
+    """An object with rows (`data`); it has the conversions of `RawData` as methods."""
 
     @abstractmethod
     def data(self) -> RawData:
-        """The rows, ready to convert."""
+        """The rows, ready to convert.
+
+        Returns
+        -------
+        RawData
+            All rows.
+        """
 
     def _after_interrupt(self) -> WaitInterrupted:
-        """The error for an interrupt while rows are loaded; it says how to go on."""
+        """The error for an interrupt while rows are loaded; it says how to resume."""
         return WaitInterrupted("interrupted while loading the data; run the cell again to resume")
 
     @contextmanager
     def _resumable(self) -> Iterator[None]:
-        """Say how to go on after an interrupt, where nothing else has said it."""
+        """Raise an error that says how to resume for an interrupt, unless there is one already."""
         try:
             yield
         except WaitInterrupted:
@@ -48,12 +54,44 @@ class Convertible(ABC):
             raise self._after_interrupt() from None
 
     def head(self, n: int = 20) -> pd.DataFrame:
-        """Load the first rows, without fetching the others: see `RawData.head`."""
+        """Load the first rows, without fetching the others.
+
+        Parameters
+        ----------
+        n : int
+            How many rows.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As from `RawData.head`.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.head`.
+        """
         with self._resumable():
             return self.data().head(n)
 
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
-        """Convert all rows to an Arrow table: see `RawData.to_arrow`."""
+        """Convert all rows to an Arrow table.
+
+        Parameters
+        ----------
+        params
+            As for `RawData.to_arrow`.
+
+        Returns
+        -------
+        pyarrow.Table
+            As from `RawData.to_arrow`.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_arrow`.
+        """
         with self._resumable():
             return self.data().to_arrow(params=params)
 
@@ -65,14 +103,46 @@ class Convertible(ABC):
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> pd.DataFrame:
-        """Convert all rows to a pandas DataFrame: see `RawData.to_pandas`."""
+        """Convert all rows to a pandas DataFrame.
+
+        Parameters
+        ----------
+        dtype_backend, categories, tz, params
+            As for `RawData.to_pandas`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As from `RawData.to_pandas`.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_pandas`.
+        """
         with self._resumable():
             return self.data().to_pandas(
                 dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
             )
 
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
-        """Convert all rows to a polars DataFrame: see `RawData.to_polars`."""
+        """Convert all rows to a polars DataFrame.
+
+        Parameters
+        ----------
+        params
+            As for `RawData.to_polars`.
+
+        Returns
+        -------
+        polars.DataFrame
+            As from `RawData.to_polars`.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_polars`.
+        """
         with self._resumable():
             return self.data().to_polars(params=params)
 
@@ -83,7 +153,23 @@ class Convertible(ABC):
         tz: str = "UTC",
         params: ParamsOption = None,
     ) -> duckdb.DuckDBPyRelation:
-        """Convert all rows to a DuckDB relation: see `RawData.to_duckdb`."""
+        """Convert all rows to a DuckDB relation.
+
+        Parameters
+        ----------
+        connection, tz, params
+            As for `RawData.to_duckdb`.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            As from `RawData.to_duckdb`.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_duckdb`.
+        """
         with self._resumable():
             return self.data().to_duckdb(connection, tz=tz, params=params)
 
@@ -94,7 +180,23 @@ class Convertible(ABC):
         partition_by: str | None = None,
         params: ParamsOption = None,
     ) -> Path:
-        """Write all rows as a Parquet dataset: see `RawData.to_parquet`."""
+        """Write all rows as a Parquet dataset.
+
+        Parameters
+        ----------
+        directory, partition_by, params
+            As for `RawData.to_parquet`.
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_parquet`.
+        """
         with self._resumable():
             return self.data().to_parquet(directory, partition_by=partition_by, params=params)
 
@@ -105,6 +207,22 @@ class Convertible(ABC):
         params: ParamsOption = None,
         as_text: Sequence[str] = (),
     ) -> dask.dataframe.DataFrame:
-        """Convert the rows to a Dask DataFrame, one partition a file: see `RawData.to_dask`."""
+        """Convert the rows to a Dask DataFrame, one partition a file.
+
+        Parameters
+        ----------
+        client, params, as_text
+            As for `RawData.to_dask`.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+            With one partition a file.
+
+        Raises
+        ------
+        MyTrackerError
+            As `data` and `RawData.to_dask`.
+        """
         with self._resumable():
             return self.data().to_dask(client, params=params, as_text=as_text)

@@ -96,7 +96,13 @@ class ParquetDataset:
         return dataset.dataset(list(self.files), format="parquet")
 
     def to_arrow(self) -> pa.Table:
-        """Read all rows to an Arrow table."""
+        """Read all rows to an Arrow table.
+
+        Returns
+        -------
+        pyarrow.Table
+            With the types of `RawData.to_arrow`.
+        """
         return self.to_pyarrow().to_table().unify_dictionaries()
 
     def to_pandas(
@@ -134,6 +140,11 @@ class ParquetDataset:
     def to_polars(self) -> pl.DataFrame:
         """Read all rows to a polars DataFrame.
 
+        Returns
+        -------
+        polars.DataFrame
+            With the types of `to_arrow`.
+
         Raises
         ------
         MyTrackerError
@@ -154,6 +165,11 @@ class ParquetDataset:
         tz : str
             The zone in which the connection counts days and shows times from now on, as for
             `RawData.to_duckdb`; a name.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            A relation of all rows.
 
         Raises
         ------
