@@ -65,8 +65,8 @@ async ([name, args, seconds]) => {
 def _environment(home: Path) -> dict[str, str]:
     """An environment that keeps everything of the user's out, and everything of ours in `home`."""
     ours = ("JUPYTER", "IPYTHON", "XDG_", "MYTRACKER_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return environment | {
         "HOME": str(home),
         "IPYTHONDIR": str(home / "ipython"),
         "JUPYTER_CONFIG_DIR": str(home / "config"),

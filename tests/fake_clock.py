@@ -1,4 +1,4 @@
-"""A clock for tests: waiting takes no time, and moves what it is told to move."""
+"""A clock for tests: waiting takes no time, and moves the clocks that follow it."""
 
 from __future__ import annotations
 

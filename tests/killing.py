@@ -1,4 +1,4 @@
-"""How to kill a kernel so that what must come of it is known."""
+"""Kill a kernel at a moment at which the outcome is defined."""
 
 from __future__ import annotations
 

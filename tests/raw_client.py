@@ -1,4 +1,4 @@
-"""A client of the sandbox that owes nothing to the package: it signs and sends, no more."""
+"""A minimal client of the sandbox, independent of the package: it signs and sends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Signed(requests.auth.AuthBase):
 
 
 def send(sandbox: Sandbox, method: str, url: str, **more: Any) -> requests.Response:
-    """Send a signed request to a path of the sandbox, or to a whole URL."""
+    """Send a signed request to a path of the sandbox, or to a full URL."""
     auth = Signed(sandbox.api_user_id, sandbox.secret_key)
     url = url if "://" in url else sandbox.base_url + url
     return requests.request(method, url, auth=auth, timeout=20, **more)

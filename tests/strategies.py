@@ -1,4 +1,4 @@
-"""Hypothesis strategies: what people ask for, rightly and wrongly."""
+"""Hypothesis strategies: valid and invalid parameters of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same request again: an earlier export is taken up where it is as good as a new one."""
+"""The same request again: when an earlier export is reused, and when a new one is created."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_finished_export_is_reused_with_its_rows(user: SandboxUser) -> None:
     assert [file.name for file in adopted.files] == [file.name for file in made.files]
 
 
-def test_the_card_says_so(slow_user: SandboxUser) -> None:
+def test_the_card_says_that_an_export_was_reused(slow_user: SandboxUser) -> None:
     slow_user.export()
     slow_user.age(12 * 60 + 5)
     card = slow_user.export().card()
@@ -108,7 +108,7 @@ def test_the_card_says_so(slow_user: SandboxUser) -> None:
     ("seconds", "words"),
     [(60, "a minute"), (3600, "an hour"), (2 * 86_400 + 5, "2 days")],
 )
-def test_the_note_says_how_long_ago_it_was_made(
+def test_the_note_says_how_old_the_export_is(
     slow_user: SandboxUser, seconds: float, words: str
 ) -> None:
     slow_user.export()
@@ -116,7 +116,7 @@ def test_the_note_says_how_long_ago_it_was_made(
     assert f"from {words} ago" in slow_user.export().notes[0]
 
 
-def test_values_of_a_filter_may_come_in_another_order(slow_user: SandboxUser) -> None:
+def test_the_values_of_a_filter_can_be_in_another_order(slow_user: SandboxUser) -> None:
     made = slow_user.export(**CLOSED, idCountry=["RU", "KZ"])
     assert slow_user.export(**CLOSED, idCountry="KZ, RU") == made
 
@@ -135,7 +135,7 @@ def test_interrupting_the_poll_of_an_earlier_export_shows_how_to_attach(
     assert caught.value.export is not None
 
 
-def test_interrupting_while_the_answer_is_written_loses_no_id(
+def test_interrupting_while_the_answer_is_recorded_loses_no_id(
     slow_user: SandboxUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, interrupts = Journal._change, [KeyboardInterrupt]
@@ -164,13 +164,13 @@ def test_the_window_must_have_closed_three_hours_before(
     user: SandboxUser, hours: int, creates: int
 ) -> None:
     end = int(time.time()) - hours * 3600
-    wish = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
-    user.export(**wish).wait()
-    user.export(**wish)
+    parameters = {"event": "installs", "selectors": "idDevice", "tsFrom": end - 60, "tsTo": end}
+    user.export(**parameters).wait()
+    user.export(**parameters)
     assert user.creates == creates
 
 
-def test_other_columns_make_another_export(slow_user: SandboxUser) -> None:
+def test_other_columns_are_another_export(slow_user: SandboxUser) -> None:
     made = slow_user.export()
     assert slow_user.export(**{**CLOSED, "selectors": "tsEvent, idDevice"}) != made
 
@@ -225,8 +225,8 @@ def test_an_expired_export_is_reused_if_its_files_are_cached(
     assert user.export() == made
     account = made._api.credentials
     credentials.use(account)
-    kept = mt.journal()["files"][0]
-    assert len(kept) == len(made.files) > 0
+    cached = mt.journal()["files"][0]
+    assert len(cached) == len(made.files) > 0
     mt.cache().clear()
     assert user.export() != made
 
@@ -252,7 +252,7 @@ def test_an_error_page_of_a_proxy_does_not_create_a_second_export(slow_user: San
     assert slow_user.creates == 1
 
 
-def test_an_id_that_is_given_again_belongs_to_the_later_export(user: SandboxUser) -> None:
+def test_a_reused_id_belongs_to_the_later_export(user: SandboxUser) -> None:
     user.export().wait()
     user.sandbox.exports.clear()
     later = user.export(**OPEN)
@@ -261,7 +261,7 @@ def test_an_id_that_is_given_again_belongs_to_the_later_export(user: SandboxUser
     assert user.export().id_raw_export == 2
 
 
-def test_fresh_makes_a_new_one(slow_user: SandboxUser) -> None:
+def test_fresh_creates_a_new_export(slow_user: SandboxUser) -> None:
     first = slow_user.export()
     second = slow_user.export(fresh=True)
     assert second != first
@@ -269,7 +269,7 @@ def test_fresh_makes_a_new_one(slow_user: SandboxUser) -> None:
     assert slow_user.export() == second
 
 
-def test_create_makes_a_new_one(slow_user: SandboxUser) -> None:
+def test_create_creates_a_new_export(slow_user: SandboxUser) -> None:
     request = mt.ExportRequest(**CLOSED)
     assert slow_user.client().create(request) != slow_user.client().create(request)
 
@@ -279,13 +279,15 @@ def test_an_export_of_client_create_is_reused(slow_user: SandboxUser) -> None:
     assert slow_user.export() == made
 
 
-def test_an_invalid_request_is_refused_before_anything_is_looked_for(user: SandboxUser) -> None:
+def test_an_invalid_request_is_refused_before_an_earlier_export_is_searched(
+    user: SandboxUser,
+) -> None:
     with pytest.raises(mt.InvalidRequest):
         user.export(event="installs")
     assert user.sandbox.requests == []
 
 
-def test_the_function_adopts_with_the_account_in_use(
+def test_the_function_reuses_exports_of_the_account_in_use(
     slow_user: SandboxUser, no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MYTRACKER_BASE_URL", slow_user.sandbox.base_url)
@@ -300,7 +302,7 @@ def test_the_function_adopts_with_the_account_in_use(
 # answers that are lost
 
 
-def test_a_lost_answer_is_not_repeated_blindly(user: SandboxUser) -> None:
+def test_a_create_without_a_response_is_not_retried(user: SandboxUser) -> None:
     user.sandbox.faults.add(path="/create.json", reset="after")
     with pytest.raises(mt.CreateUnconfirmed) as lost:
         user.export()
@@ -316,7 +318,7 @@ def test_a_lost_answer_is_not_repeated_blindly(user: SandboxUser) -> None:
     assert user.client().attach(1).wait().is_finished
 
 
-def test_fresh_ends_the_doubt(user: SandboxUser) -> None:
+def test_fresh_sends_an_unconfirmed_request_again(user: SandboxUser) -> None:
     user.sandbox.faults.add(path="/create.json", reset="before")
     with pytest.raises(mt.CreateUnconfirmed):
         user.export()
@@ -324,7 +326,7 @@ def test_fresh_ends_the_doubt(user: SandboxUser) -> None:
     assert user.export() == made
 
 
-def test_the_doubt_ends_by_itself_once_an_export_would_have_left_the_queue(
+def test_an_unconfirmed_request_is_sent_again_once_its_export_would_have_left_the_queue(
     user: SandboxUser,
 ) -> None:
     user.sandbox.faults.add(path="/create.json", status=502)
@@ -372,7 +374,7 @@ def test_attach_knows_the_request(user: SandboxUser) -> None:
     assert user.client().journal.find(made.id_raw_export).status == "Success!"  # type: ignore[union-attr]
 
 
-def test_attach_takes_an_export_that_was_made_elsewhere(user: SandboxUser) -> None:
+def test_attach_finds_an_export_that_was_created_elsewhere(user: SandboxUser) -> None:
     made = user.export()
     (directories.data_directory(user.sandbox.base_url) / "journal.sqlite3").unlink()
     attached = user.client().attach(made.id_raw_export)

@@ -1,4 +1,4 @@
-"""The validator and the sandbox judge every request alike, each by a reading of its own."""
+"""The validator and the sandbox accept and refuse the same requests, each by its own rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOOD = {"event": "installs", "selectors": "idDevice", **INTERVAL}
 
 
 class Service:
-    """A sandbox whose clock stands still."""
+    """A sandbox with a frozen clock."""
 
     def __init__(self) -> None:
         self.sandbox = mt.sandbox.start(
@@ -121,22 +121,22 @@ def as_text(value: Any) -> str | list[str]:
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> dict[str, str | list[str]]:
+def parameter_sets(draw: st.DrawFn) -> dict[str, str | list[str]]:
     """A right request in which some values are replaced, added or left out."""
-    wish = {name: as_text(value) for name, value in draw(right()).items()}
+    parameters = {name: as_text(value) for name, value in draw(right()).items()}
     for name in draw(st.lists(st.sampled_from(list(PARAMETERS)), max_size=4)):
-        wish[name] = draw(texts(name))
-    for name in draw(st.lists(st.sampled_from(list(wish)), max_size=1)):
-        del wish[name]
+        parameters[name] = draw(texts(name))
+    for name in draw(st.lists(st.sampled_from(list(parameters)), max_size=1)):
+        del parameters[name]
     if draw(st.integers(0, 20)) == 0:
-        wish[draw(st.sampled_from(["idapp", "foo", "event[]", "Event"]))] = "1"
-    return wish
+        parameters[draw(st.sampled_from(["idapp", "foo", "event[]", "Event"]))] = "1"
+    return parameters
 
 
-def form(wish: dict[str, str | list[str]], arrays: bool) -> list[tuple[str, str]]:
-    """The fields of the request as it stands, sent by one who checks nothing."""
+def form(parameters: dict[str, str | list[str]], arrays: bool) -> list[tuple[str, str]]:
+    """The fields of a request, as a client without a validator sends them."""
     fields: list[tuple[str, str]] = []
-    for name, value in wish.items():
+    for name, value in parameters.items():
         parameter = PARAMETERS.get(name)
         if isinstance(value, str) and arrays and value and parameter and parameter.is_list:
             value = value.split(",")
@@ -149,29 +149,31 @@ def form(wish: dict[str, str | list[str]], arrays: bool) -> list[tuple[str, str]
     return fields
 
 
-@given(wishes(), st.booleans())
+@given(parameter_sets(), st.booleans())
 @settings(max_examples=150)
-def test_they_agree(service: Service, wish: dict[str, str | list[str]], arrays: bool) -> None:
-    request = mt.ExportRequest(**wish)
+def test_the_validator_and_the_sandbox_agree(
+    service: Service, parameters: dict[str, str | list[str]], arrays: bool
+) -> None:
+    request = mt.ExportRequest(**parameters)
     errors = [p for p in request.check(NOW) if p.severity == "error"]
     if {problem.code for problem in errors} == {"unknown_parameter"}:
         # what the service does not know it ignores; before anything is sent it is a slip
-        service.refusal(form(wish, arrays))
+        service.refusal(form(parameters, arrays))
     elif errors:
-        refusal = service.refusal(form(wish, arrays))
+        refusal = service.refusal(form(parameters, arrays))
         assert refusal, f"accepted in spite of {[*map(str, errors)]}"
-        # the service tells one thing: it is among those that we told
-        told = re.match(r"Argument '(.*?)'", refusal)
-        assert told
-        assert told[1] in {re.sub(r"\[\d*\]$", "", p.parameter) for p in errors}, refusal
+        # the service names one parameter, which is among those that the validator names
+        named = re.match(r"Argument '(.*?)'", refusal)
+        assert named
+        assert named[1] in {re.sub(r"\[\d*\]$", "", p.parameter) for p in errors}, refusal
     else:
         # what is right now was right then, so that wire() may look at the clock
         assert service.refusal(request.wire()) == ""
 
 
 @given(right())
-def test_what_is_right_is_accepted(service: Service, wish: dict[str, Any]) -> None:
-    request = mt.ExportRequest(**wish)
+def test_valid_requests_are_accepted(service: Service, parameters: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**parameters)
     assert [p for p in request.check(NOW) if p.severity == "error"] == []
     assert service.refusal(request.wire()) == ""
 
@@ -190,10 +192,10 @@ EACH = [
 @pytest.mark.parametrize(("name", "text"), EACH, ids=lambda text: ascii(text)[1:20])
 def test_they_agree_on_each_value(service: Service, name: str, text: str) -> None:
     event = next(iter(sorted(PARAMETERS[name].events or ["installs"])))
-    wish: dict[str, Any] = {**GOOD, "event": event, "dateFrom": "1970-01-01"}
+    parameters: dict[str, Any] = {**GOOD, "event": event, "dateFrom": "1970-01-01"}
     if name in ("tsFrom", "tsTo"):
-        wish |= {"tsFrom": "0", "tsTo": str(SECONDS)}
-    assert_agreed(service, {**wish, name: text})
+        parameters |= {"tsFrom": "0", "tsTo": str(SECONDS)}
+    assert_agreed(service, {**parameters, name: text})
 
 
 @pytest.mark.parametrize("zone", [*ZONES, ""])
@@ -202,9 +204,9 @@ def test_they_agree_on_today_in_each_zone(service: Service, zone: str, day: str)
     assert_agreed(service, {**GOOD, "dateFrom": "1970-01-01", "dateTo": day, "timezone": zone})
 
 
-def assert_agreed(service: Service, wish: dict[str, Any]) -> None:
-    errors = [p for p in mt.ExportRequest(**wish).check(NOW) if p.severity == "error"]
-    sent = form(wish, False) if errors else mt.ExportRequest(**wish).wire()
+def assert_agreed(service: Service, parameters: dict[str, Any]) -> None:
+    errors = [p for p in mt.ExportRequest(**parameters).check(NOW) if p.severity == "error"]
+    sent = form(parameters, False) if errors else mt.ExportRequest(**parameters).wire()
     assert bool(service.refusal(sent)) == bool(errors)
 
 
@@ -223,14 +225,16 @@ REFUSED_AND_ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize("wish", SENT_AND_REFUSED.values(), ids=SENT_AND_REFUSED)
-def test_what_is_sent_and_may_be_refused(service: Service, wish: dict[str, Any]) -> None:
-    request = mt.ExportRequest(**wish)
+@pytest.mark.parametrize("parameters", SENT_AND_REFUSED.values(), ids=SENT_AND_REFUSED)
+def test_what_is_sent_and_may_be_refused(service: Service, parameters: dict[str, Any]) -> None:
+    request = mt.ExportRequest(**parameters)
     assert [problem.severity for problem in request.check(NOW)] == ["warning"]
     assert service.refusal(request.wire())
 
 
-@pytest.mark.parametrize("wish", REFUSED_AND_ACCEPTED.values(), ids=REFUSED_AND_ACCEPTED)
-def test_what_is_refused_and_might_be_accepted(service: Service, wish: dict[str, Any]) -> None:
-    assert [p.severity for p in mt.ExportRequest(**wish).check(NOW)] == ["error"]
-    assert service.refusal(form(wish, False)) == ""
+@pytest.mark.parametrize("parameters", REFUSED_AND_ACCEPTED.values(), ids=REFUSED_AND_ACCEPTED)
+def test_what_is_refused_and_might_be_accepted(
+    service: Service, parameters: dict[str, Any]
+) -> None:
+    assert [p.severity for p in mt.ExportRequest(**parameters).check(NOW)] == ["error"]
+    assert service.refusal(form(parameters, False)) == ""

@@ -1,4 +1,4 @@
-"""The four calls: what the service answers, in its words, and what is survived."""
+"""The four calls: answers, errors, retries and the rate limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = ["code", "data", "error", "info", "quotas", "exceeded", "resetInSecond",
 WORDS += ["exports", "idRawExport", "detail", "message", "status", "progress", "isCancellable"]
 WORDS += ["files", "link", "timestampExpires", "errorMessage"]
 IMPATIENT = RetryPolicy(faults=0, seconds=5)
-# in the middle of a minute and of an hour, so that no quota starts anew by itself
+# in the middle of a minute and of an hour, so that no quota resets by itself
 NOW = 1_795_000_000.0
 
 
@@ -78,7 +78,7 @@ def test_create_get_and_quotas(start_sandbox, api_of):
     assert "RequestsByUserPerMinute" in names
 
 
-def test_the_body_carries_the_parameters_and_who_asks_is_named(start_sandbox, api_of):
+def test_the_body_has_the_parameters_and_the_user_agent_is_named(start_sandbox, api_of):
     sandbox = start_sandbox()
     api_of(sandbox).create(REQUEST.wire())
 
@@ -90,7 +90,7 @@ def test_the_body_carries_the_parameters_and_who_asks_is_named(start_sandbox, ap
     assert headers["content-type"] == "application/x-www-form-urlencoded"
 
 
-def test_cancel_returns_the_services_word(start_sandbox, api_of):
+def test_cancel_returns_the_answer_of_the_service(start_sandbox, api_of):
     sandbox = start_sandbox(seconds=100)
     api = api_of(sandbox)
     id_raw_export = api.create(REQUEST.wire())
@@ -101,7 +101,7 @@ def test_cancel_returns_the_services_word(start_sandbox, api_of):
         api.cancel(id_raw_export)
 
 
-def test_errors_have_the_services_words(start_sandbox, api_of):
+def test_errors_have_the_messages_of_the_service(start_sandbox, api_of):
     sandbox = start_sandbox(queue=1, seconds=100)
     api = api_of(sandbox)
 
@@ -157,22 +157,22 @@ def test_a_response_that_is_not_json_is_described(start_sandbox, api_of, status)
         {"status": 425},
     ],
 )
-def test_reads_survive_faults_that_pass(start_sandbox, api_of, no_sleep, fault):
+def test_reads_are_retried_after_temporary_faults(start_sandbox, api_of, no_sleep, fault):
     sandbox = start_sandbox()
     api = api_of(sandbox, RetryPolicy(faults=3, seconds=60))
     id_raw_export = api.create(REQUEST.wire())
     sandbox.faults.add(path="/get.json", times=3, **fault)
-    told = []
+    waits = []
 
-    state = api.get(id_raw_export, on_wait=lambda event: told.append(event.seconds))
+    state = api.get(id_raw_export, on_wait=lambda event: waits.append(event.seconds))
 
     assert state.status == "Success!"
     assert len(no_sleep) == 3
-    assert told == no_sleep
+    assert waits == no_sleep
     assert no_sleep[2] > no_sleep[0] / 2, "the waits grow"
 
 
-def test_waits_leave_the_numbers_of_a_seeded_notebook_alone() -> None:
+def test_delays_do_not_change_the_random_numbers_of_a_notebook() -> None:
     random.seed(1)
     expected = random.random()
     random.seed(1)
@@ -180,7 +180,7 @@ def test_waits_leave_the_numbers_of_a_seeded_notebook_alone() -> None:
     assert random.random() == expected
 
 
-def test_the_patience_has_an_end(start_sandbox, api_of, no_sleep):
+def test_retries_end(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     sandbox.faults.add(status=500, times=None)
 
@@ -200,7 +200,7 @@ def test_refusals_are_not_retried(start_sandbox, api_of, no_sleep):
 @pytest.mark.parametrize(
     "fault", [{"reset": "after"}, {"status": 500}, {"status": 200, "body": ""}]
 )
-def test_a_create_whose_answer_is_lost_is_never_repeated(start_sandbox, api_of, no_sleep, fault):
+def test_a_create_without_a_response_is_never_retried(start_sandbox, api_of, no_sleep, fault):
     sandbox = start_sandbox()
     sandbox.faults.add(path="/create.json", **fault)
 
@@ -250,14 +250,14 @@ def test_a_quota_that_takes_too_long_is_an_error(start_sandbox, api_of):
 
 def test_a_wait_for_the_rate_limiter_is_as_long_as_shown(sandbox, api_of, fake_clock):
     api = api_of(sandbox, RetryPolicy(quota_seconds=0))
-    for seconds, told in ((0.3, "1 s"), (6.2, "7 s")):
+    for seconds, expected in ((0.3, "1 s"), (6.2, "7 s")):
         api.rate_limiter = RateLimiter()
         api.rate_limiter.block_for(seconds)
-        with pytest.raises(mt.QuotaExceeded, match=f"next request in {told}"):
+        with pytest.raises(mt.QuotaExceeded, match=f"next request in {expected}"):
             api.quotas()
 
 
-def test_retry_after_is_understood_where_no_quota_is_named(start_sandbox, api_of, no_sleep):
+def test_retry_after_is_used_if_no_quota_is_named(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox()
     api = api_of(sandbox, RetryPolicy())
     id_raw_export = api.create(REQUEST.wire())
@@ -279,7 +279,7 @@ def test_retry_after_may_be_a_date(start_sandbox, api_of, no_sleep):
     assert max(no_sleep[1:]) < 60
 
 
-def test_unknown_words_and_fields_are_survived(start_sandbox, api_of):
+def test_unknown_statuses_and_fields_are_accepted(start_sandbox, api_of):
     sandbox = start_sandbox()
     api = api_of(sandbox)
     id_raw_export = api.create(REQUEST.wire())
@@ -312,7 +312,7 @@ def test_a_redirect_is_not_followed(start_sandbox, api_of):
     assert elsewhere.requests == []
 
 
-def test_state_of_nothing_known():
+def test_a_response_without_facts():
     assert State("In progress").progress is None
 
 
@@ -334,7 +334,7 @@ class Canned(requests.adapters.BaseAdapter):
         pass
 
 
-def test_the_pace_keeps_every_window(fake_clock):
+def test_the_rate_limiter_respects_every_window(fake_clock):
     limits = {1.0: 3, 10.0: 12, 100.0: 40}
     limiter = RateLimiter(limits)
     times = []
@@ -350,7 +350,7 @@ def test_the_pace_keeps_every_window(fake_clock):
             assert last - first >= window - 1e-6
 
 
-def test_many_followed_exports_share_what_may_go_out(fake_clock):
+def test_many_polled_exports_share_the_rate_limit(fake_clock):
     limiter = RateLimiter()
     limiter.register_poller("one")
     assert limiter.poll_interval(1.0) == 1.0
@@ -377,7 +377,7 @@ def test_a_poller_that_stops_polling_is_dropped(fake_clock):
     assert limiter.poll_interval(1.0) == 1.0
 
 
-def test_fifty_exports_are_followed_at_once_within_the_quotas(fake_clock):
+def test_fifty_exports_are_polled_at_once_within_the_quotas(fake_clock):
     limiter, randomness = RateLimiter(), random.Random(1)
     ends = [fake_clock.monotonic() + randomness.uniform(60, 300) for _ in range(50)]
     due = [(fake_clock.monotonic(), number) for number in range(50)]
@@ -410,7 +410,7 @@ def test_errors_stay_under_their_quota(fake_clock):
     assert limiter.acquire() == pytest.approx(60)
 
 
-def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api_of, no_sleep):
+def test_no_request_is_sent_while_the_service_refuses_them(start_sandbox, api_of, no_sleep):
     sandbox = start_sandbox(
         without_quotas=False, quotas={"RequestsByUserPerHour": 1}, now=lambda: NOW
     )
@@ -428,28 +428,28 @@ def test_what_the_service_refuses_for_a_while_nobody_asks_for(start_sandbox, api
     assert no_sleep == []
 
 
-def test_a_create_held_back_by_our_own_pace_is_not_sent(start_sandbox, api_of, fake_clock):
+def test_a_create_that_the_rate_limiter_delays_is_not_sent(start_sandbox, api_of, fake_clock):
     sandbox = start_sandbox()
     api = api_of(sandbox, RetryPolicy())
     api.rate_limiter = RateLimiter({60.0: 1})
     api.quotas()
-    told = []
+    waits = []
 
     def interrupt(seconds):
         raise KeyboardInterrupt
 
     fake_clock.on_sleep = interrupt
     with pytest.raises(KeyboardInterrupt):
-        api.create(REQUEST.wire(), lambda event: told.append((event.seconds, event.text)))
+        api.create(REQUEST.wire(), lambda event: waits.append((event.seconds, event.text)))
 
     assert [call.method for call in sandbox.requests] == ["GET"]
-    ((seconds, text),) = told
+    ((seconds, text),) = waits
     assert 55 < seconds < 61
     assert "keeps under the service's quota" in text
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}, {"Retry-After": "nan"}])
-def test_without_a_word_on_how_long_the_waits_grow(start_sandbox, api_of, no_sleep, headers):
+def test_waits_grow_if_the_service_names_no_time(start_sandbox, api_of, no_sleep, headers):
     sandbox = start_sandbox()
     body = json.dumps({"code": 429, "data": {"error": {"info": {"quotas": [{"exceeded": 1}, 7]}}}})
     sandbox.faults.add(path="/quotas", times=8, status=429, body=body, headers=headers)
@@ -469,7 +469,7 @@ def test_a_quota_page_of_a_proxy_is_waited_for_too(start_sandbox, api_of, no_sle
     assert 30 <= no_sleep[0] < 31
 
 
-def test_an_endless_answer_ends(start_sandbox, api_of):
+def test_a_response_of_unlimited_size_is_cut_off(start_sandbox, api_of):
     sandbox = start_sandbox()
     bomb = gzip.compress(b"[" * (64 << 20))
     sandbox.faults.add(path="/quotas", body=bomb, headers={"Content-Encoding": "gzip"})
@@ -493,7 +493,7 @@ STATUSES = st.sampled_from([200, 302, 400, 429, 500])
 
 @hypothesis.given(payload=ANYTHING, data=ANYTHING, status=STATUSES)
 @hypothesis.settings(max_examples=150)
-def test_no_answer_is_beyond_understanding(sandbox, payload, data, status):
+def test_any_response_is_a_result_or_an_error_of_ours(sandbox, payload, data, status):
     """Whatever the service says, it becomes a fact or an error of ours."""
     credentials = Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
     answer = {**payload, "data": data} if isinstance(payload, dict) else payload

@@ -70,13 +70,13 @@ def test_what_clickhouse_writes_is_read_back(arrays):
 
 
 @given(st.lists(st.text(st.sampled_from("[]',\\anx"), max_size=9), min_size=1, max_size=5))
-def test_any_text_is_read_as_the_plain_reader_does_or_by_the_rarer_forms(texts):
+def test_any_text_is_parsed_as_by_the_simple_parser_or_as_one_of_the_rarer_forms(texts):
     cells = [f"['{text}']" for text in texts]
     one_by_one = [parse_array(cell) for cell in cells]
     if None in one_by_one:
-        with pytest.raises(NotAnArray) as told:
+        with pytest.raises(NotAnArray) as caught:
             parsed(*cells)
-        assert told.value.cell == cells[one_by_one.index(None)]
+        assert caught.value.cell == cells[one_by_one.index(None)]
     else:
         assert parsed(*cells) == one_by_one
     for cell, elements in zip(cells, one_by_one, strict=True):
@@ -132,16 +132,16 @@ def test_forms(cell, elements):
 )
 def test_a_cell_that_is_not_an_array_is_reported(cell):
     assert parse_array(cell) is None
-    with pytest.raises(NotAnArray) as told:
+    with pytest.raises(NotAnArray) as caught:
         parsed("['x']", cell, "['y']")
-    assert told.value.cell == cell
+    assert caught.value.cell == cell
 
 
-def test_a_part_of_a_column_is_read_alone():
+def test_a_slice_of_a_column_is_parsed():
     cells = pa.array(["['no']", "['a','b']", "['\\'']", "['no']"])
     assert parse_arrays(cells.slice(1, 2)).to_pylist() == [["a", "b"], ["'"]]
 
 
-def test_no_cells_give_no_lists():
+def test_no_cells_are_no_lists():
     empty = parse_arrays(pa.array([], pa.string()))
     assert (len(empty), empty.type) == (0, pa.list_(pa.string()))

@@ -1,4 +1,4 @@
-"""The form, driven as a program drives it: no browser, no event loop."""
+"""The form, driven by a program: no browser, no event loop."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_filter_of_another_event_outlives_an_edit_of_the_magic() -> None:
     assert "eventName" not in form.parameters
 
 
-def test_filters_are_kept_back_from_parameters_too() -> None:
+def test_filters_of_another_event_are_not_in_parameters() -> None:
     form = mt.RequestBuilder(**GOOD | {"event": "installs"}, eventName=["level_up"])
     assert form.request.is_valid
     form.field("event").value = "customEvents"
@@ -181,7 +181,7 @@ def test_filters_are_kept_back_from_parameters_too() -> None:
 # What is validated.
 
 
-def test_each_problem_is_shown_with_its_field_and_submit_says_why_it_is_off() -> None:
+def test_each_problem_is_shown_with_its_field_and_submit_says_why_it_is_disabled() -> None:
     form = mt.RequestBuilder(**GOOD, idApp="12, x")
     page = Page(form)
     assert form.problems == form.request.problems == mt.ExportRequest(**form.parameters).problems
@@ -211,7 +211,7 @@ def test_missing_values_are_distinguished_from_invalid_ones() -> None:
     assert Page(mt.RequestBuilder()).progress["tone"] == "missing"
 
 
-def test_what_is_wrong_comes_first_then_what_is_missing_then_what_is_worth_knowing() -> None:
+def test_errors_come_first_then_missing_values_then_notes() -> None:
     wrong = {"event": "installs", "SDKKey": "1", "idApp": [1, 1], "tsFrom": "2026-11-01", "foo": 1}
     shown = Page(mt.RequestBuilder(**wrong)).view["problems"]
     kinds = ["missing" if problem["isMissing"] else problem["severity"] for problem in shown]
@@ -219,7 +219,7 @@ def test_what_is_wrong_comes_first_then_what_is_missing_then_what_is_worth_knowi
     assert len(set(kinds)) == 4
 
 
-def test_the_code_that_is_copied_runs_however_it_was_typed(page: Page) -> None:
+def test_the_copied_code_runs(page: Page) -> None:
     page.form.magic = "event = installs\nidApp = 5"
     assert page.view["code"]["magic"] == page.form.magic == "event = installs\nidApp = 5"
     cell = page.view["code"]["cell"]
@@ -297,7 +297,7 @@ def test_no_text_breaks_the_form(forms: list[Any], text: str) -> None:
     assert form.parameters["event"] == "sessions"
 
 
-def test_setting_parameters_brings_them_to_their_normal_form() -> None:
+def test_setting_parameters_normalizes_them() -> None:
     form = mt.RequestBuilder()
     form.parameters = {**GOOD, "idCountry": "RU, Germany", "rooted": "Not rooted", "idApp[]": "7"}
     assert form.parameters == {**GOOD, "idCountry": [188, 202], "rooted": 2, "idApp": [7]} | {}
@@ -307,7 +307,7 @@ def test_setting_parameters_brings_them_to_their_normal_form() -> None:
 
 
 @pytest.mark.parametrize("trait", ["parameters", "request", "magic", "problems"])
-def test_whoever_hears_of_a_change_sees_all_of_it_and_may_change_more(trait: str) -> None:
+def test_observers_see_a_consistent_state_and_may_change_the_form(trait: str) -> None:
     form = mt.RequestBuilder(**GOOD)
     seen: list[bool] = []
 
@@ -331,14 +331,14 @@ def test_whoever_hears_of_a_change_sees_all_of_it_and_may_change_more(trait: str
 
 def test_observers_get_the_normal_form() -> None:
     form = mt.RequestBuilder()
-    told: list[Any] = []
-    form.observe(lambda change: told.append(change.new), ["parameters", "magic"])
+    received: list[Any] = []
+    form.observe(lambda change: received.append(change.new), ["parameters", "magic"])
     form.parameters = {"idCountry": "RU"}
     form.magic = "event=installs&idApp=5"
-    assert {"idCountry": [188]} in told
-    assert {"idCountry": "RU"} not in told
-    assert "event=installs&idApp=5" not in told
-    assert form.magic in told
+    assert {"idCountry": [188]} in received
+    assert {"idCountry": "RU"} not in received
+    assert "event=installs&idApp=5" not in received
+    assert form.magic in received
 
 
 def test_two_forms_can_be_linked() -> None:
@@ -358,12 +358,12 @@ def test_unknown_parameters_are_reported_and_not_lost() -> None:
     assert form.parameters["idAp"] == 3
 
 
-def test_text_that_is_half_typed_stays_as_it_is_and_moves_the_form() -> None:
+def test_incomplete_text_is_unchanged_and_updates_the_form() -> None:
     form = mt.RequestBuilder(**GOOD)
-    whole = "%%mytracker_export --frame df\nevent = installs # a comment\nselectors = idDevice\n"
-    for end in range(len(whole) + 1):
-        form.magic = whole[:end]
-        assert form.magic == whole[:end]
+    full = "%%mytracker_export --frame df\nevent = installs # a comment\nselectors = idDevice\n"
+    for end in range(len(full) + 1):
+        form.magic = full[:end]
+        assert form.magic == full[:end]
         assert form.problems == form.request.problems
     assert form.field("event").value == "installs"
     form.field("event").value = "sessions"
@@ -412,7 +412,7 @@ QUERY = "event=installs&selectors=idDevice,tsEvent&dateFrom=2026-11-01&dateTo=20
         QUERY.replace("&", "&\n"),
     ],
 )
-def test_the_service_s_own_url_moves_the_form_and_becomes_magic(text: str) -> None:
+def test_the_service_s_own_url_updates_the_form_and_becomes_magic(text: str) -> None:
     form = mt.RequestBuilder()
     form.magic = text
     assert form.field("selectors").value == ["idDevice", "tsEvent"]
@@ -511,7 +511,7 @@ def test_the_frame_is_named_in_the_code_and_read_from_it() -> None:
 # Acts of the front end.
 
 
-def test_what_is_typed_is_shown_again_as_it_was_typed(page: Page) -> None:
+def test_typed_text_is_shown_unchanged(page: Page) -> None:
     page.act("type", name="idApp", text="7,  8,")
     page.act("type", name="tsFrom", text=" 2026-11-01T10:00")
     assert page.form.parameters == {"tsFrom": 1793516400, "idApp": [7, 8]}
@@ -529,7 +529,7 @@ def test_an_event_is_understood_by_a_title_of_its_own(page: Page) -> None:
         assert page.form.parameters == {"event": name if is_own else entry.title.upper()}
 
 
-def test_entries_are_added_by_name_code_and_clear_beginning(page: Page) -> None:
+def test_entries_are_added_by_name_code_and_unambiguous_beginning(page: Page) -> None:
     for text in ("kaz", "RU", "Germany", "germ", "202"):
         page.act("add", name="idCountry", text=text)
     assert page.form.parameters == {"idCountry": [28, 188, 202]}
@@ -537,7 +537,7 @@ def test_entries_are_added_by_name_code_and_clear_beginning(page: Page) -> None:
     assert page.view["filters"] == ["idCountry"]
 
 
-def test_a_pasted_column_is_added_whole_and_what_is_unknown_is_kept(page: Page) -> None:
+def test_a_pasted_list_is_added_with_its_unknown_values(page: Page) -> None:
     page.act("add", name="idCountry", text="RU\nKZ\nnowhere\nGermany")
     assert page.form.field("idCountry").value == ["RU", "KZ", "nowhere", "Germany"]
     assert page.view["values"]["idCountry"] == ["188", "28", "nowhere", "202"]
@@ -585,7 +585,7 @@ def test_moving_a_chip_changes_nothing_but_the_order(names: list[str], data: st.
     assert [name for name in moved if name != key] == [name for name in names if name != key]
 
 
-def test_filters_are_shown_when_they_are_added_and_go_with_their_value(page: Page) -> None:
+def test_filters_are_shown_when_they_are_added_and_hidden_with_their_value(page: Page) -> None:
     assert page.view["filters"] == []
     assert "idCountry" in page.view["offers"]
     page.act("addFilter", name="idCountry")
@@ -623,7 +623,7 @@ def test_a_filter_that_stops_applying_stays_and_says_why() -> None:
     assert page.view["values"]["eventName"] == "level_up"
 
 
-def test_a_choice_is_shown_by_its_id_whatever_it_was_given_as() -> None:
+def test_a_choice_is_shown_by_its_id() -> None:
     page = Page(mt.RequestBuilder(**GOOD, rooted="Not rooted", timezone="Mars/Olympus"))
     assert page.view["values"]["rooted"] == "2"
     assert page.view["values"]["timezone"] == "Mars/Olympus"
@@ -633,7 +633,7 @@ def test_a_choice_is_shown_by_its_id_whatever_it_was_given_as() -> None:
     assert page.view["values"]["rooted"] == "perhaps"
 
 
-def test_a_starting_set_suits_the_event_and_adds_to_what_is_there() -> None:
+def test_a_starting_set_suits_the_event_and_adds_to_the_columns() -> None:
     page = Page(mt.RequestBuilder(event="sessions", selectors=["dpi"]))
     columns = page.view["startingSets"]["The event itself"]
     page.act("add", name="selectors", text=",".join(columns))
@@ -641,7 +641,7 @@ def test_a_starting_set_suits_the_event_and_adds_to_what_is_there() -> None:
     assert "duration" in columns
 
 
-def test_acts_are_done_once_and_in_order_however_they_arrive() -> None:
+def test_acts_are_applied_once_and_in_order() -> None:
     page, other = (Page(mt.RequestBuilder()) for _ in range(2))
     other.form = page.form
     first = page.message("add", name="selectors", text="idDevice")
@@ -727,7 +727,7 @@ def test_a_pasted_column_is_read(text: str, values: list[str]) -> None:
 
 
 @pytest.mark.parametrize("title", [preset.title for preset in PRESETS])
-def test_a_preset_fills_the_days_and_is_known_again(title: str) -> None:
+def test_a_preset_fills_the_days_and_is_recognized(title: str) -> None:
     page = Page(mt.RequestBuilder(timezone="Asia/Vladivostok"))
     form = page.form
     assert page.view["preset"] == ""
@@ -741,7 +741,7 @@ def test_a_preset_fills_the_days_and_is_known_again(title: str) -> None:
 
 
 @given(st.dates(datetime(1971, 1, 1).date(), datetime(2100, 1, 1).date()))
-def test_presets_end_today_or_before_and_are_found_again(today: Any) -> None:
+def test_presets_end_today_or_before_and_are_recognized(today: Any) -> None:
     for preset in PRESETS:
         first, last = preset.days(today)
         assert first <= last <= today
@@ -773,7 +773,7 @@ def test_presets_end_today_or_before_and_are_found_again(today: Any) -> None:
         ({"tsFrom": 0, "tsTo": 10**30}, ""),
     ],
 )
-def test_an_interval_is_said_in_words(parameters: dict[str, Any], words: str) -> None:
+def test_an_interval_has_a_text(parameters: dict[str, Any], words: str) -> None:
     said = in_words(parameters, ZoneInfo("Europe/Moscow"))
     assert said.startswith(words)
     assert bool(said) == bool(words)
@@ -865,7 +865,7 @@ def creates(sandbox: Sandbox) -> int:
     return sum(call.path.endswith("/create.json") for call in sandbox.requests)
 
 
-def test_submit_makes_an_export_and_shows_it_to_its_first_rows(
+def test_submit_creates_an_export_and_shows_it_until_its_first_rows(
     account: Callable[..., Sandbox],
 ) -> None:
     sandbox = account()
@@ -890,7 +890,7 @@ def test_a_missing_value_is_an_empty_cell_of_the_preview(account: Callable[..., 
     assert "NA" not in texts(form)
 
 
-def test_the_curl_command_goes_where_submit_goes(
+def test_the_curl_command_has_the_address_that_submit_uses(
     no_account: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = mt.RequestBuilder(**GOOD)
@@ -918,7 +918,7 @@ def test_no_change_opens_the_keyring(no_account: object, monkeypatch: pytest.Mon
     assert opened != []
 
 
-def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> None:
+def test_a_double_click_creates_one_export(account: Callable[..., Sandbox]) -> None:
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     Page(form).act("submit")
@@ -932,7 +932,7 @@ def test_a_double_click_makes_one_export(account: Callable[..., Sandbox]) -> Non
     assert creates(sandbox) == 2
 
 
-def test_cancel_ends_the_export_and_lets_it_be_made_again(
+def test_cancel_ends_the_export_and_it_can_be_submitted_again(
     account: Callable[..., Sandbox],
 ) -> None:
     account(seconds=600)
@@ -957,7 +957,7 @@ def test_a_refusal_does_not_repeat_the_problems_beside_it(account: Callable[...,
     assert "'revenue' is not a known column" in problem["text"]
 
 
-def test_a_full_queue_is_waited_for_until_there_is_a_place_or_cancel(
+def test_submit_waits_for_a_full_queue_until_there_is_a_place_or_cancel(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = account(seconds=600, queue=1)
@@ -993,7 +993,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_an_export_is_followed_through_faults_that_pass_however_many(
+def test_polling_continues_after_any_number_of_temporary_faults(
     account: Callable[..., Sandbox], quick: None, status: int
 ) -> None:
     sandbox = account()
@@ -1008,7 +1008,7 @@ def test_an_export_is_followed_through_faults_that_pass_however_many(
     assert creates(sandbox) == 1
 
 
-def test_submit_follows_an_export_again_that_nobody_follows(
+def test_submit_polls_an_export_again_if_nothing_else_does(
     account: Callable[..., Sandbox], quick: None
 ) -> None:
     sandbox = account(seconds=600)
@@ -1095,7 +1095,7 @@ def test_without_an_account_the_form_says_where_to_find_one(no_account: object) 
         form.submit()
 
 
-def test_the_secret_key_is_nowhere(account: Callable[..., Sandbox]) -> None:
+def test_the_secret_key_is_never_shown(account: Callable[..., Sandbox]) -> None:
     sandbox = account()
     form = mt.RequestBuilder(**GOOD)
     form.submit()
@@ -1107,7 +1107,7 @@ def test_the_secret_key_is_nowhere(account: Callable[..., Sandbox]) -> None:
 # What a notebook keeps.
 
 
-def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
+def test_the_output_without_a_kernel_is_the_request_then_the_result(
     account: Callable[..., Sandbox],
 ) -> None:
     account()
@@ -1131,7 +1131,7 @@ def test_what_is_kept_without_a_kernel_is_the_request_then_the_result(
     assert f"idRawExport {number}" in bundle["text/html"]
 
 
-def test_an_untouched_form_is_kept_as_a_form_and_not_as_errors() -> None:
+def test_an_untouched_form_is_saved_without_errors() -> None:
     bundle, _ = mt.RequestBuilder()._repr_mimebundle_()
     assert "MyTracker request form" in bundle["text/html"]
     assert "last known state" in bundle["text/html"]

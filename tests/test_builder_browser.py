@@ -322,13 +322,15 @@ def test_a_chip_is_moved_by_dragging_and_removed_by_its_cross(form: Form) -> Non
     form.expect_magic("selectors = idCountryISOAlpha2, tsEvent, eventName")
 
 
-def test_a_pasted_list_becomes_chips_and_what_is_unknown_is_marked(form: Form) -> None:
+def test_a_pasted_list_becomes_chips_and_unknown_values_are_marked(form: Form) -> None:
     form.paste(form.field("Add to Columns"), "idDevice\ntsEvent\tfooBar, eventName")
     expect(form.chips("Columns")).to_have_count(4)
     expect(form.root.locator(".mtf-unknown")).to_have_text(re.compile("fooBar"))
 
 
-def test_a_word_that_is_not_added_is_said_and_one_that_names_an_entry_is_added(form: Form) -> None:
+def test_a_word_that_is_not_added_is_reported_and_one_that_names_an_entry_is_added(
+    form: Form,
+) -> None:
     form.fill()
     columns = form.field("Add to Columns")
     columns.focus()
@@ -374,7 +376,7 @@ def test_filters_stay_greyed_and_come_back_with_the_event(form: Form) -> None:
     expect(form.field("Add filter")).to_be_focused()
 
 
-def test_editing_the_magic_moves_the_form(form: Form) -> None:
+def test_editing_the_magic_updates_the_form(form: Form) -> None:
     form.magic.click()
     form.page.keyboard.press("Control+End")
     form.page.keyboard.press("Enter")
@@ -452,7 +454,7 @@ def test_what_is_typed_before_a_click_is_submitted_by_it(form: Form) -> None:
     assert "tsEvent" in str(card.locator("dt:text-is('selectors') + dd").text_content())
 
 
-def test_typing_sends_no_flood(form: Form, frames: list[object]) -> None:
+def test_typing_sends_few_messages(form: Form, frames: list[object]) -> None:
     form.fill(USUAL + "&idApp=1")
     form.field("Apps").click()
     form.page.keyboard.press("Control+a")
@@ -643,7 +645,7 @@ def test_a_form_whose_kernel_has_ended_says_that_it_is_the_last_known_state(
         expect(form.magic).to_have_value(re.compile("customEvents"))
 
 
-def test_nothing_comes_from_elsewhere(form: Form, lab: Lab) -> None:
+def test_nothing_is_loaded_from_elsewhere(form: Form, lab: Lab) -> None:
     own = (lab.url, "data:", "blob:")
     assert [url for url in form.notebook.requested if not url.startswith(own)] == []
 
@@ -659,13 +661,13 @@ def test_a_saved_notebook_shows_request_and_result_without_a_kernel(form: Form, 
     for part in (".mytracker-card", "table", ".mytracker-last-known"):
         assert not outputs.nth(1).locator(part).first.is_visible()
     form.notebook.save()
-    shutil.copy(lab.root / "builder.ipynb", lab.root / "kept.ipynb")
-    saved: Any = json.loads((lab.root / "kept.ipynb").read_text(encoding="utf-8"))
+    shutil.copy(lab.root / "builder.ipynb", lab.root / "saved.ipynb")
+    saved: Any = json.loads((lab.root / "saved.ipynb").read_text(encoding="utf-8"))
     assert "metadata" in saved
     with lab.browser.new_context() as context:
-        kept = Notebook(context.new_page(), lab.url, "kept.ipynb").cells.nth(FORM)
-        kept.locator("table").wait_for()
-        text = kept.locator(".jp-Cell-outputArea").inner_text()
+        saved_page = Notebook(context.new_page(), lab.url, "saved.ipynb").cells.nth(FORM)
+        saved_page.locator("table").wait_for()
+        text = saved_page.locator(".jp-Cell-outputArea").inner_text()
         # request, code, state and rows
         assert "MyTracker request form" in text
         assert "%%mytracker_export\nevent     = installs" in text

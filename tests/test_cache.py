@@ -1,4 +1,4 @@
-"""The files that are kept."""
+"""The cache of downloaded files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mytracker_nb.tables.raw_data import RawData
 
 
 @pytest.fixture
-def kept(start_sandbox, tmp_path):
-    """A sandbox, a cache, and what makes the rows of the sandbox's export anew."""
+def cached(start_sandbox, tmp_path):
+    """A sandbox, a cache, and a function that returns the files of the sandbox's export."""
     sandbox = start_sandbox(rows_per_file=400)
     number = created(sandbox, event="customEvents", selectors="idDevice,eventName")
     given = [Link(url, None) for url in links(sandbox, number)][:2]
@@ -49,29 +49,29 @@ def put(cache: FileCache, number: int, size: int, used: float, service="https://
     return path
 
 
-def test_a_file_is_fetched_once(kept, tmp_path):
-    sandbox, cache, files = kept
+def test_a_file_is_fetched_once(cached, tmp_path):
+    sandbox, cache, files = cached
     first = RawData(files()).to_arrow()
     assert fetched(sandbox) == 3  # the header was looked at before
-    told = []
+    reported = []
     assert RawData(files(), first.column_names).to_arrow().equals(first)
-    download(files(), tmp_path / "out", on_progress=lambda *now: told.append(now))
+    download(files(), tmp_path / "out", on_progress=lambda *now: reported.append(now))
     assert fetched(sandbox) == 3
-    assert told[-1] == (cache.size, cache.size, 2, 2)
+    assert reported[-1] == (cache.size, cache.size, 2, 2)
     (export,) = cache.exports
     assert (export.account, export.id_raw_export, export.files) == (sandbox.api_user_id, 1, 2)
     assert export.service == sandbox.base_url.partition("//")[2].replace(":", "_")
 
 
-def test_a_parquet_dataset_keeps_what_streams_by(kept, tmp_path):
-    sandbox, cache, files = kept
+def test_writing_a_parquet_dataset_caches_the_files(cached, tmp_path):
+    sandbox, cache, files = cached
     RawData(files(), ["idDevice", "eventName"]).to_parquet(tmp_path / "out")
     assert cache.exports[0].files == 2
     assert fetched(sandbox) == 2
 
 
-def test_half_and_damaged_files_are_not_kept(kept):
-    sandbox, cache, files = kept
+def test_partial_and_damaged_files_are_not_cached(cached):
+    sandbox, cache, files = cached
     sandbox.faults.add(path=".csv.gz", corrupt=900, times=None)
     with pytest.raises(mt.FileError, match="damaged"):
         RawData(files(), ["idDevice", "eventName"]).to_arrow()
@@ -80,8 +80,8 @@ def test_half_and_damaged_files_are_not_kept(kept):
     assert [path for path in cache.root.rglob("*") if path.is_file()] == []
 
 
-def test_a_kept_file_that_was_damaged_since_is_fetched_again(kept):
-    sandbox, cache, files = kept
+def test_a_damaged_cached_file_is_fetched_again(cached):
+    sandbox, cache, files = cached
     want = RawData(files(), ["idDevice", "eventName"]).to_arrow()
     for path in cache.root.rglob("*.csv.gz"):
         path.write_bytes(path.read_bytes()[:-20])
@@ -90,21 +90,21 @@ def test_a_kept_file_that_was_damaged_since_is_fetched_again(kept):
     assert fetched(sandbox) == before + 2
 
 
-def test_what_is_larger_than_the_cache_is_read_and_not_kept(kept, tmp_path):
-    _, _, files = kept
+def test_a_file_larger_than_the_cache_is_read_and_not_cached(cached, tmp_path):
+    _, _, files = cached
     small = FileCache(tmp_path / "small", limit=1000)
     assert RawData(files(small), ["idDevice", "eventName"]).to_arrow().num_rows > 700
     assert [path for path in small.root.rglob("*") if path.is_file()] == []
 
 
-def test_a_cache_that_cannot_be_written_is_not_used(kept, tmp_path):
-    _, _, files = kept
+def test_a_cache_that_cannot_be_written_is_not_used(cached, tmp_path):
+    _, _, files = cached
     (tmp_path / "file").touch()
     nowhere = FileCache(tmp_path / "file")
     assert RawData(files(nowhere), ["idDevice", "eventName"]).to_arrow().num_rows > 700
 
 
-def test_the_longest_unused_goes_first(tmp_path):
+def test_the_least_recently_used_file_is_deleted_first(tmp_path):
     cache = FileCache(tmp_path, limit=250)
     paths = [put(cache, number, 100, used=1e9 + number) for number in range(4)]
     os.utime(paths[0], (2e9, 2e9))
@@ -113,7 +113,7 @@ def test_the_longest_unused_goes_first(tmp_path):
     assert cache.size == 200
 
 
-def test_what_a_process_that_ended_left_goes_too(tmp_path):
+def test_unfinished_files_of_ended_processes_are_deleted(tmp_path):
     cache = FileCache(tmp_path)
     old, new = put(cache, 1, 10, 1e9), put(cache, 2, 10, 1e9)
     stale = old.rename(old.with_suffix(".part"))
@@ -124,7 +124,7 @@ def test_what_a_process_that_ended_left_goes_too(tmp_path):
     assert (stale.exists(), fresh.exists()) == (False, True)
 
 
-def test_services_accounts_and_exports_are_kept_apart(tmp_path):
+def test_services_accounts_and_exports_have_separate_folders(tmp_path):
     cache = FileCache(tmp_path)
     folders = {
         cache.folder(service, account, number)
@@ -139,14 +139,14 @@ def test_services_accounts_and_exports_are_kept_apart(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are those of POSIX")
-def test_others_cannot_look_into_it(kept):
-    _, cache, files = kept
+def test_other_users_cannot_read_it(cached):
+    _, cache, files = cached
     RawData(files(), ["idDevice", "eventName"]).to_arrow()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in cache.root.rglob("*.csv.gz")}
     assert modes == {0o600}
 
 
-def test_it_shows_what_is_kept_and_clears_it(tmp_path):
+def test_it_lists_cached_exports_and_clears_them(tmp_path):
     cache = FileCache(tmp_path)
     put(cache, 12, 3_000_000, 1.7e9, service="https://<b>")
     put(cache, 13, 10, 1.7e9)
@@ -181,14 +181,14 @@ def test_a_directory_that_can_not_be_used_is_one_short_error(
     assert "\n" not in str(error.value)
 
 
-def kept_name(url: str, *others: str) -> str:
+def cached_name(url: str, *others: str) -> str:
     links = [Link(each, None) for each in (url, *others)]
     cache = FileCache(Path("/nowhere"))
-    kept = remote_files(links, Fetcher(None, None), cache=cache, folder=Path("/nowhere/4"))[
+    cached = remote_files(links, Fetcher(None, None), cache=cache, folder=Path("/nowhere/4"))[
         0
     ].cached
-    assert kept is not None
-    return kept.name
+    assert cached is not None
+    return cached.name
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def kept_name(url: str, *others: str) -> str:
         ("https://h.test/x.csv.gz?expires=1", "https://h.test/x.csv.gz?expires=2"),
     ],
 )
-def test_files_of_different_links_are_kept_apart(one, other):
-    assert kept_name(one) != kept_name(other)
-    assert kept_name(one, other) != kept_name(other, one)
+def test_files_of_different_links_are_stored_separately(one, other):
+    assert cached_name(one) != cached_name(other)
+    assert cached_name(one, other) != cached_name(other, one)
 
 
 @pytest.mark.parametrize(
@@ -217,12 +217,12 @@ def test_files_of_different_links_are_kept_apart(one, other):
 )
 def test_links_that_differ_in_their_signature_only_are_the_same(one, other):
     urls = [f"https://h.test/x.csv.gz?{one.format(sign)}&{other}" for sign in ("1", "2")]
-    assert kept_name(urls[0]) == kept_name(urls[1])
-    assert kept_name(*urls) != kept_name(*urls[::-1]), "but all that two links differ in does"
+    assert cached_name(urls[0]) == cached_name(urls[1])
+    assert cached_name(*urls) != cached_name(*urls[::-1]), "but all that two links differ in does"
 
 
 @pytest.mark.parametrize("given", ["~nosuchuser/data", None])
-def test_without_a_home_directory_exports_go_on(sandbox, monkeypatch, given):
+def test_exports_work_without_a_home_directory(sandbox, monkeypatch, given):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     for name in ("MYTRACKER_NB_DATA_DIR", "MYTRACKER_NB_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -237,7 +237,7 @@ def test_without_a_home_directory_exports_go_on(sandbox, monkeypatch, given):
         mt.cache()
 
 
-def test_an_unknown_home_directory_is_told_in_the_systems_words(monkeypatch, tmp_path):
+def test_an_unknown_home_directory_is_reported_with_the_system_s_message(monkeypatch, tmp_path):
     def unknown(*_, **__):
         raise RuntimeError("could not determine the home directory")
 

@@ -86,7 +86,7 @@ def seen(card: Card, *texts: str) -> bool:
     return all(text in face for face in both(card) for text in texts)
 
 
-def test_the_id_and_the_way_back_to_it_are_shown() -> None:
+def test_the_id_and_the_code_to_attach_are_shown() -> None:
     card = Card(request(), 4, "In progress", service="https://tracker.my.com", api_user_id=77658)
     assert seen(card, "idRawExport 4", "import mytracker_nb as mt; mt.attach(4)")
     assert seen(card, "https://tracker.my.com, API user 77658")
@@ -101,14 +101,12 @@ def test_the_id_and_the_way_back_to_it_are_shown() -> None:
         ("Success!", True, False),
     ],
 )
-def test_what_can_be_cancelled_says_how(
-    status: str, is_cancellable: bool | None, shown: bool
-) -> None:
+def test_a_card_says_how_to_cancel(status: str, is_cancellable: bool | None, shown: bool) -> None:
     card = Card(request(), 4, status, is_cancellable=is_cancellable)
     assert seen(card, "mt.attach(4).cancel()") is shown
 
 
-def test_parameters_stand_in_the_order_of_the_documentation() -> None:
+def test_parameters_are_in_the_order_of_the_documentation() -> None:
     card = Card(ExportRequest(idApp=1, **dict(reversed(WEEK.items())), timezone="Asia/Tokyo"), 4)
     names = ["event", "selectors", "dateFrom", "dateTo", "timezone", "idApp"]
     for face in both(card):
@@ -132,9 +130,7 @@ def test_parameters_stand_in_the_order_of_the_documentation() -> None:
         ),
     ],
 )
-def test_values_say_what_they_stand_for(
-    parameters: dict[str, Any], in_html: str, in_text: str
-) -> None:
+def test_values_have_their_titles(parameters: dict[str, Any], in_html: str, in_text: str) -> None:
     html, text = both(Card(request(**parameters), 4))
     assert in_html in html
     assert in_text in text
@@ -155,7 +151,7 @@ def test_values_say_what_they_stand_for(
         (None, None, "status not known yet", None),
     ],
 )
-def test_the_status_is_the_services_own_word_with_a_bar(
+def test_the_status_is_that_of_the_service_with_a_bar(
     status: str | None, progress: float | None, shown: str, bar: str | None
 ) -> None:
     card = Card(request(), 4, status, progress)
@@ -174,7 +170,7 @@ def test_a_dry_run_says_that_nothing_was_sent_and_lists_all_problems() -> None:
     assert seen(Card(request()), "dry run: valid, nothing was sent")
 
 
-def test_what_the_service_has_taken_has_no_errors_of_ours() -> None:
+def test_an_accepted_request_has_no_errors() -> None:
     card = Card(request(event="brandNewEvent", idApp=[1, 1]), 4, "In progress")
     assert seen(card, "brandNewEvent", "warning idApp: 1: repeated")
     for face in both(card):
@@ -192,7 +188,7 @@ def test_notes_and_the_services_explanation_are_shown() -> None:
     assert seen(card, "error the service says: Too many lines in export", *card.notes)
 
 
-def test_times_stand_in_the_zone_of_the_request_which_is_named_once() -> None:
+def test_times_are_in_the_zone_of_the_request_which_is_named_once() -> None:
     tokyo = Card(request(timezone="Asia/Tokyo"), 4, "Success!", created_at=MOMENT)
     assert seen(tokyo, "created 2026-11-24 00:03:10")
     assert seen(Card(None, 4, created_at=MOMENT), "created 2026-11-23 15:03:10", "times in UTC")
@@ -272,7 +268,7 @@ def test_the_code_has_the_name_that_the_notebook_has(monkeypatch: pytest.MonkeyP
         (Download(3, 3, 5 * 10**12, None), "3 of 3 files, 5.0 TB", "1.0"),
     ],
 )
-def test_a_download_shows_how_far_it_is(download: Download, words: str, bar: str) -> None:
+def test_a_download_shows_its_progress(download: Download, words: str, bar: str) -> None:
     card = Card(request(), 4, "brand new", download=download)
     assert seen(card, words)
     assert page(card).attributes["value"] == [bar]
@@ -290,7 +286,7 @@ def test_the_request_can_be_opened_as_a_form() -> None:
     assert line in card.text()
 
 
-def test_where_the_magics_are_loaded_the_code_has_them(shell: InteractiveShell) -> None:
+def test_the_code_uses_magics_if_they_are_loaded(shell: InteractiveShell) -> None:
     line = "%mytracker_builder event=installs selectors=idDevice,tsEvent"
     card = Card(request(), 4, "User error occurred")
     assert line in "".join(page(card).folded)
@@ -354,19 +350,19 @@ def test_a_value_with_a_comma_is_one_value() -> None:
         Card(request(), code=ATTACK),
     ],
 )
-def test_html_in_a_value_is_text(card: Card) -> None:
+def test_html_in_a_value_is_escaped(card: Card) -> None:
     assert set(page(card).elements) <= ELEMENTS
     assert seen(card, ATTACK)
 
 
-def test_nothing_is_fetched_and_nothing_runs() -> None:
+def test_the_html_loads_nothing_and_has_no_script() -> None:
     card = Card(request(), 4, "In progress", 0.5, is_sandbox=True)
     assert set(page(card).attributes) == {"class", "role", "title", "value", "max"}
     for word in ("url(", "@import", "script", "://"):
         assert word not in card.html()
 
 
-def test_the_text_cannot_steer_a_terminal() -> None:
+def test_the_text_has_no_control_characters() -> None:
     evil = "a\x1b[31m\x07b\u202ec\x00\r\n\ud800"
     card = Card(
         ExportRequest(event=evil, **{evil: evil}),
@@ -435,7 +431,7 @@ ODD = st.none() | TEXTS | st.integers() | st.floats() | st.builds(Angry)
         code=TEXTS,
     )
 )
-def test_every_fact_can_be_drawn(card: Card) -> None:
+def test_any_facts_can_be_rendered(card: Card) -> None:
     assert set(page(card).elements) <= ELEMENTS
     for face in (card.text(), card.html()):
         face.encode("utf-8")

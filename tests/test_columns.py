@@ -1,4 +1,4 @@
-"""`mt.columns` and ``%mytracker_columns``: what is known of columns, as data, HTML and text."""
+"""`mt.columns` and ``%mytracker_columns``: the known columns as data, HTML and text."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_the_types_are_those_of_an_exports_frame(sandbox: Sandbox) -> None:
         event="customEvents", selectors=list(selectors()), dateFrom="today-2d", dateTo="today-2d"
     )
     frame = client.create(request).to_pandas()
-    told = dict(zip(mt.columns()["column"], mt.columns()["dtype"], strict=True))
+    types = dict(zip(mt.columns()["column"], mt.columns()["dtype"], strict=True))
     shown = {name: str(dtype).replace("item: ", "") for name, dtype in frame.dtypes.items()}
-    assert told == shown
+    assert types == shown
 
 
 def test_columns_of_the_event_come_first() -> None:
@@ -70,7 +70,7 @@ def test_an_event_of_users_has_its_user_and_no_columns_of_devices() -> None:
         ("userSessions", "Events of users count by user, so select customUserId"),
     ],
 )
-def test_it_says_what_is_known(event: str | None, sentence: str) -> None:
+def test_it_says_what_the_list_covers(event: str | None, sentence: str) -> None:
     known = mt.columns(event)
     assert sentence in " ".join(repr(known).split())
     assert sentence in known._repr_html_()  # type: ignore[operator]
@@ -93,13 +93,13 @@ def test_the_text_is_narrow_and_marks_what_was_seen() -> None:
     assert not any(line.startswith("* params.name ") for line in lines)
 
 
-def test_the_html_needs_nothing_from_elsewhere() -> None:
+def test_the_html_loads_nothing() -> None:
     page = mt.columns()._repr_html_()  # type: ignore[operator]
     assert not re.search(r"(?:src|href)\s*=|@import|url\(", page)
     assert page.count("<tr") == len(selectors()) + 1
 
 
-def test_what_is_made_of_it_is_a_plain_frame() -> None:
+def test_a_derived_frame_is_a_plain_frame() -> None:
     known = mt.columns()
     assert type(known[known["kind"] == "id"]) is pd.DataFrame
     assert type(pickle.loads(pickle.dumps(known))) is pd.DataFrame

@@ -1,4 +1,4 @@
-"""What Tab offers in the magics."""
+"""Tab completion in the magics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYNTAX = {
 
 
 def completed(code: str) -> Completions | None:
-    """What is offered where ``|`` stands in `code`."""
+    """The completions at the ``|`` in `code`."""
     return complete(code.replace("|", ""), code.index("|"), SYNTAX, lambda: ["apps", "_", "df"])
 
 

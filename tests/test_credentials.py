@@ -1,4 +1,4 @@
-"""Where the keys come from, and where they must not go."""
+"""Where the keys come from, and where they must not be sent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def known(*given: Any, **more: Any) -> tuple[int, str, str]:
 def test_arguments_come_first(set_env: Callable[..., None]) -> None:
     set_env("1", "env", LOCAL)
     credentials.use(Credentials(2, "login"))
-    credentials.save(Credentials(3, "kept"))
+    credentials.save(Credentials(3, "saved"))
     assert known(4, "given", "https://example.com") == (4, "given", "https://example.com")
     assert known(4, "given") == (4, "given", LOCAL)
 
@@ -70,38 +70,38 @@ def test_then_the_login(set_env: Callable[..., None]) -> None:
 
 
 def test_then_the_environment(set_env: Callable[..., None]) -> None:
-    credentials.save(Credentials(3, "kept"))
+    credentials.save(Credentials(3, "saved"))
     set_env("1", "env")
     assert known() == (1, "env", SERVICE_URL)
 
 
 def test_then_the_keyring_of_that_service() -> None:
-    credentials.save(Credentials(3, "kept"))
+    credentials.save(Credentials(3, "saved"))
     credentials.save(Credentials(4, "local", LOCAL))
-    assert known() == (3, "kept", SERVICE_URL)
+    assert known() == (3, "saved", SERVICE_URL)
     assert known(base_url=LOCAL) == (4, "local", LOCAL)
 
 
-def test_half_of_it_is_completed_by_the_next_place(set_env: Callable[..., None]) -> None:
+def test_a_missing_half_comes_from_the_next_source(set_env: Callable[..., None]) -> None:
     set_env("1", "")
     assert known(secret_key="given") == (1, "given", SERVICE_URL)
     set_env("", "env")
     assert known(5) == (5, "env", SERVICE_URL)
-    credentials.save(Credentials(3, "kept"))
+    credentials.save(Credentials(3, "saved"))
     assert known() == (3, "env", SERVICE_URL)
     set_env("3", "")
-    assert known() == (3, "kept", SERVICE_URL)
+    assert known() == (3, "saved", SERVICE_URL)
     set_env()
     assert known(secret_key="given") == (3, "given", SERVICE_URL)
 
 
-def test_the_key_of_another_account_is_not_taken(set_env: Callable[..., None]) -> None:
-    credentials.save(Credentials(3, "kept"))
+def test_the_key_of_another_account_is_not_used(set_env: Callable[..., None]) -> None:
+    credentials.save(Credentials(3, "saved"))
     credentials.use(Credentials(2, "login"))
     set_env("1", "env")
     with pytest.raises(mt.CredentialsMissing, match="secret key"):
         find(9)
-    assert known(3) == (3, "kept", SERVICE_URL)
+    assert known(3) == (3, "saved", SERVICE_URL)
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
@@ -110,8 +110,8 @@ def test_blank_variables_count_as_not_set(set_env: Callable[..., None], blank: s
     with pytest.raises(mt.CredentialsMissing, match="no API User ID and no secret key"):
         find()
     assert known(1, "given") == (1, "given", SERVICE_URL)
-    credentials.save(Credentials(3, "kept"))
-    assert known() == (3, "kept", SERVICE_URL)
+    credentials.save(Credentials(3, "saved"))
+    assert known() == (3, "saved", SERVICE_URL)
 
 
 def test_spaces_around_are_dropped(set_env: Callable[..., None]) -> None:
@@ -119,10 +119,10 @@ def test_spaces_around_are_dropped(set_env: Callable[..., None]) -> None:
     assert known() == (77658, KEY, LOCAL)
 
 
-# ---- what is missing is told
+# ---- missing credentials are reported
 
 
-def test_nothing_known_says_where_to_find_it_and_how_to_do_without(
+def test_missing_credentials_are_reported_with_the_next_steps(
     set_env: Callable[..., None],
 ) -> None:
     with pytest.raises(mt.CredentialsMissing) as caught:
@@ -249,7 +249,7 @@ def test_a_local_service_is_a_sandbox(url: str, local: bool) -> None:
     assert not Credentials(1, KEY).is_sandbox
 
 
-def test_the_service_is_known_without_an_account(set_env: Callable[..., None]) -> None:
+def test_the_service_is_found_without_an_account(set_env: Callable[..., None]) -> None:
     assert credentials.service_in_use() == SERVICE_URL
     set_env(url=f"{LOCAL}/")
     assert credentials.service_in_use() == LOCAL
@@ -291,9 +291,9 @@ def test_a_failing_keyring_is_an_empty_one() -> None:
     assert known(1, "given") == (1, "given", SERVICE_URL)
 
 
-@pytest.mark.parametrize("kept", ["", "no json", "[]", "[1]", '{"a": 1}', "null"])
-def test_what_others_left_in_the_keyring_is_no_account(kept: str) -> None:
-    keyring.set_password("mytracker-nb", SERVICE_URL, kept)
+@pytest.mark.parametrize("stored", ["", "no json", "[]", "[1]", '{"a": 1}', "null"])
+def test_other_content_of_the_keyring_is_ignored(stored: str) -> None:
+    keyring.set_password("mytracker-nb", SERVICE_URL, stored)
     with pytest.raises(mt.CredentialsMissing):
         find()
 
@@ -364,13 +364,13 @@ def test_a_keyring_that_only_encodes_is_refused(backend: KeyringBackend) -> None
         credentials.save(Credentials(1, KEY))
     shown = getattr(backend, "file_path", backend.name)
     assert shown in str(caught.value) or isinstance(backend, Chain)
-    assert not any(isinstance(each, MemoryKeyring) and each.kept for each in [backend, *OPEN])
+    assert not any(isinstance(each, MemoryKeyring) and each.saved for each in [backend, *OPEN])
 
 
 @pytest.mark.parametrize(
     "backend", [fail.Keyring(), null.Keyring(), Chain(null.Keyring()), Chain()]
 )
-def test_no_keyring_that_works_is_said(backend: KeyringBackend) -> None:
+def test_a_missing_keyring_is_reported(backend: KeyringBackend) -> None:
     keyring.set_keyring(backend)
     with pytest.raises(mt.CredentialsMissing, match="no working keyring"):
         credentials.save(Credentials(1, KEY))
@@ -380,8 +380,8 @@ def test_the_keyring_of_a_chain_that_encrypts_is_used_and_named() -> None:
     encrypting, readable = Encoding(_scrambled), PlaintextKeyring()
     keyring.set_keyring(Chain(readable, encrypting))
     assert credentials.save(Credentials(1, KEY)) == encrypting.name
-    assert len(encrypting.kept) == 1
-    assert not readable.kept
+    assert len(encrypting.saved) == 1
+    assert not readable.saved
     assert find().secret_key == KEY
 
 

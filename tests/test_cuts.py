@@ -1,4 +1,4 @@
-"""One request cut into pieces that share no row and miss none."""
+"""Splitting a request into pieces: each row is in exactly one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def request(**parameters: Any) -> mt.ExportRequest:
 
 
 def cut_every(every: object, **parameters: Any) -> list[Piece]:
-    wish = request(**parameters)
-    return split_request(wish, parse_every(every, wish))
+    full = request(**parameters)
+    return split_request(full, parse_every(every, full))
 
 
-def errors(wish: mt.ExportRequest) -> list[mt.Problem]:
-    return [problem for problem in problems(wish, NOW) if problem.severity == "error"]
+def errors(full: mt.ExportRequest) -> list[mt.Problem]:
+    return [problem for problem in problems(full, NOW) if problem.severity == "error"]
 
 
 def refusal(act: Any, *arguments: Any) -> mt.Problem:
@@ -56,13 +56,13 @@ windows = st.builds(
 
 @pytest.mark.parametrize("every", [None, "auto"])
 def test_without_a_length_the_request_is_the_only_piece(every: object) -> None:
-    wish = request(**DAYS)
-    (piece,) = split_request(wish, parse_every(every, wish))
-    assert piece.request is wish
+    full = request(**DAYS)
+    (piece,) = split_request(full, parse_every(every, full))
+    assert piece.request is full
 
 
 @pytest.mark.parametrize("every", ["4d", timedelta(days=4), " 4 d ", "96h"])
-def test_days_are_cut_at_midnight_both_ends_included(every: object) -> None:
+def test_days_are_split_at_midnight_both_ends_included(every: object) -> None:
     assert [piece.bounds for piece in cut_every(every, **DAYS)] == [
         ("2026-01-01", "2026-01-04"),
         ("2026-01-05", "2026-01-08"),
@@ -70,7 +70,7 @@ def test_days_are_cut_at_midnight_both_ends_included(every: object) -> None:
     ]
 
 
-def test_times_are_cut_between_two_seconds() -> None:
+def test_times_are_split_between_two_seconds() -> None:
     pieces = cut_every("6h", **TIMES)
     assert [piece.window.length for piece in pieces] == [21_600] * 4
     assert all(one.window.last + 1 == next_.window.first for one, next_ in pairwise(pieces))
@@ -79,10 +79,10 @@ def test_times_are_cut_between_two_seconds() -> None:
 
 
 def test_a_piece_keeps_all_other_parameters() -> None:
-    wish = request(**DAYS, timezone="Asia/Tokyo", idCountry=["RU", "KZ"], rooted=1)
-    for piece in split_request(wish, 3):
+    full = request(**DAYS, timezone="Asia/Tokyo", idCountry=["RU", "KZ"], rooted=1)
+    for piece in split_request(full, 3):
         changed = {**piece.request.parameters, **DAYS}
-        assert changed == wish.parameters
+        assert changed == full.parameters
 
 
 def test_days_beside_times_stay_and_bound_them() -> None:
@@ -103,29 +103,29 @@ def test_days_beside_times_stay_and_bound_them() -> None:
 
 
 def test_days_and_times_without_a_common_second_are_not_split() -> None:
-    wish = request(**DAYS, **TIMES)
-    assert [piece.request for piece in split_request(wish, 3600)] == [wish]
-    assert bisect(Piece(wish, full_window(wish))) is None
+    full = request(**DAYS, **TIMES)
+    assert [piece.request for piece in split_request(full, 3600)] == [full]
+    assert bisect(Piece(full, full_window(full))) is None
 
 
 def test_the_day_on_which_clocks_change_is_one_window() -> None:
-    wish = request(dateFrom="2026-03-28", dateTo="2026-03-30", timezone="Europe/Berlin")
+    full = request(dateFrom="2026-03-28", dateTo="2026-03-30", timezone="Europe/Berlin")
     hours = []
-    for piece in split_request(wish, 1):
+    for piece in split_request(full, 1):
         start, end = (moment.astimezone(timezone.utc) for moment in piece.moments)
         hours.append((end - start) / timedelta(hours=1))
     assert hours == [24, 23, 24]
 
 
 @given(window=windows, every=st.integers(1, 45), covered=st.lists(windows, max_size=4))
-def test_windows_hold_each_missing_unit_once(
+def test_windows_have_each_missing_unit_once(
     window: Window, every: int, covered: list[Window]
 ) -> None:
-    wish = request(tsFrom=window.first + 10**9, tsTo=window.last + 10**9)
-    there = [Piece(wish, Window(first + 10**9, last + 10**9)) for first, last in covered]
+    full = request(tsFrom=window.first + 10**9, tsTo=window.last + 10**9)
+    there = [Piece(full, Window(first + 10**9, last + 10**9)) for first, last in covered]
     units = [
         unit - 10**9
-        for piece in split_request(wish, every, there)
+        for piece in split_request(full, every, there)
         for unit in range(piece.window.first, piece.window.last + 1)
     ]
     outside = {unit for first, last in covered for unit in range(first, last + 1)}
@@ -140,8 +140,8 @@ def test_what_is_not_covered_is_missing() -> None:
 
 @given(first=st.integers(0, 10**9), length=st.integers(1, 10**7))
 def test_halves_meet_and_end_at_a_quarter_of_an_hour(first: int, length: int) -> None:
-    wish = request(tsFrom=first, tsTo=first + length - 1)
-    piece = Piece(wish, full_window(wish))
+    full = request(tsFrom=first, tsTo=first + length - 1)
+    piece = Piece(full, full_window(full))
     while (two := bisect(piece)) is not None:
         left, right = (half.window for half in two)
         assert left.last + 1 == right.first
@@ -153,17 +153,17 @@ def test_halves_meet_and_end_at_a_quarter_of_an_hour(first: int, length: int) ->
 
 
 def test_halves_of_days_end_at_a_day() -> None:
-    wish = request(dateFrom="2026-01-01", dateTo="2026-01-03")
-    left, right = bisect(Piece(wish, full_window(wish))) or ()
+    full = request(dateFrom="2026-01-01", dateTo="2026-01-03")
+    left, right = bisect(Piece(full, full_window(full))) or ()
     assert left.bounds == ("2026-01-01", "2026-01-02")
     assert right.bounds == ("2026-01-03", "2026-01-03")
     assert bisect(right) is None
 
 
-def test_filters_of_more_than_1000_values_are_cut_each_with_each() -> None:
-    wish = request(**DAYS, idApp=range(2500), idCampaign=range(1001), idPartner=range(1000))
-    assert errors(wish) == []
-    pieces = split_request(wish, 5)
+def test_all_parts_of_several_filters_are_combined() -> None:
+    full = request(**DAYS, idApp=range(2500), idCampaign=range(1001), idPartner=range(1000))
+    assert errors(full) == []
+    pieces = split_request(full, 5)
     assert len(pieces) == 2 * 3 * 2
     for piece in pieces:
         assert piece.request.is_valid
@@ -196,9 +196,9 @@ def test_a_split_of_one_of_two_filters_that_are_ored_is_refused(name: str) -> No
 
 
 def test_sdk_keys_alone_may_be_split() -> None:
-    wish = request(**DAYS, SDKKey=[f"{n:020}" for n in range(1001)])
-    assert errors(wish) == []
-    assert len(split_request(wish)) == 2
+    full = request(**DAYS, SDKKey=[f"{n:020}" for n in range(1001)])
+    assert errors(full) == []
+    assert len(split_request(full)) == 2
 
 
 def test_a_split_of_excluded_names_is_refused() -> None:
@@ -210,18 +210,18 @@ def test_a_split_of_excluded_names_is_refused() -> None:
 
 
 def test_all_errors_of_the_request_are_reported_together() -> None:
-    wish = mt.ExportRequest(event="installs", idApp=range(1001), dateFrom="2026-01-01")
-    assert [problem.code for problem in errors(wish)] == ["required", "interval_half"]
+    full = mt.ExportRequest(event="installs", idApp=range(1001), dateFrom="2026-01-01")
+    assert [problem.code for problem in errors(full)] == ["required", "interval_half"]
 
 
 @pytest.mark.parametrize("every", ["", "d", "7", "-1d", "0d", "1y", 7, timedelta(0), "7 days"])
-def test_what_is_no_length_is_refused(every: object) -> None:
+def test_invalid_durations_are_refused(every: object) -> None:
     problem = refusal(parse_every, every, request(**TIMES))
     assert (problem.parameter, problem.code) == ("every", "bad_value")
 
 
 @pytest.mark.parametrize("every", ["6h", "25h", timedelta(days=1, seconds=1)])
-def test_days_are_not_cut_by_the_hour(every: object) -> None:
+def test_days_are_not_split_by_the_hour(every: object) -> None:
     problem = refusal(parse_every, every, request(**DAYS))
     assert "whole days" in problem.message
     assert "tsFrom" in problem.hint

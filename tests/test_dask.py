@@ -1,4 +1,4 @@
-"""One partition a file, loaded by whatever computes it."""
+"""Dask DataFrames: one partition a file, loaded by the worker that computes it."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def rows(start_sandbox):
     return RawData(remote_files(given, fetcher), COLUMNS), sandbox
 
 
-def test_kept_files_are_not_fetched_again(rows, tmp_path):
+def test_cached_files_are_not_fetched_again(rows, tmp_path):
     data, sandbox = rows
     for file in data.files:
         file.cached = tmp_path / file.name
-    whole = data.to_pandas()
+    full = data.to_pandas()
     sandbox.faults.add(path=".csv.gz", status=404, times=None)
     frame = data.to_dask().compute(scheduler="synchronous")
-    assert frame["idDevice"].tolist() == whole["idDevice"].tolist()
+    assert frame["idDevice"].tolist() == full["idDevice"].tolist()
 
 
 def test_an_export_without_files_is_an_empty_frame():
@@ -81,7 +81,7 @@ def test_workers_load_partitions_over_http_without_the_key(rows, cluster):
     import distributed
 
     data, sandbox = rows
-    whole = data.to_pandas()
+    full = data.to_pandas()
     with distributed.Client(cluster) as client:
         before = len(sandbox.requests)
         lazy = data.to_dask()
@@ -89,19 +89,19 @@ def test_workers_load_partitions_over_http_without_the_key(rows, cluster):
         assert lazy.npartitions == len(data.files)
         assert sandbox.secret_key.encode() not in pickle.dumps(lazy)
         frame = lazy.compute()
-        assert frame["idDevice"].tolist() == whole["idDevice"].tolist()
-        assert frame["idAppTitle"].tolist() == whole["idAppTitle"].astype(object).tolist()
+        assert frame["idDevice"].tolist() == full["idDevice"].tolist()
+        assert frame["idAppTitle"].tolist() == full["idAppTitle"].astype(object).tolist()
         by_country = lazy.groupby("idCountry").size().compute()
-        assert by_country.sum() == whole["idCountry"].notna().sum()
+        assert by_country.sum() == full["idCountry"].notna().sum()
 
         held = data.to_dask(client)
         distributed.wait(held)
         before = len(sandbox.requests)
-        assert len(held) == len(whole)
+        assert len(held) == len(full)
         assert len(sandbox.requests) == before
 
 
-def test_partitions_have_the_types_they_were_said_to_have(rows):
+def test_partitions_have_the_declared_types(rows):
     data, _ = rows
     lazy = data.to_dask()
     part = lazy.partitions[0].compute(scheduler="sync")
@@ -162,14 +162,14 @@ def test_a_cluster_shuffles_merges_and_sorts_rows_with_lists(data_with_lists, cl
     import dask
     import distributed
 
-    whole = data_with_lists.to_pandas()
-    rows = _sorted_rows(whole)
-    devices = whole[["idDevice"]].assign(group=range(len(whole)))
+    full = data_with_lists.to_pandas()
+    rows = _sorted_rows(full)
+    devices = full[["idDevice"]].assign(group=range(len(full)))
     with distributed.Client(cluster), dask.config.set({"dataframe.shuffle.method": method}):
         lazy = data_with_lists.to_dask()
         shuffled = lazy.shuffle("idDevice").compute()
         assert _sorted_rows(shuffled) == rows
-        assert shuffled.dtypes.to_dict() == _types(whole)
+        assert shuffled.dtypes.to_dict() == _types(full)
         if method == "tasks":
             assert set(map(type, shuffled["params.value"])) == {tuple}
 
@@ -185,7 +185,7 @@ def test_a_cluster_shuffles_merges_and_sorts_rows_with_lists(data_with_lists, cl
         assert _sorted_rows(by_time.reset_index()[LISTS]) == rows
         names = lazy.explode("params.name")["params.name"].value_counts().compute()
         assert (
-            names.to_dict() == whole.explode("params.name")["params.name"].value_counts().to_dict()
+            names.to_dict() == full.explode("params.name")["params.name"].value_counts().to_dict()
         )
 
 
@@ -201,7 +201,7 @@ def test_texts_of_params_are_columns_of_their_own(data_with_lists):
     assert [None if pd.isna(cell) else cell for cell in frame["params.level"]] == levels
 
 
-def test_a_cell_that_does_not_fit_names_the_way_out(tmp_path):
+def test_a_cell_that_does_not_fit_names_the_option(tmp_path):
     path = tmp_path / "1.csv.gz"
     path.write_bytes(gzip.compress(b"idApp,idOs\n1,2\nx,3\n"))
     with pytest.raises(mt.FileError, match=r"line 3.*as_text") as error:
@@ -211,7 +211,7 @@ def test_a_cell_that_does_not_fit_names_the_way_out(tmp_path):
     assert frame["idApp"].tolist() == ["1", "x"]
 
 
-def test_without_dask_it_is_said_how_to_get_it(tmp_path, monkeypatch):
+def test_without_dask_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "dask.dataframe", None)

@@ -73,10 +73,12 @@ def sync(plan: Plan, directory: Path, partition_by: str | None, *, compact: bool
                 plan.retry()
 
 
-def work(ready: Any, at: SharedClock, account: Account, wish: dict[str, Any], to: Any) -> None:
+def work(
+    ready: Any, at: SharedClock, account: Account, parameters: dict[str, Any], to: Any
+) -> None:
     """What the process does that may be killed."""
     with clock.use(at):
-        plan = plan_of(account, **wish)
+        plan = plan_of(account, **parameters)
         ready.set()
         sync(plan, **to)
 
@@ -134,11 +136,15 @@ def kill_rounds(rounds: int, seed: int, directory: Path, partition_by: str | Non
                 start = chance.randint(1, 6)
                 first = f"2026-06-{start:02d}"
                 last = max(first, min(today, f"2026-06-{start + chance.randint(0, 6):02d}"))
-                wish = {"dateFrom": first, "dateTo": last, "every": chance.choice([None, "1d"])}
+                parameters = {
+                    "dateFrom": first,
+                    "dateTo": last,
+                    "every": chance.choice([None, "1d"]),
+                }
                 to = {"directory": directory, "partition_by": partition_by}
                 to["compact"] = chance.random() < 0.3
                 ready = context.Event()
-                process = context.Process(target=work, args=(ready, at, account, wish, to))
+                process = context.Process(target=work, args=(ready, at, account, parameters, to))
                 process.start()
                 processes.append(process)
                 while process.is_alive() and not ready.wait(0.1):
@@ -181,7 +187,9 @@ def kill_rounds(rounds: int, seed: int, directory: Path, partition_by: str | Non
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 @pytest.mark.parametrize("partition_by", [None, "eventName"])
-def test_killed_processes_lose_and_double_nothing(tmp_path: Path, partition_by: str | None) -> None:
+def test_killed_processes_lose_no_rows_and_add_none_twice(
+    tmp_path: Path, partition_by: str | None
+) -> None:
     counts = kill_rounds(5, 5, tmp_path / "events", partition_by)
     assert counts["killed"] + counts["finished"] >= 5
     assert counts["rows"] > 500

@@ -1,4 +1,4 @@
-"""Datasets that grow: rows that come late, moments of syncing, kills, two processes at once."""
+"""Datasets that are updated: late rows, times of updates, killed and concurrent processes."""
 
 from __future__ import annotations
 
@@ -62,26 +62,26 @@ class Moved(HurriedClock):
 
 @dataclass
 class User:
-    """One who keeps a dataset of a sandbox, in a new kernel each time."""
+    """A user who updates a dataset of a sandbox, in a new kernel each time."""
 
     sandbox: Sandbox
     time: Moved
     directory: Path
-    wish: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
 
     def plan(self, every: object = None, *, fresh: bool = False, **parameters: Any) -> Plan:
         sandbox = self.sandbox
         client = mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
         client.api.rate_limiter = RateLimiter({1.0: 10_000})
-        wish = {
+        request = {
             "event": "customEvents",
             "selectors": COLUMNS,
             "dateFrom": "2026-06-05",
             "dateTo": "2026-06-07",
-            **self.wish,
+            **self.defaults,
             **parameters,
         }
-        return Plan(client, mt.ExportRequest(**wish), every, fresh=fresh)
+        return Plan(client, mt.ExportRequest(**request), every, fresh=fresh)
 
     def sync(
         self,
@@ -143,7 +143,7 @@ def user(tmp_path: Path) -> Iterator[User]:
         yield user
 
 
-def test_late_rows_come_with_one_small_export_for_all_that_is_known(user: User) -> None:
+def test_late_rows_of_all_complete_windows_are_one_small_export(user: User) -> None:
     user.sync("1d")
     assert user.creates == 3
     before = user.rows()
@@ -161,7 +161,7 @@ def test_late_rows_come_with_one_small_export_for_all_that_is_known(user: User) 
     assert first < set(mt.open_dataset(user.directory).files)
 
 
-def test_the_newest_rows_belong_to_no_dataset_yet_and_it_says_until_when(user: User) -> None:
+def test_the_newest_rows_are_not_included_and_the_dataset_says_until_when(user: User) -> None:
     plan = user.sync()
     until = EVENING - 3 * HOUR - 1
     dataset = mt.open_dataset(user.directory)
@@ -184,7 +184,7 @@ def test_within_an_hour_only_missing_rows_are_requested(user: User) -> None:
     assert user.creates == 4  # one more was that of the comparison
 
 
-def test_a_month_of_daily_syncs_asks_twice_a_day(user: User) -> None:
+def test_a_month_of_daily_updates_creates_two_exports_a_day(user: User) -> None:
     for _ in range(8):
         today = user.time.now().date().isoformat()
         user.sync("1d", dateTo=today)
@@ -226,12 +226,12 @@ def test_late_rows_that_are_too_many_are_split(tmp_path: Path) -> None:
 
 
 def test_filters_of_more_than_1000_values_are_topped_up_part_by_part(user: User) -> None:
-    user.wish = {"idApp": range(4500, 6000)}
+    user.defaults = {"idApp": range(4500, 6000)}
     user.sync()
     user.time.seconds += 3 * DAY
     user.sync()
     assert user.creates == 4
-    user.wish = {}
+    user.defaults = {}
     assert user.rows() == user.exported()
 
 
@@ -253,7 +253,7 @@ def test_compacting_keeps_the_rows_in_few_files(user: User) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_partitions_grow_and_everyone_reads_them(user: User) -> None:
+def test_partitions_grow_and_all_libraries_read_them(user: User) -> None:
     plan = user.plan(selectors=[*COLUMNS, "dtEvent"])
     plan.to_parquet(user.directory, partition_by="dtEvent")
     user.time.seconds += 2 * DAY
@@ -309,13 +309,13 @@ def cells_of(frame: Any) -> Counter[tuple[Any, ...]]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore:Local categoricals have different encodings")
 @pytest.mark.parametrize("partition_by", [None, "SDKKey", "customUserId", "idCountry", "dtEvent"])
-def test_every_reader_gives_the_rows_of_one_export(user: User, partition_by: str | None) -> None:
-    user.wish = {"selectors": ALL_KINDS, "timezone": "UTC"}
+def test_every_library_reads_the_rows_of_one_export(user: User, partition_by: str | None) -> None:
+    user.defaults = {"selectors": ALL_KINDS, "timezone": "UTC"}
     for _ in range(2):
         user.sync("1d", partition_by=partition_by)
         user.time.seconds += 2 * DAY
-    whole = user.plan(availabilityTsTo=user.until)
-    expected = cells_of(whole._client.create(whole.request).data().to_pandas())
+    full = user.plan(availabilityTsTo=user.until)
+    expected = cells_of(full._client.create(full.request).data().to_pandas())
     assert expected.total() > 200
     dataset = mt.open_dataset(user.directory)
     files = list(dataset.files)
@@ -337,8 +337,8 @@ def test_every_reader_gives_the_rows_of_one_export(user: User, partition_by: str
         assert cells_of(frame) == expected, reader
 
 
-def test_a_dataset_without_rows_is_read_by_everyone_and_grows(user: User) -> None:
-    user.wish = {"idApp": [1]}
+def test_a_dataset_without_rows_is_read_by_all_libraries_and_grows(user: User) -> None:
+    user.defaults = {"idApp": [1]}
     user.sync("1d")
     dataset = mt.open_dataset(user.directory)
     assert len(dataset.files) == 1
@@ -365,7 +365,7 @@ def test_a_row_outside_of_its_export_s_bounds_is_reported(
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_rows_that_two_exports_share_are_reported(
+def test_rows_in_two_exports_are_reported(
     user: User, monkeypatch: pytest.MonkeyPatch, is_late: bool
 ) -> None:
     # a service that lets a window begin hours earlier
@@ -429,7 +429,7 @@ def test_a_column_has_one_type_in_all_files(
     partition_by: str | None,
     is_first: bool,
 ) -> None:
-    user.wish = {"selectors": WIDE}
+    user.defaults = {"selectors": WIDE}
 
     def sync(*, is_bad: bool) -> Plan:
         plan = user.plan("1d")
@@ -462,9 +462,9 @@ def test_a_column_has_one_type_in_all_files(
     ):
         assert Counter(None if pd.isna(cell) else cell for cell in frame[column]) == expected
     # the others are what they were
-    user.wish = {"selectors": WIDE, "availabilityTsTo": user.until}
-    whole = user.plan()
-    asked = whole._client.create(whole.request).data().to_arrow()
+    user.defaults = {"selectors": WIDE, "availabilityTsTo": user.until}
+    full = user.plan()
+    asked = full._client.create(full.request).data().to_arrow()
     for name in {*WIDE} - {column}:
         cells = [Counter(map(str, table[name].to_pylist())) for table in (every, asked)]
         assert cells[0] == cells[1], name
@@ -495,7 +495,7 @@ def as_before(directory: Path, hive: str | None = None) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_what_the_version_before_wrote_is_fetched_again(user: User) -> None:
+def test_exports_of_an_earlier_version_are_fetched_again(user: User) -> None:
     user.sync("1d")
     as_before(user.directory)
     user.time.seconds += DAY
@@ -512,14 +512,14 @@ def test_what_the_version_before_wrote_is_fetched_again(user: User) -> None:
     assert len(list(user.directory.glob("*.parquet"))) == len(mt.open_dataset(user.directory).files)
 
 
-def test_old_and_new_partitions_change_places_at_once(user: User) -> None:
-    wish = {"selectors": [*COLUMNS, "dtEvent"]}
-    user.plan("1d", **wish).to_parquet(user.directory, partition_by="dtEvent")
+def test_old_partitions_are_replaced_all_at_once(user: User) -> None:
+    columns = {"selectors": [*COLUMNS, "dtEvent"]}
+    user.plan("1d", **columns).to_parquet(user.directory, partition_by="dtEvent")
     as_before(user.directory, "dtEvent")
     with pytest.raises(mt.FileError, match="Run to_parquet again"):
         mt.open_dataset(user.directory)
     user.sandbox.exports.outcomes.extend(["", "Error occurred"])
-    plan = user.plan(fresh=True, dateTo="2026-06-07", **wish)
+    plan = user.plan(fresh=True, dateTo="2026-06-07", **columns)
     with pytest.raises(mt.ExportFailed):
         plan.to_parquet(user.directory, partition_by="dtEvent")
     assert list(user.directory.glob("dtEvent_*")) == []
@@ -597,7 +597,7 @@ def test_a_dataset_that_lacks_a_window_does_not_say_that_it_is_complete(user: Us
     assert user.rows() == user.exported(dateFrom="2026-06-03")
 
 
-def test_a_clock_that_was_ahead_holds_up_no_later_update(user: User) -> None:
+def test_a_clock_that_was_ahead_does_not_delay_later_updates(user: User) -> None:
     for _ in range(2):
         with clock.use(Moved(user.time.seconds + DAY)), pytest.raises(mt.BadRequest):
             user.sync("1d")
@@ -625,7 +625,7 @@ def test_two_that_write_to_one_directory_wait_for_each_other(user: User) -> None
     assert user.sync().status["state"].tolist() == ["kept"]
 
 
-def test_what_another_has_added_without_a_lock_is_not_doubled(user: User) -> None:
+def test_a_slice_that_another_process_added_is_not_added_twice(user: User) -> None:
     user.sync("1d")
     plan = user.plan(dateFrom="2026-06-04")
     plan_update = manifest.Manifest.plan_update
@@ -794,17 +794,17 @@ def check_dataset(
                         thread.join()
             counts["killed"] += mortal.left is not None and mortal.left < 0
             with suppress(mt.FileError):
-                # whole rows, none of them twice, at any moment
+                # complete rows, none of them twice, at any moment
                 today = user.time.now().date().isoformat()
-                whole = {"dateFrom": "2026-06-01", "dateTo": min(today, "2026-06-12")}
-                assert not user.rows() - user.exported(**whole)
+                full = {"dateFrom": "2026-06-01", "dateTo": min(today, "2026-06-12")}
+                assert not user.rows() - user.exported(**full)
         user.time.seconds += 100 * DAY  # imports have come too
-        whole = {"dateFrom": "2026-06-01", "dateTo": "2026-06-12"}
-        user.plan(**whole).to_parquet(user.directory, partition_by=partition_by)
+        full = {"dateFrom": "2026-06-01", "dateTo": "2026-06-12"}
+        user.plan(**full).to_parquet(user.directory, partition_by=partition_by)
         rows = user.rows()
         counts["rows"] = rows.total()
         counts["exports"] = user.creates
-        assert rows == user.exported(**whole)
+        assert rows == user.exported(**full)
         dataset = mt.open_dataset(user.directory)
         there = {str(path) for path in user.directory.rglob("*.parquet")}
         assert there == set(dataset.files)

@@ -1,4 +1,4 @@
-"""The closed vocabularies: complete, consistent, and found by the names people use."""
+"""The dictionaries: complete, consistent, and with the names that people use."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_there_is_no_dictionary_of_another_name() -> None:
         dictionary("nothing")
 
 
-def test_names_have_no_other_names() -> None:
+def test_dictionaries_of_names_have_no_other_names() -> None:
     assert events().find("Installs") is None
     assert events().find("installs") is events()["installs"]
     # the service writes zones in one way, people in several
     assert dictionary("timezone").find("europe/MOSCOW") is dictionary("timezone")["Europe/Moscow"]
 
 
-def test_countries_go_by_code_and_title() -> None:
+def test_countries_are_found_by_code_and_title() -> None:
     countries = dictionary("country")
     assert countries.find("ru") is countries.find("RUSSIA") is countries["188"]
     assert countries.find("NA") is countries.find("Namibia")
@@ -98,7 +98,7 @@ def test_events_are_of_devices_and_of_users() -> None:
     assert {entry.group for entry in events().values()} == {"devices", "users"}
 
 
-def test_columns_have_what_the_other_floors_need() -> None:
+def test_columns_have_the_facts_that_other_modules_need() -> None:
     columns = selectors()
     assert list(columns) == list(dictionary("selector"))
     kinds = {column.kind for column in columns.values()}
@@ -130,7 +130,7 @@ def test_every_dictionary_of_a_parameter_is_there() -> None:
         ("rooted", "notrooted", "2"),
     ],
 )
-def test_the_nearest_comes_first(name: str, text: str, near: str) -> None:
+def test_the_most_similar_comes_first(name: str, text: str, near: str) -> None:
     assert dictionary(name).nearest(text)[0].value == near
 
 
@@ -151,7 +151,7 @@ def test_one_wrong_letter_in_a_long_name_is_found(data: st.DataObject, name: str
 
 
 @pytest.mark.parametrize("text", ["XX", "ZZ", "Q", "Атлантида", "Wakanda", ""])
-def test_what_is_not_near_is_not_suggested(text: str) -> None:
+def test_dissimilar_entries_are_not_suggested(text: str) -> None:
     assert dictionary("country").nearest(text) == []
 
 
@@ -166,7 +166,7 @@ def test_what_is_not_near_is_not_suggested(text: str) -> None:
         *(("Белоруссия", "BY"), ("Беларусь", "BY"), ("ОАЭ", "AE"), ("NA", "NA")),
     ],
 )
-def test_a_country_goes_by_its_usual_names(text: str, code: str) -> None:
+def test_countries_are_found_by_their_usual_names(text: str, code: str) -> None:
     entry = dictionary("country").find(text)
     assert entry is not None
     assert entry.aliases == (code,)

@@ -81,13 +81,13 @@ def account(start_sandbox: Callable[..., Sandbox], no_account: object) -> None:
     assert export.wait().id_raw_export == 4
 
 
-def test_the_names_that_people_begin_with_have_examples() -> None:
+def test_the_main_names_have_examples() -> None:
     assert [thing for thing in MUST_HAVE if thing not in WITH_EXAMPLES] == []
 
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("thing", WITH_EXAMPLES, ids=lambda thing: thing.__name__)
-def test_an_example_gives_what_it_shows(
+def test_an_example_prints_what_it_shows(
     thing: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # an example may write files

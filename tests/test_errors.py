@@ -1,4 +1,4 @@
-"""The exceptions: one tree, whole after a pickle, short and harmless on a screen."""
+"""The exceptions: one tree, pickling, and short messages without control characters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_tree_of_the_docstring_is_the_real_one() -> None:
 
 @pytest.mark.parametrize("error", EVERY, ids=NAMES)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_an_exception_is_whole_after_a_pickle(error: Exception, protocol: int) -> None:
+def test_an_exception_has_all_facts_after_a_pickle(error: Exception, protocol: int) -> None:
     for again in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error)):
         assert type(again) is type(error)
         assert str(again) == str(error)
@@ -135,7 +135,7 @@ STEERING = [*range(9), *range(11, 32), *range(127, 160), 0x61C, 0x200E, 0x202E, 
 
 
 @pytest.mark.parametrize("code", STEERING, ids=hex)
-def test_nothing_steers_the_terminal(code: int) -> None:
+def test_messages_have_no_control_characters(code: int) -> None:
     evil = f"a{chr(code)}b"
     assert printable(evil) == "a\ufffdb"
     assert chr(code) not in str(Problem(evil, "x", "error", evil, evil))
@@ -151,11 +151,11 @@ def test_a_message_can_always_be_printed(text: str) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]) | st.sampled_from("\n\t")))
-def test_what_is_harmless_is_left_alone(text: str) -> None:
+def test_harmless_characters_are_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
-def test_what_people_typed_is_harmless_in_every_text() -> None:
+def test_typed_control_characters_are_in_no_message() -> None:
     request = mt.ExportRequest(**{"event": "\x1b[2J", "a\x1b]0;x\x07": 1, "idApp": "\u202e1"})
-    told = [str(mt.InvalidRequest(request.problems)), *map(str, request.problems)]
-    assert all(printable(text) == text for text in told)
+    texts = [str(mt.InvalidRequest(request.problems)), *map(str, request.problems)]
+    assert all(printable(text) == text for text in texts)

@@ -1,4 +1,4 @@
-"""`mt.exports` and ``%mytracker_exports``: the exports asked for before, as a list."""
+"""`mt.exports` and ``%mytracker_exports``: the list of earlier exports."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_exports_can_be_distinguished(account: Sandbox) -> None:
     found = mt.exports()
     table = found.table()
     assert list(found) == [7, 6, 5, 4, 3, 2, 1]
-    told = {(row.event, row.window, row.filters, table.columns(row)) for row in table.exports}
-    assert len(told) == 7
+    rows = {(row.event, row.window, row.filters, table.columns(row)) for row in table.exports}
+    assert len(rows) == 7
     text, page = str(found), html(found)
     for words in (
         "2025-11-03 to 2025-11-09 UTC",
@@ -107,7 +107,7 @@ def test_the_rate_limit_ends_the_refresh(account: Sandbox) -> None:
     assert text.count("In progress") == 2
 
 
-def test_a_service_that_does_not_respond_is_survived(account: Sandbox) -> None:
+def test_without_a_response_statuses_are_as_last_known(account: Sandbox) -> None:
     mt.Client().create(mt.ExportRequest(**INSTALLS))
     account.faults.add(path="/get.json", times=1, status=503)
     text = str(mt.exports())
@@ -116,7 +116,7 @@ def test_a_service_that_does_not_respond_is_survived(account: Sandbox) -> None:
     assert "Success!" in str(mt.exports())
 
 
-def test_what_the_service_does_not_know_is_marked(account: Sandbox) -> None:
+def test_an_export_that_the_service_does_not_find_is_marked(account: Sandbox) -> None:
     client = mt.Client()
     with client.journal.record_create(mt.ExportRequest(**INSTALLS)) as create:
         create.answer(77)
@@ -134,7 +134,7 @@ def test_the_rows_are_known_once_they_were_loaded(account: Sandbox) -> None:
     assert mt.exports().frame["rows"].tolist() == [len(frame)]
 
 
-def test_a_number_attaches(account: Sandbox) -> None:
+def test_an_id_attaches(account: Sandbox) -> None:
     made = mt.export(**INSTALLS)
     found = mt.exports()
     assert found[made.id_raw_export] == made
@@ -156,7 +156,7 @@ def test_another_account_is_named(account: Sandbox) -> None:
     assert list(mt.exports(account=account.api_user_id)) == [1]
 
 
-def test_it_can_be_narrowed(account: Sandbox) -> None:
+def test_it_can_be_filtered(account: Sandbox) -> None:
     for event in ("installs", "sessions", "installs"):
         mt.Client().create(mt.ExportRequest(**{**INSTALLS, "event": event}))
     assert list(mt.exports("installs")) == [3, 1]
@@ -167,7 +167,7 @@ def test_it_can_be_narrowed(account: Sandbox) -> None:
         mt.exports(last=0)
 
 
-def test_many_are_shown_in_part(account: Sandbox) -> None:
+def test_a_long_list_is_shortened(account: Sandbox) -> None:
     client = client_for(credentials.find())
     for number in range(1, 26):
         with client.journal.record_create(mt.ExportRequest(**INSTALLS)) as create:
@@ -199,7 +199,7 @@ def test_a_create_without_an_id_says_why(account: Sandbox) -> None:
     assert "no response" in text
 
 
-def test_the_code_below_runs_as_it_is_pasted(account: Sandbox) -> None:
+def test_the_code_below_the_table_runs(account: Sandbox) -> None:
     made = mt.export(**INSTALLS).wait()
     (code,) = re.findall(r"To attach to one: (.+)", str(mt.exports()))
     names: dict[str, Any] = {}

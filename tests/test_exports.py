@@ -1,4 +1,4 @@
-"""The status object: what it tells, how it waits, and what it leaves alone."""
+"""The status object: its facts, waiting, cancelling, copies and pickles."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_attach_finds_an_export_and_refuses_an_unknown_id(start_sandbox, client_
         client.attach(99)
 
 
-def test_a_wait_looks_at_once_and_then_less_and_less_often(start_sandbox, client_of, advancing):
+def test_a_wait_polls_at_once_and_then_less_and_less_often(start_sandbox, client_of, advancing):
     sandbox = start_sandbox(seconds=100)
     export = client_of(sandbox).create(REQUEST)
     slept = advancing(sandbox)
@@ -168,7 +168,7 @@ def test_a_timeout_names_the_last_status(start_sandbox, client_of, advancing):
     assert export.wait().status == "Success!", "a second wait goes on where it was"
 
 
-def test_a_wait_survives_faults_and_says_so(start_sandbox, client_of, advancing):
+def test_a_wait_retries_after_faults_and_shows_them(start_sandbox, client_of, advancing):
     sandbox = start_sandbox(seconds=20)
     export = client_of(sandbox).create(REQUEST)
     advancing(sandbox)
@@ -192,7 +192,7 @@ def test_a_wait_ends_in_time_though_the_service_fails(start_sandbox, client_of, 
     assert sum(slept) == pytest.approx(10)
 
 
-def test_an_unknown_status_is_shown_and_followed_slowly(start_sandbox, client_of, advancing):
+def test_an_unknown_status_is_shown_and_polled_rarely(start_sandbox, client_of, advancing):
     sandbox = start_sandbox(seconds=1)
     export = client_of(sandbox).create(REQUEST)
     slept = advancing(sandbox)
@@ -236,7 +236,7 @@ def test_too_large_exports_end_and_name_the_plan(start_sandbox, client_of):
         export.wait()
 
 
-def test_cancel_returns_the_services_word(start_sandbox, client_of):
+def test_cancel_returns_the_answer_of_the_service(start_sandbox, client_of):
     client = client_of(start_sandbox(seconds=100))
     export = client.create(REQUEST)
 
@@ -248,7 +248,7 @@ def test_cancel_returns_the_services_word(start_sandbox, client_of):
         export.cancel()
 
 
-def test_a_cancel_whose_answer_was_lost_is_known_to_be_done(start_sandbox, client_of):
+def test_a_cancel_without_a_response_succeeds_if_the_export_is_cancelled(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     client = client_of(sandbox)
     client.api.retry_policy = RetryPolicy()
@@ -295,7 +295,7 @@ def test_an_export_can_be_awaited(sandbox, client_of):
     assert asyncio.run(follow()).status == "Success!"
 
 
-def test_who_awaits_an_export_may_end_that_at_any_time(start_sandbox, client_of):
+def test_awaiting_an_export_can_be_cancelled_at_any_time(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=600)
     export = client_of(sandbox).create(REQUEST)
 
@@ -319,7 +319,7 @@ def test_who_awaits_an_export_may_end_that_at_any_time(start_sandbox, client_of)
         asyncio.run(cancelled())
 
 
-def test_awaiting_survives_faults(start_sandbox, client_of, fake_clock):
+def test_awaiting_retries_after_faults(start_sandbox, client_of, fake_clock):
     sandbox = start_sandbox()
     export = client_of(sandbox).create(REQUEST)
     sandbox.faults.add(path="/get.json", status=503, times=3)
@@ -332,7 +332,7 @@ def test_awaiting_survives_faults(start_sandbox, client_of, fake_clock):
     assert fake_clock.slept[0] < fake_clock.slept[2] < 4
 
 
-def test_how_far_a_file_may_grow_is_set_on_the_client(sandbox, client_of, tmp_path):
+def test_the_size_limit_of_files_is_set_on_the_client(sandbox, client_of, tmp_path):
     client = client_of(sandbox)
     export = client.create(REQUEST).wait()
     client.limits = mt.Limits(size=100)
@@ -363,7 +363,7 @@ def test_a_pickle_has_the_facts_and_not_the_key(sandbox, client_of):
         copy.refresh()
 
 
-def test_reprs_hide_the_key_and_ask_nobody(start_sandbox, client_of):
+def test_reprs_hide_the_key_and_send_nothing(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=100)
     client = client_of(sandbox)
     export = client.create(REQUEST)
@@ -410,25 +410,25 @@ def test_the_default_client_follows_the_credentials_in_use(start_sandbox, monkey
         each.api.session.close()
 
 
-def test_files_that_were_downloaded_are_kept_and_progress_ends(
+def test_downloaded_files_stay_and_the_progress_ends(
     start_sandbox, client_of, tmp_path, monkeypatch
 ):
     sandbox = start_sandbox(files=6)
     export = client_of(sandbox).create(REQUEST).wait()
-    told = []
-    monkeypatch.setattr(display_of(export), "show_progress", lambda *facts: told.append(facts))
+    reported = []
+    monkeypatch.setattr(display_of(export), "show_progress", lambda *facts: reported.append(facts))
 
     paths = export.download(tmp_path / "files")
     asked = len(sandbox.requests)
 
-    bytes_done, bytes_total, files_done, files_total = told[-1]
+    bytes_done, bytes_total, files_done, files_total = reported[-1]
     assert files_done == files_total == len(paths) == len(export.files)
     assert bytes_done == bytes_total == sum(path.stat().st_size for path in paths)
     assert len(export.to_pandas()) > 0
     assert len(sandbox.requests) == asked, "what was downloaded is not fetched twice"
 
 
-def test_a_failed_look_leaves_no_promise_in_the_card(start_sandbox, client_of):
+def test_a_failed_poll_leaves_no_wait_on_the_card(start_sandbox, client_of):
     sandbox = start_sandbox()
     export = client_of(sandbox).create(REQUEST)
     export._api.retry_policy = RetryPolicy(faults=1)
@@ -440,12 +440,12 @@ def test_a_failed_look_leaves_no_promise_in_the_card(start_sandbox, client_of):
 
 
 @pytest.mark.parametrize("given", [2**70, -1, 0, "abc", None, 1.5])
-def test_attach_says_what_an_id_is(sandbox, client_of, given):
+def test_attach_refuses_what_is_not_an_id(sandbox, client_of, given):
     with pytest.raises(mt.MyTrackerError, match="is not an idRawExport"):
         client_of(sandbox).attach(given)
 
 
-def test_create_says_what_it_takes(sandbox, client_of):
+def test_create_refuses_what_is_not_a_request(sandbox, client_of):
     with pytest.raises(TypeError, match="ExportRequest"):
         client_of(sandbox).create({"event": "installs"})
 
@@ -453,9 +453,9 @@ def test_create_says_what_it_takes(sandbox, client_of):
 def test_no_frame_of_a_client_without_keys_shows_one():
     with pytest.raises(mt.MyTrackerError) as caught:
         mt.Client("abc", "the-secret-key")
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "the-secret-key" not in "".join(
-        part for part in told.format() if "test_exports" not in part
+        part for part in shown.format() if "test_exports" not in part
     )
 
 
@@ -471,7 +471,7 @@ def test_a_copy_within_a_process_keeps_the_keys(sandbox, copied):
     client.api.session.close()
 
 
-def test_what_holds_a_key_is_copied_here_and_says_what_can_be_pickled(sandbox, client_of, tmp_path):
+def test_objects_with_a_key_can_be_copied_and_say_what_can_be_pickled(sandbox, client_of, tmp_path):
     client = client_of(sandbox)
     export = client.create(REQUEST)
     plan = Plan(client, REQUEST).run()

@@ -1,4 +1,4 @@
-"""Fetching files: over real HTTP, through faults, and to no one else."""
+"""Fetching files over real HTTP: faults, and who gets the signature."""
 
 from __future__ import annotations
 
@@ -69,17 +69,18 @@ def texts(paths: list[Path]) -> list[str]:
 
 def test_files_are_fetched_and_checked(served, tmp_path):
     _, files, wanted = served
-    told = []
-    paths = download(files, tmp_path / "new" / "place", on_progress=lambda *now: told.append(now))
+    reported = []
+    target = tmp_path / "new" / "place"
+    paths = download(files, target, on_progress=lambda *now: reported.append(now))
     assert texts(paths) == wanted
     assert [path.name for path in paths] == [file.name for file in files]
     assert sorted(os.listdir(tmp_path / "new" / "place")) == sorted(path.name for path in paths)
     size = sum(path.stat().st_size for path in paths)
-    assert told[-1] == (size, size, 3, 3)
-    assert [now[0] for now in told] == sorted(now[0] for now in told)
+    assert reported[-1] == (size, size, 3, 3)
+    assert [now[0] for now in reported] == sorted(now[0] for now in reported)
 
 
-def test_a_cut_file_goes_on_from_where_it_broke(served, tmp_path):
+def test_an_interrupted_download_is_resumed(served, tmp_path):
     sandbox, files, wanted = served
     sandbox.faults.add(path=".csv.gz", truncate=700, times=5)
     paths = download(files[:1], tmp_path)
@@ -87,7 +88,7 @@ def test_a_cut_file_goes_on_from_where_it_broke(served, tmp_path):
     assert ranges(sandbox) == ["", *(f"bytes={700 * n}-" for n in range(1, 6))]
 
 
-def test_a_server_that_knows_no_ranges_sends_it_all_again(served, tmp_path):
+def test_without_ranges_the_file_is_downloaded_again(served, tmp_path):
     sandbox, files, wanted = served
     (path,) = download(files[:1], tmp_path)
     sandbox.faults.add(path=".csv.gz", truncate=700, headers={"ETag": None})
@@ -112,11 +113,11 @@ def test_a_server_that_knows_no_ranges_sends_it_all_again(served, tmp_path):
         {"headers": {"Content-Length": None}, "truncate": 500, "times": 2},
     ],
 )
-def test_faults_in_a_row_pass(served, tmp_path, fault):
+def test_several_faults_in_a_row_are_retried(served, tmp_path, fault):
     sandbox, files, wanted = served
-    told = sandbox.faults.add(path=".csv.gz", **fault)
+    added = sandbox.faults.add(path=".csv.gz", **fault)
     assert texts(download(files[:1], tmp_path / "out")) == wanted[:1]
-    assert told.strikes == fault["times"]
+    assert added.strikes == fault["times"]
     assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".gz"]
 
 
@@ -164,7 +165,7 @@ def test_a_stopped_sandbox_is_reported_soon(served, tmp_path, no_pauses):
     assert len(no_pauses) < 10
 
 
-def test_a_file_of_other_columns_is_not_kept(served, tmp_path):
+def test_a_file_with_other_columns_is_not_saved(served, tmp_path):
     sandbox, files, wanted = served
     other = gzip.compress(b"idApp,idOs\n1,2\n")
     selectors = ["idDevice", "eventName", "params.value"]
@@ -191,7 +192,7 @@ def test_a_server_that_asks_for_no_pause_is_not_polled_in_a_hot_loop(served, tmp
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "told"),
+    ("fault", "error", "message"),
     [
         ({"status": 503}, mt.FileError, "tries in a row failed at byte 0 .*503"),
         ({"reset": "before"}, mt.FileError, "tries in a row failed"),
@@ -206,12 +207,12 @@ def test_a_server_that_asks_for_no_pause_is_not_polled_in_a_hot_loop(served, tmp
         ({"status": 418}, mt.FileError, "418"),
     ],
 )
-def test_a_lasting_fault_is_reported_and_the_other_files_are_kept(
-    served, tmp_path, fault, error, told
+def test_a_permanent_fault_is_reported_and_the_other_files_stay(
+    served, tmp_path, fault, error, message
 ):
     sandbox, files, wanted = served
     sandbox.faults.add(path=f"/{files[1].name}", times=None, **fault)
-    with pytest.raises(error, match=told) as raised:
+    with pytest.raises(error, match=message) as raised:
         download(files, tmp_path)
     assert files[1].name in str(raised.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -220,7 +221,7 @@ def test_a_lasting_fault_is_reported_and_the_other_files_are_kept(
     assert texts([tmp_path / files[0].name]) == wanted[:1]
 
 
-def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path):
+def test_an_interrupt_does_not_wait_for_delayed_files(served, tmp_path):
     sandbox, files, _ = served
     sandbox.faults.add(
         path=f"/{files[1].name}", status=429, headers={"Retry-After": "600"}, times=None
@@ -236,7 +237,7 @@ def test_who_interrupts_does_not_wait_for_a_file_that_waits(served, tmp_path):
     assert time.monotonic() - began < 60
 
 
-def test_a_link_past_its_time_says_so(served, tmp_path):
+def test_an_expired_link_is_reported(served, tmp_path):
     sandbox, files, _ = served
     sandbox.faults.add(path=".csv.gz", status=403, times=None)
     when = datetime.now(timezone.utc) - timedelta(hours=1)
@@ -286,7 +287,7 @@ def test_a_full_disk_is_reported_and_leaves_no_partial_file(served, tmp_path):
 
 
 @forks
-def test_what_a_killed_process_left_is_removed_by_the_next(served, tmp_path, monkeypatch):
+def test_leftovers_of_a_killed_process_are_removed_by_the_next(served, tmp_path, monkeypatch):
     _, files, _ = served
     path = tmp_path / files[0].name
 
@@ -317,7 +318,7 @@ def test_a_decompression_bomb_is_rejected(served, tmp_path):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with what the server was told, and notes who asked."""
+    """Sends the configured answers, and records the hosts and headers of requests."""
 
     def do_GET(self) -> None:
         self.server.seen.append((self.headers["Host"].partition(":")[0], dict(self.headers)))
@@ -335,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    """A server that answers as told, under the names 127.0.0.1 and localhost."""
+    """A server that answers as configured, under the names 127.0.0.1 and localhost."""
     running: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     running.seen, running.answers = [], {}
     running.base = f"http://127.0.0.1:{running.server_port}"
@@ -354,7 +355,7 @@ def fetch(url: str, directory: Path, session: requests.Session | None = None) ->
     return download(remote_files([Link(url, None)], fetcher), directory)[0].read_bytes()
 
 
-def test_a_signature_crosses_no_redirect_to_another_host(server, tmp_path):
+def test_a_redirect_to_another_host_gets_no_signature(server, tmp_path):
     server.answers = {
         "/here": (302, {"Location": "/near"}, b""),
         "/near": (307, {"Location": f"{server.other}/far?x=1"}, b""),
@@ -374,7 +375,7 @@ def test_a_signature_crosses_no_redirect_to_another_host(server, tmp_path):
     assert second == AuthHMAC(7, KEY).header(f"{server.base}/near")["Authorization"]
 
 
-def test_an_authorization_of_the_session_or_of_netrc_goes_nowhere(server, tmp_path, monkeypatch):
+def test_an_authorization_of_the_session_or_of_netrc_is_not_sent(server, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine localhost login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     server.answers = {
@@ -392,7 +393,7 @@ def test_an_authorization_of_the_session_or_of_netrc_goes_nowhere(server, tmp_pa
 @pytest.mark.parametrize(
     "where", ["http://example.test/a", "ftp://example.test/a", "file:///etc/a"]
 )
-def test_only_https_leaves_this_machine(server, tmp_path, where):
+def test_other_machines_are_reached_by_https_only(server, tmp_path, where):
     with pytest.raises(mt.FileError, match=r"not https .*nothing was sent"):
         fetch(where, tmp_path)
     server.answers = {"/here": (302, {"Location": where}, b"")}
@@ -430,22 +431,22 @@ def test_redirects_end(server, tmp_path):
     assert len(server.seen) < 20
 
 
-def test_bytes_are_taken_as_they_are_whatever_the_encoding_says(server, tmp_path):
+def test_the_content_encoding_is_ignored(server, tmp_path):
     server.answers = {"/here": (200, {"Content-Encoding": "gzip"}, FILE)}
     assert fetch(f"{server.base}/here", tmp_path) == FILE
     assert server.seen[0][1]["Accept-Encoding"] == "identity"
 
 
-def test_no_error_shows_a_key_or_what_is_secret_in_a_link(server, tmp_path):
+def test_no_error_shows_a_key_or_the_secrets_of_a_link(server, tmp_path):
     url = f"{server.base}/here?token=hidden"
     for answer in [(403, {}, b"no"), (404, {}, b""), (500, {}, b""), (200, {}, b"<html>")]:
         server.answers = {"/here": answer}
         with pytest.raises(mt.MyTrackerError) as error:
             fetch(url, tmp_path)
-        chain, told = error.value, ""
+        chain, shown = error.value, ""
         while chain:
-            told, chain = told + repr(chain), chain.__cause__ or chain.__context__
-        assert KEY not in told
+            shown, chain = shown + repr(chain), chain.__cause__ or chain.__context__
+        assert KEY not in shown
         assert "hidden" not in str(error.value)
     assert KEY not in repr(remote_files([Link(url, None)], Fetcher(None, AuthHMAC(7, KEY).header)))
 
@@ -524,16 +525,16 @@ def test_the_first_rows_need_the_first_bytes_only(server):
     lines = b"".join(b"%d,%d\n" % (n, random.Random(n).getrandbits(64)) for n in range(300_000))
     body = gzip.compress(b"idApp,nobody\n" + lines, 1)
     server.answers = {"/1": (200, {}, body), "/2": (200, {}, body)}
-    told = []
+    reported = []
     from mytracker_nb.download.sources import Progress
 
-    progress = Progress(2, lambda *now: told.append(now))
+    progress = Progress(2, lambda *now: reported.append(now))
     links = [Link(f"{server.base}/{n}", None) for n in (1, 2)]
     fetcher = Fetcher(Transport(), AuthHMAC(7, KEY).header, service="http://127.0.0.1")
     rows = RawData(remote_files(links, fetcher, progress=progress), progress=progress)
     assert rows.head(20)["idApp"].tolist() == list(range(20))
     progress.report()
-    assert told[-1][0] < 600_000 < len(body)
+    assert reported[-1][0] < 600_000 < len(body)
     # the server notes whoever asks: nobody asked for the second file
     assert {headers["Host"] for _, headers in server.seen} == {server.base.partition("//")[2]}
     assert len(server.seen) <= 2

@@ -1,4 +1,4 @@
-"""What somebody who has just got the project runs: ``make demo``, ``make lab``."""
+"""The first commands of a new user: ``make demo``, ``make lab``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rule for every face: after the same faults all of them come to the same verdict."""
+"""Polling: after the same faults, cells, cards, the form and plans end in the same way."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def account(open_account):
     ],
     ids=repr,
 )
-def test_every_face_comes_to_the_same_verdict(account, face, fault, times, verdict, looks):
+def test_all_callers_end_in_the_same_way(account, face, fault, times, verdict, looks):
     account.faults.add(path="/get.json", times=times, **fault)
 
     assert verdict in face()
@@ -142,7 +142,7 @@ def test_every_face_comes_to_the_same_verdict(account, face, fault, times, verdi
     assert len(account.exports) == 1
 
 
-def test_a_look_that_succeeds_sets_the_count_back(open_account):
+def test_a_successful_poll_resets_the_count(open_account):
     account = open_account(seconds=600)
     account.faults.add(path="/get.json", every=2, times=None, status=503)
     export, events = create(), []
@@ -158,7 +158,7 @@ def test_a_look_that_succeeds_sets_the_count_back(open_account):
     assert {event.text for event in events if event.kind is WaitKind.POLL} == {""}
 
 
-def test_the_deadline_ends_it_and_the_last_fault_is_named(account, fake_clock):
+def test_the_deadline_ends_polling_and_the_last_fault_is_named(account, fake_clock):
     account.faults.add(path="/get.json", times=None, status=503)
     export = create()
     with pytest.raises(mt.ExportTimeout, match=r"attach\(1\)") as caught:
@@ -168,7 +168,7 @@ def test_the_deadline_ends_it_and_the_last_fault_is_named(account, fake_clock):
     assert sum(fake_clock.slept) == pytest.approx(100)
 
 
-def test_what_our_own_rate_limiter_holds_back_costs_neither_faults_nor_a_longer_pause(fake_clock):
+def test_the_rate_limiter_adds_no_faults_and_no_longer_pauses(fake_clock):
     retries = Retries(LONG_RETRY)
     held = mt.QuotaExceeded("ours", retry_after=2.0)
     for _ in range(3 * MOST):
@@ -178,7 +178,7 @@ def test_what_our_own_rate_limiter_holds_back_costs_neither_faults_nor_a_longer_
     assert (retries.tries, retries.faults) == (0, 0)
 
 
-def test_faults_that_take_too_long_end_it_however_few(fake_clock):
+def test_a_few_faults_that_last_too_long_end_polling(fake_clock):
     retries = Retries(RetryPolicy(faults=9, seconds=100.0))
     assert retries.after(mt.ConnectionFailed("lost")) is not None
     fake_clock.move(101.0)
@@ -188,13 +188,13 @@ def test_faults_that_take_too_long_end_it_however_few(fake_clock):
     assert Retries(NO_RETRY).after(mt.ConnectionFailed("lost")) is None
 
 
-def test_the_rule_is_written_down_with_its_numbers():
+def test_the_text_of_the_rule_has_its_numbers():
     rule = " ".join(RULE.split())
     assert f"More than {MOST} errors in a row" in rule
     assert "or 30 minutes" in rule
 
 
-def test_turns_go_round_among_two_hundred_exports(account, fake_clock, monkeypatch):
+def test_polls_are_divided_among_two_hundred_exports(account, fake_clock, monkeypatch):
     """Within the quotas each has its turn again and again; an hour has 800 requests for all."""
     client, looks = default_client(), {number: [] for number in range(200)}
     client.api.rate_limiter = RateLimiter()

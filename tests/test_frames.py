@@ -1,4 +1,4 @@
-"""Rows of gzip CSV files in every form they are handed on in."""
+"""From gzip CSV files to tables: pandas, Arrow, polars and DuckDB."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_empty_is_missing(file, column, empty):
 
 
 @pytest.mark.parametrize("column", ["eventName", "customUserId", "whatever"])
-def test_text_that_was_sent_as_empty_is_no_missing_text(file, column):
+def test_empty_text_in_quotes_is_not_missing(file, column):
     path = file(f'idCountry,{column}\n"",""\n1,\n2,x\n')
     assert cells(path, column) == ["", None, "x"]
     assert cells(path, "idCountry") == [None, 1, 2]
@@ -184,9 +184,9 @@ def test_a_column_with_a_cell_that_does_not_fit_stays_text(file, column, good, b
 
 def test_all_columns_with_type_errors_are_reported_and_read_again(file):
     text = "idApp,idOs,dtEvent\n" + "1,2,2026-11-01\n" * 20 + "x,2,2026-11-01\n1,y,z\n"
-    with pytest.warns(ColumnTypeWarning) as told:
+    with pytest.warns(ColumnTypeWarning) as warned:
         table = open_files(file(text)).to_arrow()
-    assert sorted(str(warning.message).partition(":")[0] for warning in told) == [
+    assert sorted(str(warning.message).partition(":")[0] for warning in warned) == [
         "dtEvent",
         "idApp",
         "idOs",
@@ -195,7 +195,7 @@ def test_all_columns_with_type_errors_are_reported_and_read_again(file):
     assert (table["idApp"].to_pylist()[20], table["idOs"].to_pylist()[21]) == ("x", "y")
 
 
-# -- the whole of a world, through every target ---------------------------------------------------
+# -- all events of the sandbox, through every target ----------------------------------------------
 
 COLUMNS = (
     *("idDevice", "SDKKey", "customUserId", "idCountry", "idCountryISOAlpha2", "idAppTitle"),
@@ -243,7 +243,7 @@ def compare(got: dict[str, list[Any]], texts: dict[str, list[str]]) -> None:
         assert have == want, name
 
 
-def test_arrow_and_pandas_hold_what_was_served(world):
+def test_arrow_and_pandas_have_the_served_rows(world):
     paths, texts = world
     rows = open_files(paths)
     compare(rows.to_arrow().to_pydict(), texts)
@@ -257,7 +257,7 @@ def test_arrow_and_pandas_hold_what_was_served(world):
         rows.to_pandas(dtype_backend="polars")  # type: ignore[arg-type]
 
 
-def test_polars_and_duckdb_hold_what_was_served(world):
+def test_polars_and_duckdb_have_the_served_rows(world):
     paths, texts = world
     polars = open_files(paths).to_polars()
     compare({name: polars[name].to_list() for name in polars.columns}, texts)
@@ -265,7 +265,7 @@ def test_polars_and_duckdb_hold_what_was_served(world):
     compare(relation.to_arrow_table().to_pydict(), texts)
 
 
-def test_a_relation_lives_on_a_connection_of_ones_own(world):
+def test_a_relation_can_be_on_a_connection_of_the_user(world):
     import duckdb
 
     paths, texts = world
@@ -309,7 +309,7 @@ def test_the_block_size_does_not_change_the_rows(world, monkeypatch, size):
     compare(table.to_pydict(), {name: texts[name][: table.num_rows] for name in texts})
 
 
-def test_what_the_official_way_loses_is_kept(file):
+def test_values_that_the_official_client_loses_are_correct(file):
     """`pd.read_csv` with guessed types, as the public client of the service reads files."""
     text = (
         "SDKKey,idDevice,idCountry,idAppVersionTitle,idCountryISOAlpha2,eventName,tsClick\n"
@@ -319,14 +319,14 @@ def test_what_the_official_way_loses_is_kept(file):
     path = file(text)
     theirs = pd.read_csv(path, compression="gzip")
     ours = open_files(path).to_pandas()
-    for name, kept in [
+    for name, expected in [
         ("SDKKey", ["00000000000000000012", "00000000000000000013"]),
         ("idAppVersionTitle", ["4.10", "4.20"]),
         ("idCountryISOAlpha2", ["NA", "RU"]),
         ("eventName", ["null", "nan"]),
     ]:
-        assert theirs[name].tolist() != kept
-        assert ours[name].tolist() == kept
+        assert theirs[name].tolist() != expected
+        assert ours[name].tolist() == expected
     assert str(theirs["idCountry"].dtype) == "float64"
     assert str(ours["idCountry"].dtype) == "Int64"
     assert ours["idDevice"].tolist() == ["18446744073709551615", "9007199254740993"]
@@ -378,7 +378,7 @@ def test_an_export_without_files_or_rows_is_an_empty_frame_of_the_right_types(fi
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n"])
-def test_the_last_line_may_end_in_many_ways(file, end):
+def test_the_last_line_can_end_in_many_ways(file, end):
     assert open_files(file("idApp,idOs\n1,2\n3,4" + end)).to_arrow().num_rows == 2
 
 
@@ -386,7 +386,7 @@ def test_an_empty_line_of_one_column_is_an_empty_cell(file):
     assert cells(file('eventName\na\n\n""\nb\n'), "eventName") == ["a", None, "", "b"]
 
 
-def test_lines_may_end_like_those_of_windows(file):
+def test_lines_can_end_as_on_windows(file):
     path = file('idApp,eventName\r\n1,"a\r\nb"\r\n2,c\r\n')
     assert cells(path, "eventName") == ["a\r\nb", "c"]
 
@@ -397,11 +397,11 @@ def test_a_file_of_several_gzip_members_and_padding_is_one_file(tmp_path):
     assert cells(path, "idApp") == [1, 2]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(file):
+def test_a_byte_order_mark_is_not_part_of_the_header(file):
     assert open_files(file("\ufeffidApp\n1\n")).selectors == ("idApp",)
 
 
-def test_without_isal_zlib_does_it(file, monkeypatch):
+def test_without_isal_zlib_is_used(file, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "isal", None)
@@ -426,7 +426,7 @@ ROWS = st.lists(
     # with "\n" alone the writer of older Pythons leaves a "\r" without quotes
     st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r\n")]),
 )
-def test_any_rows_are_read_whatever_the_cuts(rows, size, block, style):
+def test_any_rows_are_read_at_any_block_boundaries(rows, size, block, style):
     sheet = io.StringIO()
     writer = csv.writer(sheet, quoting=style[0], lineterminator=style[1])
     writer.writerows([("customUserId", "idApp", "nobody"), *rows])
@@ -460,7 +460,7 @@ PARAMS = (
 
 @pytest.mark.parametrize("text", ["1e400", "1e-400", "0.1234567890123456789", "+1.5", ".5", "x"])
 @pytest.mark.parametrize("beside", ["1", "1a"])
-def test_a_number_that_a_double_does_not_hold_stays_text(file, text, beside):
+def test_a_number_that_a_double_can_not_represent_stays_text(file, text, beside):
     with pytest.warns(ColumnTypeWarning):
         table = open_files(file(f"xdpi,idApp\n{text},{beside}\n")).to_arrow()
     assert table["xdpi"].to_pylist() == [text]
@@ -477,12 +477,12 @@ def test_numbers_are_doubles_in_every_block(file, beside):
     assert numbers[-1].as_py() != numbers[-1].as_py()
 
 
-def test_the_year_0_is_no_date(file):
+def test_the_year_0_is_not_a_date(file):
     with pytest.warns(ColumnTypeWarning, match="0000-01-01"):
         assert cells(file("dtEvent,idApp\n0000-01-01,1\n"), "dtEvent") == ["0000-01-01"]
 
 
-def test_a_byte_order_mark_in_a_cell_is_a_part_of_it(file):
+def test_a_byte_order_mark_in_a_cell_is_part_of_it(file):
     assert cells(file("customUserId,idApp\n\ufeffivan,1\n"), "customUserId") == ["\ufeffivan"]
 
 
@@ -548,9 +548,9 @@ def test_a_cell_that_is_not_an_array_affects_its_own_row_only(file):
         maps = open_files(paths).to_arrow(params="map")
     assert maps["params"].to_pylist()[3:] == [None, [("level", "7"), ("gold", None)], None]
     with pytest.warns(ColumnTypeWarning, match="the column was loaded as text"):
-        whole = open_files(paths).to_arrow()
-    assert whole["params.name"].to_pylist()[-2:] == ["['level','gold']", "oops"]
-    assert whole["params.value"].to_pylist()[-2:] == [["7"], ["1"]]
+        full = open_files(paths).to_arrow()
+    assert full["params.name"].to_pylist()[-2:] == ["['level','gold']", "oops"]
+    assert full["params.value"].to_pylist()[-2:] == [["7"], ["1"]]
 
 
 def test_params_need_both_columns(file):
@@ -559,7 +559,7 @@ def test_params_need_both_columns(file):
 
 
 @pytest.mark.parametrize("params", [True, "maps", 5, ["level", 5], {"level": 1}, b"map"])
-def test_what_params_takes_is_said(file, params):
+def test_an_invalid_params_says_what_is_accepted(file, params):
     with pytest.raises(mt.MyTrackerError, match=r'params takes "map" .* or a list of names'):
         open_files(file(PARAMS)).to_pandas(params=params)
 
@@ -615,7 +615,7 @@ GOOD = packed(b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in
 
 
 @pytest.mark.parametrize(
-    ("octets", "told"),
+    ("octets", "message"),
     [
         (b"", "is empty"),
         (GOOD[:5], "incomplete"),
@@ -639,10 +639,10 @@ GOOD = packed(b"idApp,eventName\n" + b"".join(b"%d,event %d\n" % (n, n) for n in
         (packed(b"idApp,idApp\n1,2\n"), "twice: idApp"),
     ],
 )
-def test_a_bad_file_is_reported_by_name(tmp_path, octets, told):
+def test_a_bad_file_is_reported_by_name(tmp_path, octets, message):
     path = tmp_path / "bad.csv.gz"
     path.write_bytes(octets)
-    with pytest.raises(mt.FileError, match=told) as error:
+    with pytest.raises(mt.FileError, match=message) as error:
         open_files(path).to_arrow()
     assert error.value.file == str(path)
     with pytest.raises(mt.FileError):
@@ -651,7 +651,7 @@ def test_a_bad_file_is_reported_by_name(tmp_path, octets, told):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         ("4", "1 cells, the header 2"),
         ("4,5,6", "3 cells, the header 2"),
@@ -659,10 +659,10 @@ def test_a_bad_file_is_reported_by_name(tmp_path, octets, told):
         ("4,\udcff", "UTF-8"),
     ],
 )
-def test_a_bad_row_is_reported_by_line(file, row, told):
+def test_a_bad_row_is_reported_by_line(file, row, message):
     text = 'idApp,eventName\n1,"a\nb\r\nc"\n2,b\n' + row + "\n3,c\n"
     path = file(text.encode(errors="surrogateescape"))
-    with pytest.raises(mt.FileError, match=told) as error:
+    with pytest.raises(mt.FileError, match=message) as error:
         open_files(path).to_arrow()
     assert (error.value.file, error.value.line) == (str(path), 6)
 
@@ -672,7 +672,7 @@ ROWS_OF_PLAIN = {"idApp": [1, 2], "eventName": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
-    ("octets", "told"),
+    ("octets", "message"),
     # without the time of day, which would be in the names of the tests
     [
         (gzip.compress(PLAIN, mtime=0) + b"garbage", "after the end of the gzip stream"),
@@ -693,20 +693,20 @@ ROWS_OF_PLAIN = {"idApp": [1, 2], "eventName": ["a", "b"]}
         ),
     ],
 )
-def test_a_file_is_read_where_it_can_be(tmp_path, octets, told):
+def test_a_file_is_read_where_it_can_be(tmp_path, octets, message):
     path = tmp_path / "odd.csv.gz"
     path.write_bytes(octets)
     rows = raw_data.RawData(open_files(path).files, ["idApp", "eventName"])
-    with pytest.warns(gzip_csv.FileFormatWarning, match=told) as warned:
+    with pytest.warns(gzip_csv.FileFormatWarning, match=message) as warned:
         table = rows.to_arrow()
     assert table.to_pydict() == ROWS_OF_PLAIN
     assert [str(path) in str(one.message) for one in warned] == [True]
-    with pytest.warns(gzip_csv.FileFormatWarning, match=told):
+    with pytest.warns(gzip_csv.FileFormatWarning, match=message):
         assert rows.head(9)["idApp"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_what_was_joined_or_packed_twice_is_read_however_it_is_cut(size):
+def test_joined_and_twice_compressed_files_are_read_at_any_block_boundaries(size):
     joined = gzip.compress(b"idApp,eventName\n1,a\n") + gzip.compress(b"idApp,eventName\n2,b\n")
     for octets in (joined, gzip.compress(joined)):
         chunks = [octets[start : start + size] for start in range(0, len(octets), size)]
@@ -715,7 +715,7 @@ def test_what_was_joined_or_packed_twice_is_read_however_it_is_cut(size):
 
 
 @pytest.mark.parametrize("second", [b"idApp", b"idApp,even", b"2,idApp\nidApp,eventName\n"])
-def test_a_row_that_is_not_the_whole_header_is_kept(tmp_path, second):
+def test_a_row_that_only_resembles_the_header_is_data(tmp_path, second):
     path = tmp_path / "1.csv.gz"
     path.write_bytes(gzip.compress(b"eventName,customUserId\na,b\n") + gzip.compress(b"x,y\n"))
     assert cells(path, "eventName") == ["a", "x"]
@@ -732,7 +732,7 @@ def test_a_header_of_another_request_is_reported(file):
     assert (error.value.file, error.value.line) == (str(second), 1)
 
 
-def test_no_path_and_a_path_without_a_file(tmp_path):
+def test_no_paths_and_a_missing_file_are_errors(tmp_path):
     with pytest.raises(mt.MyTrackerError, match="the path of at least one"):
         open_files([])
     with pytest.raises(mt.FileError, match="No such file"):
@@ -754,24 +754,24 @@ def test_a_file_that_exceeds_the_limits_is_rejected(tmp_path, limits):
 # -- the first rows -------------------------------------------------------------------------------
 
 
-def test_the_first_rows_are_those_of_the_whole(world):
+def test_head_returns_the_first_of_all_rows(world):
     paths, _ = world
-    whole = open_files(paths).to_pandas()
+    full = open_files(paths).to_pandas()
     head = open_files(paths).head(7)
     assert [list(map(as_python, row)) for row in head.to_numpy()] == [
-        list(map(as_python, row)) for row in whole.head(7).to_numpy()
+        list(map(as_python, row)) for row in full.head(7).to_numpy()
     ]
-    assert len(open_files(paths).head(10**6)) == len(whole)
+    assert len(open_files(paths).head(10**6)) == len(full)
     assert len(open_files(paths).head()) == 20
     assert open_files(paths).head(0).shape == (0, len(COLUMNS))
 
 
-def test_the_first_rows_do_not_need_the_rest(tmp_path):
-    whole = gzip.compress(
+def test_head_does_not_need_the_other_rows(tmp_path):
+    full = gzip.compress(
         b"idApp,nobody\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(10**5))
     )
     path = tmp_path / "cut.csv.gz"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(full[: len(full) // 2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert open_files([path, tmp_path / "none"]).head(5)["idApp"].tolist() == [0, 1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""The journal: what was asked is written before it is sent, and survives what may happen."""
+"""The journal: creates are recorded before they are sent, and survive faults and kills."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ ACCOUNT = Credentials(77658, "a-very-secret-key")
 
 
 def request(**parameters: Any) -> mt.ExportRequest:
-    wish = {"event": "installs", "selectors": "idDevice", "dateFrom": "2026-11-01"}
-    return mt.ExportRequest(**{**wish, "dateTo": "2026-11-02", **parameters})
+    usual = {"event": "installs", "selectors": "idDevice", "dateFrom": "2026-11-01"}
+    return mt.ExportRequest(**{**usual, "dateTo": "2026-11-02", **parameters})
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5, 
 
 @settings(deadline=None)
 @given(VALUES, NAMES, st.randoms())
-def test_the_order_of_values_in_a_filter_makes_no_other_request(
+def test_the_order_of_values_in_a_filter_does_not_matter(
     apps: list[int], names: list[str], chance: random.Random
 ) -> None:
     one = request(event="customEvents", idApp=apps, eventName=names)
@@ -111,7 +111,7 @@ def test_the_order_of_values_in_a_filter_makes_no_other_request(
 
 @settings(deadline=None)
 @given(VALUES, VALUES, NAMES, NAMES)
-def test_other_values_make_another_request(
+def test_other_values_are_another_request(
     apps: list[int], others: list[int], names: list[str], other_names: list[str]
 ) -> None:
     one = request(event="customEvents", idApp=apps, eventName=names)
@@ -120,7 +120,7 @@ def test_other_values_make_another_request(
     assert (cache_key(one) == cache_key(other)) is same
 
 
-def test_the_order_of_columns_makes_another_request() -> None:
+def test_another_order_of_columns_is_another_request() -> None:
     one, other = request(selectors="idDevice,tsEvent"), request(selectors="tsEvent,idDevice")
     assert cache_key(one) != cache_key(other)
 
@@ -129,8 +129,8 @@ def test_the_order_of_columns_makes_another_request() -> None:
 @given(VALUES, NAMES)
 def test_a_request_comes_back_from_its_row_as_it_was(apps: list[int], names: list[str]) -> None:
     one = request(event="customEvents", idApp=apps, eventName=names, selectors="tsEvent,idDevice")
-    kept = json.loads(json.dumps(dict(one.parameters)))
-    assert mt.ExportRequest(**kept) == one
+    stored = json.loads(json.dumps(dict(one.parameters)))
+    assert mt.ExportRequest(**stored) == one
 
 
 # when an export is reused
@@ -218,7 +218,7 @@ def test_a_row_is_there_before_the_create_is_sent(directory: Path) -> None:
         (RuntimeError("odd"), False, False, CreateState.NOT_SENT),
     ],
 )
-def test_what_becomes_of_a_create_is_written(
+def test_the_outcome_of_a_create_is_recorded(
     directory: Path, error: BaseException, sent: bool, waits: bool, state: CreateState
 ) -> None:
     journal = Journal(ACCOUNT)
@@ -232,7 +232,7 @@ def test_what_becomes_of_a_create_is_written(
 
 
 @pytest.mark.parametrize("word", [state.value for state in CreateState])
-def test_a_word_of_the_service_is_never_taken_for_ours(directory: Path, word: str) -> None:
+def test_a_status_of_the_service_is_never_mistaken_for_a_state(directory: Path, word: str) -> None:
     journal = Journal(ACCOUNT)
     with journal.record_create(request()) as create:
         create.send()
@@ -244,7 +244,9 @@ def test_a_word_of_the_service_is_never_taken_for_ours(directory: Path, word: st
     assert (entry.state, entry.status, entry.id_raw_export) == (CreateState.CREATED, word, 4)
 
 
-def test_an_interrupt_before_the_block_costs_two_seconds(directory: Path, fake_clock: Any) -> None:
+def test_after_an_interrupt_before_the_block_the_claim_lasts_two_seconds(
+    directory: Path, fake_clock: Any
+) -> None:
     journal = Journal(ACCOUNT)
     left = journal.record_create(request())
     assert [entry.state for entry in journal.find_same(request())] == [CreateState.ASKED]
@@ -259,7 +261,7 @@ def test_an_interrupt_before_the_block_costs_two_seconds(directory: Path, fake_c
     del left
 
 
-def test_a_claim_that_was_taken_over_is_not_sent(directory: Path, fake_clock: Any) -> None:
+def test_a_superseded_claim_is_not_sent(directory: Path, fake_clock: Any) -> None:
     journal = Journal(ACCOUNT)
     slow = journal.claim_create(request(), 0)
     assert slow is not None
@@ -275,9 +277,7 @@ def test_a_claim_that_was_taken_over_is_not_sent(directory: Path, fake_clock: An
     assert [entry.id_raw_export for entry in journal.find_same(request())] == [7]
 
 
-def test_a_create_that_is_wanted_in_any_case_is_written_again(
-    directory: Path, fake_clock: Any
-) -> None:
+def test_the_row_of_a_fresh_create_is_written_again(directory: Path, fake_clock: Any) -> None:
     journal = Journal(ACCOUNT)
     slow = journal.record_create(request())
     fake_clock.move(2.1)
@@ -290,7 +290,9 @@ def test_a_create_that_is_wanted_in_any_case_is_written_again(
 
 
 @pytest.mark.parametrize("ahead", [-86_400, 86_400])
-def test_a_create_on_its_way_stays_so_whatever_the_time_of_day(directory: Path, ahead: int) -> None:
+def test_a_create_in_progress_does_not_depend_on_the_time_of_day(
+    directory: Path, ahead: int
+) -> None:
     journal = Journal(ACCOUNT)
     with journal.record_create(request()) as create:
         create.send()
@@ -304,7 +306,7 @@ def test_a_create_on_its_way_stays_so_whatever_the_time_of_day(directory: Path, 
 @pytest.mark.parametrize(
     ("state", "becomes"), [("Asked", CreateState.NOT_SENT), ("Sent", CreateState.UNCONFIRMED)]
 )
-def test_a_lease_of_another_machine_in_the_future_is_no_lease(
+def test_a_lease_of_another_machine_in_the_future_is_ignored(
     directory: Path, state: str, becomes: CreateState
 ) -> None:
     journal = Journal(ACCOUNT)
@@ -345,7 +347,7 @@ def test_the_services_time_corrects_a_clock_that_is_ahead(directory: Path) -> No
     assert entry.asked_at <= datetime.now(timezone.utc)
 
 
-def test_a_journal_of_the_first_version_goes_on(directory: Path) -> None:
+def test_a_journal_of_the_first_version_is_migrated(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     rows = [
         (None, "Asked"), (None, "Unconfirmed"), (None, "Refused"),
@@ -379,7 +381,7 @@ def test_a_journal_of_the_first_version_goes_on(directory: Path) -> None:
     }
 
 
-def test_each_kind_of_trouble_is_warned_of_once(directory: Path) -> None:
+def test_each_kind_of_problem_is_warned_of_once(directory: Path) -> None:
     for kind in ("entry", "unusable"):
         with pytest.warns(RuntimeWarning, match=f"trouble with {kind}"):
             journal_module._warn(kind, f"trouble with {kind}")
@@ -396,7 +398,7 @@ class Shifted(clock.Clock):
         return super().now() + timedelta(seconds=self.seconds)
 
 
-def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
+def test_accounts_and_services_have_separate_entries(directory: Path) -> None:
     with Journal(ACCOUNT).record_create(request()) as create:
         create.answer(1)
     for other in (Credentials(1, "key"), Credentials(77658, "key", "https://example.com")):
@@ -409,7 +411,7 @@ def test_accounts_and_services_are_kept_apart(directory: Path) -> None:
     assert entry.status == "In progress"
 
 
-def test_a_number_is_claimed_by_one_only(directory: Path) -> None:
+def test_a_create_is_claimed_by_one_kernel_only(directory: Path) -> None:
     journal = Journal(ACCOUNT)
     create = journal.claim_create(request(), after=0)
     assert create is not None
@@ -449,7 +451,7 @@ def test_only_the_user_can_read_it(directory: Path) -> None:
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_it_keeps_no_key(directory: Path) -> None:
+def test_it_stores_no_key(directory: Path) -> None:
     with Journal(ACCOUNT).record_create(request()) as create:
         create.answer(1)
     for path in directory.iterdir():
@@ -509,7 +511,7 @@ def assert_exports_go_on(client: mt.Client, sandbox: Sandbox, message: str) -> N
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\0" * 1000])
-def test_a_corrupt_file_is_set_aside(start_sandbox: Callable[..., Sandbox], content: bytes) -> None:
+def test_a_corrupt_file_is_renamed(start_sandbox: Callable[..., Sandbox], content: bytes) -> None:
     sandbox = start_sandbox()
     path = directories.data_directory(sandbox.base_url) / "journal.sqlite3"
     path.write_bytes(content)
@@ -552,7 +554,7 @@ def test_a_damaged_entry_is_skipped(
 ) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox)
-    kept = client.export(request(idApp=5))
+    other = client.export(request(idApp=5))
     client.export(request())
     with sql(directories.data_directory(sandbox.base_url)) as connection:
         connection.execute(f"UPDATE creates SET {damage} WHERE number = 2")
@@ -561,10 +563,10 @@ def test_a_damaged_entry_is_skipped(
         made = client.export(request()).wait()
     assert len(warned) == 1
     assert client.export(request()) == made
-    assert client.export(request(idApp=5)) == kept
+    assert client.export(request(idApp=5)) == other
     assert len(creates(sandbox)) == 3
     credentials.use(client.credentials)
-    assert list(mt.journal()["idRawExport"]) == [made.id_raw_export, kept.id_raw_export]
+    assert list(mt.journal()["idRawExport"]) == [made.id_raw_export, other.id_raw_export]
 
 
 def test_a_locked_journal(start_sandbox: Callable[..., Sandbox]) -> None:
@@ -621,7 +623,9 @@ def test_an_export_created_without_a_journal_is_recorded_at_its_next_poll(
     assert client.export(request()) == made
 
 
-def test_warnings_that_are_errors_end_no_create(start_sandbox: Callable[..., Sandbox]) -> None:
+def test_warnings_that_are_errors_do_not_end_a_create(
+    start_sandbox: Callable[..., Sandbox],
+) -> None:
     sandbox = start_sandbox()
     (directories.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
     with warnings.catch_warnings():
@@ -629,7 +633,7 @@ def test_warnings_that_are_errors_end_no_create(start_sandbox: Callable[..., San
         assert client_of(sandbox).export(request()).id_raw_export == 1
 
 
-def test_something_else_in_its_place(start_sandbox: Callable[..., Sandbox]) -> None:
+def test_a_directory_of_its_name(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     (directories.data_directory(sandbox.base_url) / "journal.sqlite3").mkdir()
     assert_exports_go_on(client_of(sandbox), sandbox, "can't be used")
@@ -709,7 +713,9 @@ print("done", flush=True)
 
 
 @pytest.mark.slow
-def test_two_kernels_make_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
+def test_two_kernels_create_one_export_of_one_request(
+    start_sandbox: Callable[..., Sandbox],
+) -> None:
     sandbox = start_sandbox(seconds=1, queue=100)
     sandbox.faults.add(path="/create.json", delay=0.05, times=None)
     kernels = [run(sandbox, MANY.format(days=6), stdin=subprocess.PIPE) for _ in range(2)]
@@ -722,7 +728,7 @@ def test_two_kernels_make_one_export_of_one_request(start_sandbox: Callable[...,
     assert [count for _, count in Counter(creates(sandbox)).items()] == [1] * 6
 
 
-def test_threads_make_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
+def test_threads_create_one_export_of_one_request(start_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = start_sandbox()
     client = client_of(sandbox)
     made: list[int] = []
@@ -740,7 +746,7 @@ def test_threads_make_one_export_of_one_request(start_sandbox: Callable[..., San
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
-def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
+def test_a_killed_kernel_loses_nothing_and_creates_nothing_twice(
     start_sandbox: Callable[..., Sandbox],
 ) -> None:
     days = 12
@@ -775,7 +781,7 @@ def test_a_killed_kernel_loses_nothing_and_makes_nothing_twice(
     assert len(sandbox.exports) - len(known) <= len(in_doubt)
 
 
-# what is kept of a sandbox
+# the directory of a sandbox
 
 
 COMMAND = [sys.executable, "-m", "mytracker_nb.sandbox", "--seconds", "0", "--secret-key", "k"]
@@ -795,7 +801,7 @@ def sandbox_process(port: str = "0") -> Iterator[tuple[subprocess.Popen[str], Cr
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process can't be killed like that")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_what_is_kept_of_a_sandbox_ends_with_it(how: signal.Signals) -> None:
+def test_the_directory_of_a_sandbox_is_deleted_with_it(how: signal.Signals) -> None:
     with sandbox_process() as (process, account):
         client_for(account).export(request())
         code = f"""
@@ -806,21 +812,21 @@ print(*client.export(mt.ExportRequest(**{dict(request().parameters)!r})).notes)
 """
         kernel = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert kernel.stdout.startswith("reused export"), kernel.stderr
-        kept = directories.data_directory(account.base_url)
-        assert (kept / "journal.sqlite3").exists()
+        directory = directories.data_directory(account.base_url)
+        assert (directory / "journal.sqlite3").exists()
         process.send_signal(how)
         process.wait()
     if how == signal.SIGTERM:
-        assert not kept.exists()
+        assert not directory.exists()
     with sandbox_process(account.base_url.rpartition(":")[2]) as (_, again):
         assert again == account
         assert Journal(again).find_same(request()) == []
         export = client_for(again).export(request())
         assert export.notes == ()
-        assert directories.data_directory(again.base_url) != kept
+        assert directories.data_directory(again.base_url) != directory
 
 
-def test_what_a_sandbox_left_is_swept_by_the_next(
+def test_leftovers_of_a_killed_sandbox_are_deleted_by_the_next(
     start_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -837,7 +843,7 @@ def test_what_a_sandbox_left_is_swept_by_the_next(
     assert all(path.exists() for path in (young, open_to_all, running.directory))
 
 
-def test_a_sandbox_keeps_nothing_in_the_user_s_directories(
+def test_a_sandbox_writes_nothing_to_the_user_s_directories(
     directory: Path, start_sandbox: Callable[..., Sandbox]
 ) -> None:
     client_of(start_sandbox()).export(request())
@@ -849,10 +855,10 @@ def test_a_local_service_that_is_not_a_sandbox_has_its_own_directory() -> None:
 
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
-        kept = directories.data_directory(f"http://127.0.0.1:{port}")
-        (kept / "something").touch()
-        assert directories.data_directory(f"http://127.0.0.1:{port}") == kept
+        directory = directories.data_directory(f"http://127.0.0.1:{port}")
+        (directory / "something").touch()
+        assert directories.data_directory(f"http://127.0.0.1:{port}") == directory
     with closing(socket.create_server(("127.0.0.1", port))):
         other = directories.data_directory(f"http://127.0.0.1:{port}")
-        assert other == kept or not (other / "something").exists()
-        assert sys.platform != "linux" or not kept.exists()
+        assert other == directory or not (other / "something").exists()
+        assert sys.platform != "linux" or not directory.exists()

@@ -1,4 +1,4 @@
-"""An export through everything that a service, and what stands before it, can do to it."""
+"""An export through the faults of a service, and of proxies before it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
-def test_faults_while_following_are_survived(user, fault):
+def test_faults_while_polling_are_retried(user, fault):
     here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", after=1, times=4, **fault)
@@ -147,7 +147,7 @@ def test_a_quota_of_files_is_waited_for_and_the_card_says_so(user):
     ],
     ids=repr,
 )
-def test_faults_while_fetching_are_survived(user, fault):
+def test_faults_while_fetching_are_retried(user, fault):
     here = user()
     export = here.create().wait()
     here.sandbox.faults.add(path=".csv.gz", times=2, **fault)
@@ -155,7 +155,7 @@ def test_faults_while_fetching_are_survived(user, fault):
     try:
         frame = export.to_pandas()
     except mt.FileError:
-        # a file that arrives whole and wrong is told, never taken for a good one
+        # a complete but damaged file is reported, never taken for a good one
         assert {"corrupt", "body"} & set(fault)
         frame = export.to_pandas()
 
@@ -194,14 +194,14 @@ def test_a_full_queue_is_reported_at_once_or_waited_for(user):
         assert full.value.exports == (first.id_raw_export, second.id_raw_export)
     assert here.slept == []
 
-    told = []
-    export = here.client.export(request, on_wait=told.append)
+    waits = []
+    export = here.client.export(request, on_wait=waits.append)
     assert export.id_raw_export == 3
-    assert [event.seconds for event in told] == here.slept
-    assert {event.kind for event in told} == {WaitKind.QUEUE}
-    assert all(isinstance(event.error, mt.QueueFull) for event in told)
+    assert [event.seconds for event in waits] == here.slept
+    assert {event.kind for event in waits} == {WaitKind.QUEUE}
+    assert all(isinstance(event.error, mt.QueueFull) for event in waits)
     assert sum(here.slept) < 80
-    assert len(told) < 12
+    assert len(waits) < 12
 
 
 def test_on_wait_can_end_a_wait(user):
@@ -240,7 +240,7 @@ def test_interrupting_a_create_that_waits_has_sent_nothing(user, why):
     assert entry.state.value in ("Refused", "Not sent")
 
 
-def test_a_wait_with_an_end_ends_though_nobody_answers(user):
+def test_a_wait_with_a_timeout_ends_without_a_response(user):
     here = user(seconds=60)
     export = here.create()
     may_answer, answered = threading.Event(), []
@@ -255,7 +255,7 @@ def test_a_wait_with_an_end_ends_though_nobody_answers(user):
     may_answer.set()
 
 
-def test_a_wait_ends_where_faults_do_not(user):
+def test_a_wait_ends_if_the_faults_do_not(user):
     here = user(seconds=60)
     export = here.create()
     here.sandbox.faults.add(path="/get.json", times=None, status=500)

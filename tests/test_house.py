@@ -1,4 +1,4 @@
-"""The house: who may import whom, and how little that costs."""
+"""The folders: which may import which, what an import loads, and the public names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loaded_by(*modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_floors_hold_and_no_import_runs_in_a_circle() -> None:
+def test_folders_import_only_from_lower_ones_and_in_no_circle() -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         capture_output=True,
@@ -58,7 +58,7 @@ def test_contributing_names_every_folder_and_module() -> None:
     assert named == modules | {f"mytracker_nb.{folder}" for folder in FOLDERS}
 
 
-def test_folders_hold_no_code_of_their_own() -> None:
+def test_folders_have_no_code_of_their_own() -> None:
     for folder in FOLDERS - {"sandbox"}:
         assert (PACKAGE / folder / "__init__.py").read_text() == ""
 
@@ -105,10 +105,10 @@ def test_public_names_are_few_and_known_to_type_checkers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("exprot", "did you mean 'export'"), ("zzzzzz", "dir"), ("_private", "$")]
+    ("name", "hint"), [("exprot", "did you mean 'export'"), ("zzzzzz", "dir"), ("_private", "$")]
 )
-def test_a_misspelt_name_is_met_with_the_near_one(name: str, told: str) -> None:
-    with pytest.raises(AttributeError, match=f"no attribute '{name}'.*{told}"):
+def test_a_misspelt_name_gets_a_suggestion(name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'.*{hint}"):
         getattr(mt, name)
 
 

@@ -84,7 +84,7 @@ def test_the_card_of_a_finished_export_is_below_its_cell(notebook: Notebook) -> 
     assert "mt.attach(1)" in text
 
 
-def test_the_export_has_become_a_frame(notebook: Notebook) -> None:
+def test_the_export_is_loaded_as_a_frame(notebook: Notebook) -> None:
     rows, *columns = notebook.outputs(FRAME).inner_text().strip("()").split(", ")
     assert int(rows) > 0
     assert columns == [
@@ -116,18 +116,18 @@ def test_long_lists_and_code_unfold(notebook: Notebook) -> None:
     assert line.is_visible()
 
 
-def test_html_in_a_value_is_text(notebook: Notebook) -> None:
+def test_html_in_a_value_is_escaped(notebook: Notebook) -> None:
     output = notebook.outputs(ODD)
     assert "<img src=x onerror=alert(1)>" in output.inner_text()
     assert output.locator("img").count() == 0
 
 
-def test_nothing_comes_from_elsewhere(notebook: Notebook, lab: Lab) -> None:
+def test_nothing_is_loaded_from_elsewhere(notebook: Notebook, lab: Lab) -> None:
     own = (lab.url, "data:", "blob:")
     assert [url for url in notebook.requested if not url.startswith(own)] == []
 
 
-def test_the_saved_notebook_keeps_the_last_card(notebook: Notebook, lab: Lab) -> None:
+def test_the_saved_notebook_has_the_last_card(notebook: Notebook, lab: Lab) -> None:
     notebook.save()
     saved = json.loads((lab.root / "main-job.ipynb").read_text(encoding="utf-8"))
     shown = [

@@ -1,4 +1,4 @@
-"""Cards that go on by themselves, in a real kernel and in a notebook that is saved."""
+"""Cards that update in the background, in a real kernel and in a saved notebook."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def notebook(kernel, start_sandbox):
     run(kernel, "import gc; e = None; gc.collect()")
 
 
-def test_a_cell_returns_at_once_and_its_card_goes_on(kernel, notebook):
+def test_a_cell_returns_at_once_and_its_card_is_updated(kernel, notebook):
     sandbox = notebook(seconds=100)
     cell = run(kernel, f"%mytracker_export {PARAMETERS} --out e", "one")
     assert "In progress" in cell.card
@@ -129,7 +129,7 @@ def test_a_cell_returns_at_once_and_its_card_goes_on(kernel, notebook):
 THREADS = "import threading; print(sum(t.name == 'mytracker-cards' for t in threading.enumerate()))"
 
 
-def test_one_thread_serves_all_cards_and_ends_with_them(kernel, notebook):
+def test_one_thread_updates_all_cards_and_ends_with_them(kernel, notebook):
     sandbox = notebook(seconds=100, queue=100)
     cell = Cell(
         kernel,
@@ -152,7 +152,7 @@ def test_one_thread_serves_all_cards_and_ends_with_them(kernel, notebook):
 
 
 @pytest.mark.parametrize("how", ["runs again", "is cleared"])
-def test_a_card_that_its_cell_has_lost_is_not_followed(kernel, notebook, how):
+def test_a_card_that_is_no_longer_shown_is_not_updated(kernel, notebook, how):
     sandbox = notebook(seconds=100)
     code = f"%mytracker_export {PARAMETERS} --out e"
     if how == "is cleared":
@@ -183,7 +183,7 @@ def test_an_export_can_be_awaited_in_a_cell(kernel, notebook):
     assert "Success!" in run(kernel, "print((await e).status)").text
 
 
-def test_stop_detaches_and_says_how_to_come_back(kernel, notebook):
+def test_an_interrupt_detaches_and_says_how_to_attach_again(kernel, notebook):
     sandbox = notebook(seconds=100)
     process = int(run(kernel, "import os; print(os.getpid())").text)
     cell = Cell(kernel, f"%mytracker_export {PARAMETERS} --wait --out e")
@@ -214,7 +214,7 @@ def test_a_full_queue_is_waited_for_in_place(kernel, notebook):
     cell.read(lambda cell: "idRawExport 2" in cell.shown[place])
 
 
-def test_stop_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
+def test_an_interrupt_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
     sandbox = notebook(seconds=100, queue=1)
     process = int(run(kernel, "import os; print(os.getpid())").text)
     run(kernel, f"%mytracker_export {PARAMETERS}", "first")
@@ -230,7 +230,7 @@ def test_stop_while_waiting_for_the_queue_sends_nothing(kernel, notebook):
     assert list(sandbox.exports) == [1]
 
 
-def test_a_saved_notebook_keeps_the_last_card(start_sandbox):
+def test_a_saved_notebook_has_the_last_card(start_sandbox):
     sandbox = start_sandbox(seconds=1.5)
     cells = [
         f"%load_ext mytracker_nb\n{account(sandbox)}",
@@ -247,7 +247,7 @@ def test_a_saved_notebook_keeps_the_last_card(start_sandbox):
     assert "Success!" in saved.cells[3].outputs[0]["text"]
 
 
-def test_a_kernel_that_stops_is_not_held_up_by_a_card(start_sandbox):
+def test_a_kernel_stops_without_waiting_for_a_card(start_sandbox):
     sandbox = start_sandbox(seconds=1000)
     cells = [f"%load_ext mytracker_nb\n{account(sandbox)}", f"%mytracker_export {PARAMETERS}"]
     saved = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
@@ -259,7 +259,7 @@ def test_a_kernel_that_stops_is_not_held_up_by_a_card(start_sandbox):
 
 CAPTURED = """
 from IPython.utils.capture import capture_output
-with capture_output() as kept:
+with capture_output() as captured:
     display(e)
     e.refresh()
     display(e)
@@ -268,19 +268,21 @@ with capture_output() as kept:
 
 def test_captured_cards_are_quiet_and_can_be_shown_later(kernel, notebook):
     sandbox = notebook(seconds=0)
-    cell = run(kernel, f"%%capture kept\n%mytracker_export {PARAMETERS} --frame df --out e", "one")
+    cell = run(
+        kernel, f"%%capture captured\n%mytracker_export {PARAMETERS} --frame df --out e", "one"
+    )
     assert cell.shown == {}
     assert int(run(kernel, "print(len(df))").text) > 0
-    assert "Success!" in run(kernel, "display(kept.outputs[0])", "two").card
+    assert "Success!" in run(kernel, "display(captured.outputs[0])", "two").card
 
     sandbox = notebook(seconds=100)
-    run(kernel, f"%%capture kept\n%mytracker_export {PARAMETERS} --out e", "three")
+    run(kernel, f"%%capture captured\n%mytracker_export {PARAMETERS} --out e", "three")
     assert run(kernel, CAPTURED, "four").shown == {}
-    assert "In progress" in run(kernel, "kept.show()", "five").card
+    assert "In progress" in run(kernel, "captured.show()", "five").card
     sandbox.clock.advance(101)
     run(kernel, "e.refresh()", "six")
     # one card, in its last state, though it was shown twice
-    assert "Success!" in run(kernel, "kept.show()", "seven").card
+    assert "Success!" in run(kernel, "captured.show()", "seven").card
 
 
 CHILD = """
@@ -295,7 +297,7 @@ os.waitpid(pid, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
-def test_a_child_process_shows_nothing_in_the_place_of_its_parent(kernel, notebook):
+def test_a_child_process_does_not_update_the_cards_of_its_parent(kernel, notebook):
     notebook(seconds=0)
     run(kernel, f"%mytracker_export {PARAMETERS} --wait --out e", "one")
     assert run(kernel, CHILD, "two").places == []
@@ -327,15 +329,15 @@ TOO_MANY = json.dumps(
 # a wait takes no time, and is over by the clock
 HURRIED = """
 from mytracker_nb import clock
-kept = clock.monotonic, clock.sleep
+real = clock.monotonic, clock.sleep
 passed = []
-clock.monotonic = lambda: kept[0]() + sum(passed)
+clock.monotonic = lambda: real[0]() + sum(passed)
 clock.sleep = passed.append
 client = default_client()
 request = mt.ExportRequest(event="installs", selectors="idDevice",
                            dateFrom="2026-01-01", dateTo="2026-01-02")
 """
-ORDINARY = "clock.monotonic, clock.sleep = kept"
+ORDINARY = "clock.monotonic, clock.sleep = real"
 CALLS = {
     "client.quotas()": "/quotas/get.json",
     "_ = client.create(request)": "/create.json",
@@ -367,7 +369,7 @@ def test_a_call_without_a_card_says_what_it_waits_for(kernel, hurried, call):
     assert cell.places[0] == "display_data"
 
 
-def test_short_waits_need_no_word(kernel, hurried):
+def test_short_waits_are_not_shown(kernel, hurried):
     hurried.faults.add(path="/get.json", status=503)
     assert run(kernel, "_ = client.attach(1)").shown == {}
 
@@ -392,7 +394,7 @@ pending.__exit__(None, None, None)
     assert re.search(r"waited .*: another kernel or thread is sending the same request", cell.card)
 
 
-def test_a_response_that_takes_long_is_waited_for_in_words(kernel, hurried):
+def test_the_wait_for_a_slow_response_is_shown(kernel, hurried):
     hurried.faults.add(path="/get.json", delay=1.5)
     run(kernel, "from mytracker_nb.service import retry; slow, retry._SLOW = retry._SLOW, 0.05")
     cell = run(kernel, "_ = client.attach(1)")
@@ -400,7 +402,7 @@ def test_a_response_that_takes_long_is_waited_for_in_words(kernel, hurried):
     assert f"for a response from {hurried.base_url}" in cell.card
 
 
-def test_a_download_that_is_held_up_shows_what_for(kernel, notebook):
+def test_a_delayed_download_shows_the_reason(kernel, notebook):
     sandbox = notebook(seconds=0)
     run(kernel, f"%mytracker_export {PARAMETERS} --wait --out e", "one")
     body = TOO_MANY.replace("30", "2")

@@ -1,4 +1,4 @@
-"""What a job that nobody watches finds in its log: ``logging`` under ``mytracker_nb``."""
+"""The log of unattended jobs: ``logging`` under ``mytracker_nb``."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def client(sandbox: Sandbox) -> mt.Client:
     return mt.Client(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url)
 
 
-def test_an_export_logs_what_became_of_it(
-    client: mt.Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_export_logs_its_outcome(client: mt.Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mytracker_nb")
     rows = len(client.export(REQUEST).to_pandas())
     assert rows > 0

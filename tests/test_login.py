@@ -70,7 +70,7 @@ def test_the_key_is_prompted_for_and_checked(
     assert f"API User ID {sandbox.api_user_id} at {sandbox.base_url}" in shown
     assert sandbox.secret_key not in shown
     mt.Client().quotas()
-    assert no_account.kept == {}
+    assert no_account.saved == {}
 
 
 def test_the_id_may_be_given(shell: InteractiveShell, sandbox: Sandbox, answers: Answers) -> None:
@@ -93,7 +93,7 @@ def test_the_service_may_be_given(
     assert credentials.find().base_url == sandbox.base_url
 
 
-def test_a_login_leads_out_of_a_sandbox_of_the_environment(
+def test_a_login_replaces_a_sandbox_of_the_environment(
     shell: InteractiveShell,
     sandbox: Sandbox,
     answers: Answers,
@@ -117,7 +117,7 @@ def test_saved_keys_are_found_again(
 ) -> None:
     answers(sandbox.api_user_id, sandbox.secret_key)
     shell.run_cell("%mytracker_login --save").raise_error()
-    assert len(no_account.kept) == 1
+    assert len(no_account.saved) == 1
     assert (
         "Saved in the keyring of this machine (conftest MemoryKeyring)" in capsys.readouterr().out
     )
@@ -136,7 +136,7 @@ def test_without_a_keyring_it_is_still_a_login(
     assert credentials.find().api_user_id == sandbox.api_user_id
 
 
-def test_a_wrong_key_is_not_kept(
+def test_a_wrong_key_is_not_saved(
     shell: InteractiveShell,
     sandbox: Sandbox,
     answers: Answers,

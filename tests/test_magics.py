@@ -85,7 +85,7 @@ def test_its_card_is_the_result_of_the_cell(
     assert capsys.readouterr().out.count(f"idRawExport {export.id_raw_export}") == 1
 
 
-def test_it_can_be_assigned_and_python_goes_on_below(in_sandbox: InteractiveShell) -> None:
+def test_it_can_be_assigned_and_python_follows_below(in_sandbox: InteractiveShell) -> None:
     value = run(in_sandbox, f"export = {LINE}\nexport.id_raw_export + 0")
     assert value == in_sandbox.user_ns["export"].id_raw_export
 
@@ -113,12 +113,12 @@ def test_names_of_a_function_are_known(in_sandbox: InteractiveShell) -> None:
     assert run(in_sandbox, "make([7, 8])")["idApp"] == [7, 8]
 
 
-def test_wait_follows_it_to_its_end(in_sandbox: InteractiveShell) -> None:
+def test_wait_polls_it_to_its_end(in_sandbox: InteractiveShell) -> None:
     assert run(in_sandbox, f"{LINE} --fresh").status == "In progress"
     assert run(in_sandbox, f"{LINE} --fresh --wait").status == "Success!"
 
 
-def test_fresh_makes_a_new_one(in_sandbox: InteractiveShell) -> None:
+def test_fresh_creates_a_new_export(in_sandbox: InteractiveShell) -> None:
     # in the first hours of a day rows of yesterday may still come
     line = LINE.replace("yesterday", "today-2d")
     first = run(in_sandbox, f"{line} --wait")
@@ -193,7 +193,7 @@ def test_options_of_a_frame_are_validated_before_anything_is_sent(
     assert message in problem.message
 
 
-def test_an_export_that_fails_is_kept_under_its_name(
+def test_a_failed_export_is_assigned_to_its_name(
     shell: InteractiveShell, start_sandbox: Callable[..., Sandbox]
 ) -> None:
     log_in(start_sandbox(max_rows=1))
@@ -308,7 +308,7 @@ def test_a_request_is_validated_before_an_account_is_needed(shell: InteractiveSh
 
 
 def places(text: str) -> list[tuple[int, str]]:
-    """What the carets in an error's text stand under, by line of the cell."""
+    """The text above the carets in an error's message, by line of the cell."""
     found = []
     for label, number, line, carets in re.findall(r"( +line (\d+): )(.*)\n( +\^+)$", text, re.M):
         start, end = carets.index("^") - len(label), len(carets) - len(label)
@@ -350,7 +350,7 @@ def test_a_long_line_is_shown_around_the_place(shell: InteractiveShell) -> None:
     assert max(map(len, text.splitlines()[2:4])) < 110
 
 
-def test_of_a_name_written_twice_the_wrong_line_is_shown(shell: InteractiveShell) -> None:
+def test_for_a_name_written_twice_the_invalid_line_is_shown(shell: InteractiveShell) -> None:
     error = refusal(shell, "%%mytracker_export\nidApp = x\nidApp[] = 5")
     assert places(str(error)) == [(2, "x")]
 
@@ -397,15 +397,13 @@ def test_options_of_other_magics(shell: InteractiveShell) -> None:
         ("%%mytracker_exporrt\nevent = installs", "%%mytracker_export"),
     ],
 )
-def test_a_misspelt_magic_is_met_with_the_near_one(
-    shell: InteractiveShell, code: str, near: str
-) -> None:
+def test_a_misspelt_magic_gets_a_suggestion(shell: InteractiveShell, code: str, near: str) -> None:
     error = shell.run_cell(code).error_before_exec
     assert isinstance(error, mt.MyTrackerError)
     assert str(error).endswith(f"did you mean {near}?")
 
 
-def test_other_code_is_left_alone(shell: InteractiveShell) -> None:
+def test_other_code_is_unchanged(shell: InteractiveShell) -> None:
     code = "class Other:\n    run_line_magic = str\nOther.run_line_magic('%mytracker_x')"
     assert run(shell, code) == "%mytracker_x"
 
@@ -434,9 +432,7 @@ CURL = f"""curl -X POST 'https://tracker.my.com/api/raw/v1/export/create.json' \
         f"%%mytracker_export --dry-run\n{URL.partition('?')[2]}",
     ],
 )
-def test_a_url_or_a_curl_command_takes_the_place_of_parameters(
-    shell: InteractiveShell, code: str
-) -> None:
+def test_a_url_or_a_curl_command_replaces_parameters(shell: InteractiveShell, code: str) -> None:
     request = run(shell, code).request
     assert request.is_valid
     assert request.parameters["idCountry"] == (188,)
@@ -582,9 +578,7 @@ def test_an_assigned_magic_with_a_semicolon_keeps_its_value(shell: InteractiveSh
 @pytest.mark.parametrize(
     "above", ["# installs of a week", "\n# one\n\n# two", "x = 1", "import mytracker_nb"]
 )
-def test_a_cell_magic_below_other_text_is_met_with_a_hint(
-    shell: InteractiveShell, above: str
-) -> None:
+def test_a_cell_magic_below_other_text_gets_a_hint(shell: InteractiveShell, above: str) -> None:
     result = shell.run_cell(f"{above}\n{CELL.format(options='').replace('today-7d', 'x')}")
     if above.startswith("import"):
         return  # what is below is no Python, and IPython speaks first
@@ -594,7 +588,7 @@ def test_a_cell_magic_below_other_text_is_met_with_a_hint(
         assert "%%mytracker_export must be on the first line of its cell" in str(error)
 
 
-def test_a_text_that_holds_a_cell_magic_is_left_alone(shell: InteractiveShell) -> None:
+def test_a_text_with_a_cell_magic_in_it_is_unchanged(shell: InteractiveShell) -> None:
     code = "# a text\ntext = '''\n%%mytracker_export\nevent = hits\n'''\nlen(text)"
     assert run(shell, code) == len("\n%%mytracker_export\nevent = hits\n")
 
@@ -646,7 +640,7 @@ def test_a_placeholder_that_is_sent_as_text_is_warned_of(
         ("lvl_${ev}", "has a $ before a brace; write lvl_{ev}"),
     ],
 )
-def test_what_is_written_as_in_other_notations_is_an_error(
+def test_notations_of_other_languages_are_errors(
     shell: InteractiveShell, value: str, why: str
 ) -> None:
     shell.user_ns["ev"] = "level"
@@ -656,7 +650,7 @@ def test_what_is_written_as_in_other_notations_is_an_error(
 
 
 @pytest.mark.parametrize("value", ["'{nobody}_x'", "'{}'", "'a {1}'", "'5 $'", "'{not python'"])
-def test_other_texts_in_quotes_are_left_alone(shell: InteractiveShell, value: str) -> None:
+def test_other_texts_in_quotes_are_unchanged(shell: InteractiveShell, value: str) -> None:
     code = CELL.format(options="--dry-run").replace("installs", "customEvents")
     assert run(shell, f"{code}eventName = {value}").request.problems == ()
 
@@ -686,7 +680,7 @@ def test_a_reused_export_shows_the_warnings_of_the_new_request(
     assert re.search("warning +idCountry: the list is empty", second.card().text())
 
 
-def test_loading_and_what_needs_no_key_ask_no_keyring(
+def test_loading_and_calls_without_a_key_do_not_open_the_keyring(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -708,12 +702,12 @@ def test_an_interrupted_download_says_how_to_continue(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mt.Export, "to_pandas", interrupt)
-    error = in_sandbox.run_cell(f"{LINE} --frame df --out kept").error_in_exec
+    error = in_sandbox.run_cell(f"{LINE} --frame df --out failed").error_in_exec
     assert isinstance(error, mt.WaitInterrupted)
     monkeypatch.undo()
     code = str(error).partition("\n")[2]
     assert code.startswith("import mytracker_nb as mt\ndf = ")
-    log_in_again = in_sandbox.user_ns["kept"]._api.credentials
+    log_in_again = in_sandbox.user_ns["failed"]._api.credentials
     credentials.use(log_in_again)
     run(in_sandbox, code)
     assert len(in_sandbox.user_ns["df"]) > 100
@@ -790,7 +784,7 @@ print("ROWS", len(made.to_pandas()), flush=True)
 
 
 @pytest.mark.slow
-def test_a_sandbox_that_is_kept_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_a_sandbox_started_with_keep_is_there_after_a_restart(tmp_path: Path) -> None:
     def kernel(end: str) -> dict[str, str]:
         """Run a kernel's cells; one that is killed leaves no time to clean up."""
         code = COME_BACK.format(cell=f"{LINE} --out made --wait", end=end)
@@ -819,7 +813,7 @@ def test_a_sandbox_that_is_kept_is_there_after_a_restart(tmp_path: Path) -> None
     assert not (tmp_path / "data" / "sandbox").exists()
 
 
-def test_a_sandbox_that_is_not_kept_can_not_be_kept_later(
+def test_keep_can_not_be_added_to_a_running_sandbox(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MYTRACKER_NB_DATA_DIR", str(tmp_path))
@@ -927,10 +921,10 @@ def test_each_cell_of_a_notebook_shows_one_card(account: Sandbox) -> None:
         LINE,
         f"{LINE} --wait",
         f"{LINE} --frame df",
-        CELL.format(options="--wait --out kept"),
+        CELL.format(options="--wait --out export"),
         f"{LINE} --dry-run",
-        "kept",
-        "print(df.columns.tolist(), kept.status)",
+        "export",
+        "print(df.columns.tolist(), export.status)",
     )
     outputs = [cell.outputs for cell in notebook.cells]
     assert f"a sandbox with made-up data is in use, at {account.base_url}" in outputs[0][0].text

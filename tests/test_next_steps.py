@@ -1,4 +1,4 @@
-"""Lines of code in errors run as they are pasted; what needs no key opens no keyring."""
+"""Code in errors runs as it is pasted; calls that need no key do not open the keyring."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_interrupted_conversion_says_how_to_go_on(
+def test_an_interrupted_conversion_says_how_to_resume(
     account: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     export = mt.export(**INSTALLS).wait()
@@ -67,7 +67,7 @@ def test_an_interrupted_conversion_says_how_to_go_on(
     assert len(names["df"]) == len(export.to_pandas()) > 0
 
 
-def test_an_interrupted_download_says_how_to_go_on(
+def test_an_interrupted_download_says_how_to_resume(
     account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     export = mt.export(**INSTALLS).wait()
@@ -112,7 +112,7 @@ def test_an_export_that_failed_says_how_it_is_submitted_again(
     ],
     ids=["exports", "cache", "journal", "form", "columns", "curl"],
 )
-def test_what_needs_no_key_opens_no_keyring(
+def test_calls_that_need_no_key_do_not_open_the_keyring(
     no_account: object, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
 ) -> None:
     asked: list[str] = []

@@ -157,7 +157,7 @@ def test_an_expression_may_raise_anything_of_its_own() -> None:
     assert unreadable(parsed["d"], "Mute")
 
 
-def test_what_is_written_twice_is_a_list() -> None:
+def test_a_parameter_given_twice_is_a_list() -> None:
     assert line("idApp=1 idApp=2,3")["idApp"] == ["1", "2", "3"]
     assert cell("idApp = $apps\nidApp = 3")["idApp"] == [1, 2, "3"]
     (problem,) = mt.ExportRequest.from_magic(
@@ -169,7 +169,7 @@ def test_what_is_written_twice_is_a_list() -> None:
 # ---- the line form
 
 
-def test_options_stand_anywhere_in_a_line() -> None:
+def test_options_can_be_anywhere_in_a_line() -> None:
     parsed = parse_cell("--wait event=hits --out df selectors=a, b --frame=x -n tsFrom=-5", "")
     assert parsed.options == ["--wait", "--out", "df", "--frame=x", "-n"]
     assert parsed.parameters == {"event": "hits", "selectors": ["a", "b"], "tsFrom": "-5"}
@@ -238,11 +238,11 @@ def test_a_cell_pasted_from_a_page_has_no_break_spaces() -> None:
     assert cell(text)["idApp"] is APPS
 
 
-def test_a_value_in_a_cell_may_hold_spaces_and_signs() -> None:
+def test_a_value_in_a_cell_may_have_spaces_and_signs() -> None:
     assert cell("eventName = level up, a=b, it's # 2") == {"eventName": ["level up", "a=b", "it's"]}
 
 
-def test_a_list_that_ends_with_a_comma_takes_no_parameter_in() -> None:
+def test_a_list_that_ends_with_a_comma_does_not_include_the_next_parameter() -> None:
     assert cell("selectors = a,\nevent = hits") == {"selectors": ["a", ""], "event": "hits"}
     assert cell("eventName =\nevent = hits") == {"eventName": "", "event": "hits"}
 
@@ -275,7 +275,7 @@ def test_a_missing_comma_after_a_quote_is_reported(text: str) -> None:
     assert unreadable(cell(f"eventName = {text}")["eventName"], "comma is missing")
 
 
-def test_positions_lead_to_what_was_written() -> None:
+def test_positions_are_those_of_the_text() -> None:
     first, rest = "--wait event = hits  rooted=7", "idApp = 1,\n  2  # two\n\nnonsense\nidAd='x\n"
     text = f"{first}\n{rest}"
     parsed = parse_cell(first, rest)
@@ -409,17 +409,17 @@ WRONG = (
 )
 def test_a_wrong_request_comes_back_as_wrong(parameters: dict[str, Any]) -> None:
     request = mt.ExportRequest(**parameters)
-    told = [(p.parameter, p.code, p.severity) for p in request.problems]
+    found = [(p.parameter, p.code, p.severity) for p in request.problems]
     for again in (
         mt.ExportRequest.from_magic(request.to_magic()),
         mt.ExportRequest.from_magic(request.to_magic(line=True)),
         ran(request.to_python()),
     ):
-        assert [(p.parameter, p.code, p.severity) for p in again.problems] == told
+        assert [(p.parameter, p.code, p.severity) for p in again.problems] == found
 
 
 @given(DAYS, TIMES)
-def test_a_normal_form_reads_as_itself(day: Any, time: int) -> None:
+def test_a_normal_form_is_parsed_to_itself(day: Any, time: int) -> None:
     first = mt.ExportRequest(dateFrom=day, tsFrom=time, timezone="UTC", idCountry="RU")
     assert mt.ExportRequest(**first.parameters) == first
 
@@ -477,7 +477,7 @@ def test_event_names_survive(name: str) -> None:
             assert again == request
 
 
-def test_the_magic_is_good_to_read() -> None:
+def test_the_magic_is_readable() -> None:
     request = mt.ExportRequest(
         event="customEvents",
         selectors="idDevice,tsEvent",
@@ -501,7 +501,7 @@ def test_the_magic_is_good_to_read() -> None:
     )
 
 
-def test_what_does_not_show_is_written_by_its_number() -> None:
+def test_invisible_characters_are_escaped() -> None:
     for written in (
         mt.ExportRequest(eventName="a\ufeff").to_magic(line=line) for line in (False, True)
     ):
@@ -513,7 +513,7 @@ def test_a_byte_order_mark_at_the_end_is_the_values_own(read: Any) -> None:
     assert read("\ufeff eventName=a\ufeff\n") == {"eventName": "a\ufeff"}
 
 
-def test_python_code_is_good_to_read() -> None:
+def test_python_code_is_readable() -> None:
     assert mt.ExportRequest(event="hits", idApp=[1, 2]).to_python() == (
         "import mytracker_nb as mt\n\nexport = mt.export(\n    event='hits',\n    idApp=[1, 2],\n)"
     )
@@ -572,7 +572,7 @@ def test_a_url_without_parameters_has_none(text: str) -> None:
 
 @pytest.mark.parametrize("value", ["who?", "http://x/y", "a://b?c=d", "?"])
 @pytest.mark.parametrize("start", ["", "?", "https://x/y?", "curl https://x/y -d "])
-def test_a_value_that_is_not_encoded_takes_nothing_with_it(start: str, value: str) -> None:
+def test_a_value_that_is_not_encoded_does_not_change_other_values(start: str, value: str) -> None:
     parameters = parse_url(f"{start}event=hits&eventName[]={value}")
     assert parameters == {"event": "hits", "eventName": [value]}
 
@@ -584,7 +584,7 @@ def test_curl_options_that_encode_are_supported() -> None:
         assert parse_url(text) == expected
 
 
-def test_arrays_of_names_hold_commas() -> None:
+def test_arrays_of_names_may_have_commas() -> None:
     request = mt.ExportRequest.from_url("eventName[]=a,b&eventName[]=%D0%BE")
     assert request.parameters["eventName"] == ("a,b", "о")
 
@@ -608,7 +608,7 @@ def test_no_text_raises(text: str) -> None:
 
 
 @given(SYNTAX, SYNTAX)
-def test_positions_never_leave_the_text(first: str, rest: str) -> None:
+def test_positions_are_within_the_text(first: str, rest: str) -> None:
     first = first.replace("\n", " ")
     parsed = parse_cell(first, rest, evaluate)
     before = 0

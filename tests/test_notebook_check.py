@@ -73,7 +73,7 @@ def test_it_finds(save: Save, saved: dict[str, Any], what: str) -> None:
         {"source": "print('14744507315440920557')"},
     ],
 )
-def test_it_leaves_alone(save: Save, saved: dict[str, Any]) -> None:
+def test_it_ignores(save: Save, saved: dict[str, Any]) -> None:
     assert check_notebook(save(**saved)) == ()
 
 
@@ -86,7 +86,7 @@ def test_the_key_in_use_is_found_anywhere_and_never_shown(save: Save) -> None:
     credentials.use(None)
 
 
-def test_ids_that_have_pseudonyms_are_found_whatever_they_look_like(
+def test_ids_that_have_pseudonyms_are_found_in_any_form(
     save: Save,
     start_sandbox: Callable[..., Any],
     tmp_path: Path,

@@ -78,7 +78,7 @@ def test_it_has_cards_and_nothing_that_needs_a_kernel(path: Path) -> None:
     shown = [output.data for output in outputs(notebook) if "data" in output]
     assert any("SANDBOX" in data.get("text/html", "") for data in shown)
     for data in shown:
-        assert data.get("text/plain"), "what is drawn is told in plain text too"
+        assert data.get("text/plain"), "what is drawn is also in plain text"
         assert "<script" not in data.get("text/html", "")
         assert "application/vnd.jupyter.widget-view+json" not in data
     assert "model not found" not in rendered(notebook).lower()

@@ -1,4 +1,4 @@
-"""Arrow's lists and maps as Python objects: every value kept, equal ones shared."""
+"""Arrow's lists and maps as Python objects: all values are the same, equal ones are shared."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def coded(rows: list[Any], unused: list[Any], start: int) -> pa.Array:
     codes = [None if row is None else known.index(row) for row in rows]
     lists = pa.array([None, *known], pa.list_(pa.string()))[1:]
     before = pa.array([0] * start + codes, pa.int32()) if known else pa.array(codes, pa.int32())
-    whole = pa.DictionaryArray.from_arrays(before, lists)
-    return whole[len(whole) - len(rows) :]
+    full = pa.DictionaryArray.from_arrays(before, lists)
+    return full[len(full) - len(rows) :]
 
 
 def objects(parts: list[pa.ChunkedArray]) -> list[Any]:

@@ -45,7 +45,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*"))
 
 
-def test_a_dataset_holds_all_rows_in_order_and_is_read_by_everyone(rows, tmp_path):
+def test_a_dataset_has_all_rows_in_order_and_is_read_by_all_libraries(rows, tmp_path):
     directory = rows.to_parquet(tmp_path / "deep" / "data")
     assert names(directory) == ["part-00000.parquet", "part-00001.parquet"]
     table = rows.to_arrow()
@@ -72,12 +72,14 @@ def test_more_partitions_than_files_may_be_open(tmp_path, monkeypatch):
     directory = open_files(path).to_parquet(tmp_path / "days", partition_by="dtEvent")
     assert len(list(directory.iterdir())) == 20
     for day in directory.iterdir():
-        kept = [
+        cells = [
             row
             for file in sorted(day.iterdir())
             for row in pq.read_table(file)["idDevice"].to_pylist()
         ]
-        assert kept == [row[11:-1] for row in rows if row[:10] == day.name.removeprefix("dtEvent_")]
+        assert cells == [
+            row[11:-1] for row in rows if row[:10] == day.name.removeprefix("dtEvent_")
+        ]
 
 
 def test_no_rows_are_a_file_with_their_types(tmp_path):
@@ -104,10 +106,10 @@ def test_an_existing_empty_directory_is_fine_and_one_with_data_is_not(rows, tmp_
     directory.mkdir()
     (directory / "_notes").touch()
     rows.to_parquet(directory)
-    kept = names(directory)
+    before = names(directory)
     with pytest.raises(mt.FileError, match="not empty"):
         rows.to_parquet(directory)
-    assert names(directory) == kept
+    assert names(directory) == before
 
 
 def test_partitions_by_day(rows, tmp_path):
@@ -164,7 +166,7 @@ def plain(column):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore:Local categoricals have different encodings")
 @pytest.mark.parametrize("column", ["customUserId", "SDKKey", "idAppTitle", "eventName"])
-def test_partitions_of_text_come_back_as_they_went_in(tmp_path, column):
+def test_partitions_of_text_are_read_back_unchanged(tmp_path, column):
     path = tmp_path / "1.csv.gz"
     cells = ["" if text is None else f'"{text}"' for text in HARD]
     lines = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
@@ -188,7 +190,7 @@ def test_partitions_of_text_come_back_as_they_went_in(tmp_path, column):
         ("revenue", ["1.5", "0", "-0.0", "1e300", "0.1", ""]),
     ],
 )
-def test_partitions_of_other_types_come_back_as_they_went_in(tmp_path, column, cells):
+def test_partitions_of_other_types_are_read_back_unchanged(tmp_path, column, cells):
     path = tmp_path / "1.csv.gz"
     lines = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells * 2))
     path.write_bytes(gzip.compress(f"{column},idDevice\n{lines}".encode()))
@@ -211,13 +213,13 @@ def test_rows_are_grouped(rows, tmp_path, monkeypatch):
     assert max(sizes) == 4
 
 
-def test_no_rows_make_a_dataset_with_the_right_types(tmp_path):
+def test_no_rows_are_a_dataset_with_the_right_types(tmp_path):
     empty = RawData([], ["idApp", "tsEvent"])
     read = pq.read_table(empty.to_parquet(tmp_path / "data"))
     assert (read.num_rows, read.schema) == (0, empty.schema)
 
 
-def test_all_files_have_the_same_types_even_where_a_late_cell_does_not_fit(tmp_path):
+def test_all_files_have_the_same_types_even_if_a_late_cell_does_not_fit(tmp_path):
     paths = []
     for name, cell in [("1", "1"), ("2", "x")]:
         paths.append(tmp_path / f"{name}.csv.gz")
@@ -282,7 +284,7 @@ def test_a_disk_that_fails_at_the_end_leaves_nothing(rows, tmp_path, monkeypatch
     assert not list(tmp_path.glob(".data*"))
 
 
-def test_a_dataset_appears_as_a_whole(rows, tmp_path, monkeypatch):
+def test_a_dataset_appears_once_it_is_complete(rows, tmp_path, monkeypatch):
     directory = tmp_path / "days"
     directory.mkdir()
     (directory / "_notes").write_text("mine")
@@ -306,15 +308,17 @@ def test_of_two_that_write_to_one_directory_one_wins_and_the_other_is_refused(ro
     with staged_directory(directory) as staging:
         (staging / "slow.parquet").touch()
         rows.to_parquet(directory)
-        kept = names(directory)
+        files = names(directory)
         with pytest.raises(OSError, match="not empty"), staged_directory(directory) as other:
             (other / "late.parquet").touch()
         (staging / "slow.parquet").unlink()
         directory.rename(tmp_path / "aside")
-    assert kept == ["part-00000.parquet", "part-00001.parquet"]
+    assert files == ["part-00000.parquet", "part-00001.parquet"]
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(rows, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed_and_those_of_a_running_one_are_not(
+    rows, tmp_path
+):
     code = (
         "import os, sys, pathlib\n"
         "from mytracker_nb.storage.staging import staged_directory\n"

@@ -1,4 +1,4 @@
-"""How a plan looks: its calendar, its words, and that nothing in it runs."""
+"""The card of a plan: its calendar, its texts, and escaping."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_columns_are_numbered_by_what_they_are(start: str, length: int, numbers:
     assert card(days(start, [PieceState.DONE], length=length)).numbers == tuple(numbers)
 
 
-def test_what_was_not_started_says_so() -> None:
+def test_a_plan_that_was_not_started_says_so() -> None:
     windows = list(days("2026-01-01", [PieceState.WAITING] * 3))
     shown = card(windows, as_of=datetime.now(MOSCOW))
     for face in (shown.text(), shown.html()):
@@ -216,7 +216,7 @@ def test_code_is_folded_in_html_and_short_in_text() -> None:
         ([PieceState.DONE, PieceState.UNCONFIRMED], "bad"),
     ],
 )
-def test_the_tone_follows_the_pieces(states: list[PieceState], tone: str) -> None:
+def test_the_tone_is_that_of_the_pieces(states: list[PieceState], tone: str) -> None:
     shown = card(days("2026-01-01", states))
     assert shown.tone == tone
     assert f'class="mytracker-card mytracker-plan {tone}"' in shown.html()
@@ -232,7 +232,7 @@ def test_every_state_has_a_mark_and_a_colour_of_its_own() -> None:
         assert f".mytracker-plan .{state.name.lower()} {{" in html
 
 
-def test_what_others_wrote_is_text() -> None:
+def test_texts_of_others_are_escaped() -> None:
     evil = "<img src=x onerror=alert(1)>"
     shown = card(
         days("2026-01-01", [PieceState.FAILED]),
@@ -244,7 +244,7 @@ def test_what_others_wrote_is_text() -> None:
     assert "\x1b" not in shown.text() + shown.html()
 
 
-def test_it_needs_nothing_from_elsewhere() -> None:
+def test_it_loads_nothing() -> None:
     html = card(days("2026-01-01", [PieceState.DONE])).html()
     assert "<script" not in html
     assert "http://" not in html.replace("http://127.0.0.1:1", "")

@@ -1,4 +1,4 @@
-"""Plans: one large wish as many exports, over real HTTP."""
+"""Plans: one large request as many exports, over real HTTP."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class SandboxUser:
     def journal(self) -> Path:
         return directories.data_directory(self.sandbox.base_url) / "journal.sqlite3"
 
-    def wishes(self) -> list[tuple[str, str]]:
-        """The days of all exports that were made, in order."""
+    def exported_days(self) -> list[tuple[str, str]]:
+        """The days of all exports that were created, in order."""
         zone = timezone(timedelta(hours=3))
         return [
             tuple(
@@ -105,11 +105,11 @@ def start(start_sandbox: Callable[..., Sandbox]) -> Callable[..., SandboxUser]:
     return lambda **config: SandboxUser(start_sandbox(**config))
 
 
-def words(plan: Plan) -> list[str]:
+def states(plan: Plan) -> list[str]:
     return list(plan.status["state"])
 
 
-def test_a_plan_asks_for_nothing_before_it_runs(start: Callable[..., SandboxUser]) -> None:
+def test_a_plan_sends_nothing_before_it_runs(start: Callable[..., SandboxUser]) -> None:
     user = start()
     plan = user.plan("1d")
     assert "not started, 7 exports" in plan.card().text()
@@ -128,7 +128,7 @@ def test_the_rows_are_those_of_one_export_in_the_order_of_the_windows(
     pd.testing.assert_frame_equal(
         frame, one.data().to_pandas(), check_categorical=False, check_dtype=True
     )
-    assert user.wishes()[:4] == [
+    assert user.exported_days()[:4] == [
         ("2026-10-05", "2026-10-06"),
         ("2026-10-07", "2026-10-08"),
         ("2026-10-09", "2026-10-10"),
@@ -149,7 +149,7 @@ def test_every_target_has_all_rows(start: Callable[..., SandboxUser]) -> None:
     assert user.creates == 3
 
 
-def test_what_was_fetched_is_not_fetched_again(start: Callable[..., SandboxUser]) -> None:
+def test_fetched_pieces_are_not_fetched_again(start: Callable[..., SandboxUser]) -> None:
     user = start()
     plan = user.plan("3d").run()
     before = len(user.sandbox.requests)
@@ -163,9 +163,9 @@ FIRST_DAY = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> dict[str, Any]:
+def parameter_sets(draw: st.DrawFn) -> dict[str, Any]:
     """Requests for a few days around changes of clocks, by days, by times or by both."""
-    wish: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "event": draw(EVENTS),
         "selectors": ["idDevice", "tsEvent", "dtEvent", "idCountry"],
         "timezone": draw(ZONES),
@@ -173,48 +173,48 @@ def wishes(draw: st.DrawFn) -> dict[str, Any]:
     kinds = draw(st.sampled_from([("days",), ("times",), ("days", "times")]))
     if "days" in kinds:
         day = FIRST_DAY.date() + timedelta(days=draw(st.integers(0, 60)))
-        wish["dateFrom"] = day
-        wish["dateTo"] = day + timedelta(days=draw(st.integers(0, 12)))
+        parameters["dateFrom"] = day
+        parameters["dateTo"] = day + timedelta(days=draw(st.integers(0, 12)))
     if "times" in kinds:
         start = int(FIRST_DAY.timestamp()) + draw(st.integers(0, 60 * 86_400))
-        wish["tsFrom"] = start
-        wish["tsTo"] = start + draw(st.integers(0, 10 * 86_400))
+        parameters["tsFrom"] = start
+        parameters["tsTo"] = start + draw(st.integers(0, 10 * 86_400))
     if draw(st.booleans()):
-        wish["idCountry"] = draw(st.lists(st.sampled_from([188, 233, 23]), min_size=1))
+        parameters["idCountry"] = draw(st.lists(st.sampled_from([188, 233, 23]), min_size=1))
     if draw(st.booleans()):
-        wish["idApp"] = draw(st.sampled_from([range(5001, 5003), range(4500, 6000)]))
-    return wish
+        parameters["idApp"] = draw(st.sampled_from([range(5001, 5003), range(4500, 6000)]))
+    return parameters
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Sandbox]:
-    """A service with little patience for rows."""
+    """A service that exports few rows at once."""
     config = {"unknown_selectors": True, "max_rows": 400, "files": 1}
     with mt.sandbox.start(seconds=0, without_quotas=True, **config) as running:
         yield running
 
 
 @pytest.mark.slow
-@given(wish=wishes(), hours=st.sampled_from([None, 6, 24, 72, 168]))
+@given(parameters=parameter_sets(), hours=st.sampled_from([None, 6, 24, 72, 168]))
 @settings(max_examples=25)
 def test_the_union_of_the_pieces_is_the_request(
-    sandbox: Sandbox, small: Sandbox, wish: dict[str, Any], hours: int | None
+    sandbox: Sandbox, small: Sandbox, parameters: dict[str, Any], hours: int | None
 ) -> None:
-    only_days = "tsFrom" not in wish
+    only_days = "tsFrom" not in parameters
     every = timedelta(hours=24 if hours == 6 and only_days else hours) if hours else None
-    plan = Plan(SandboxUser(small).client, mt.ExportRequest(**wish), every).run()
+    plan = Plan(SandboxUser(small).client, mt.ExportRequest(**parameters), every).run()
     failed = plan.status[plan.status["state"] == "failed"]
-    # a day with more rows than the service hands out is told
+    # a day with more rows than the service exports is reported
     assert failed["message"].str.contains("Too many lines").all()
     if len(failed):
         return
     # all apps there are
-    one = {**wish, "idApp": []} if len(wish.get("idApp", ())) > 1000 else wish
-    whole = SandboxUser(sandbox).client.create(mt.ExportRequest(**one))
-    assert SandboxUser(small).rows_of(plan) == SandboxUser(sandbox).rows(whole.id_raw_export)
+    one = {**parameters, "idApp": []} if len(parameters.get("idApp", ())) > 1000 else parameters
+    full = SandboxUser(sandbox).client.create(mt.ExportRequest(**one))
+    assert SandboxUser(small).rows_of(plan) == SandboxUser(sandbox).rows(full.id_raw_export)
 
 
-def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUser]) -> None:
+def test_the_queue_is_filled_but_not_overfilled(start: Callable[..., SandboxUser]) -> None:
     user = start(seconds=0.8, queue=3)
     plan = user.plan("1d").run()
     exports = list(user.sandbox.exports.values())
@@ -227,7 +227,7 @@ def test_the_queue_is_kept_full_but_not_overfull(start: Callable[..., SandboxUse
     assert "7 of 7 exports done" in plan.card().text()
 
 
-def test_a_queue_full_of_other_exports_is_waited_for_and_shown(
+def test_a_plan_waits_for_a_queue_full_of_other_exports_and_shows_it(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     user = start(seconds=600, queue=2)
@@ -236,20 +236,20 @@ def test_a_queue_full_of_other_exports_is_waited_for_and_shown(
     waits = jumping_clock.jump_when(lambda: "waiting for space" in plan.card().text())
     with waits, pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
-    told = plan.card().text()
-    assert words(plan) == ["waiting", "waiting"]
+    shown = plan.card().text()
+    assert states(plan) == ["waiting", "waiting"]
     assert user.creates <= 5
     for other in others:
         other.cancel()
     user.sandbox.clock.advance(10)
-    created = jumping_clock.jump_when(lambda: words(plan) == ["in progress"] * 2)
+    created = jumping_clock.jump_when(lambda: states(plan) == ["in progress"] * 2)
     with created, pytest.raises(mt.ExportTimeout) as caught:
         plan.run(timeout=1000)
     assert "0 of 2 exports done" in str(caught.value)
-    assert "not started, 2 exports" in told
+    assert "not started, 2 exports" in shown
 
 
-def test_what_was_made_before_needs_no_place(
+def test_reused_exports_need_no_place_in_the_queue(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     user = start()
@@ -258,31 +258,31 @@ def test_what_was_made_before_needs_no_place(
     full = json.dumps({"code": 400, "message": "Bad Request", "data": {"error": error}})
     user.sandbox.faults.add(path="/create.json", times=None, status=400, body=full)
     plan = user.plan("1d")
-    done = jumping_clock.jump_when(lambda: words(plan) == ["waiting"] + ["done"] * 6)
+    done = jumping_clock.jump_when(lambda: states(plan) == ["waiting"] + ["done"] * 6)
     with done, pytest.raises(mt.ExportTimeout, match="waiting for space"):
         plan.run(timeout=1000)
 
 
-def test_while_it_waits_for_a_place_the_card_says_who_takes_it(
+def test_the_card_names_the_exports_that_fill_the_queue(
     start: Callable[..., SandboxUser],
 ) -> None:
     user = start(seconds=600, queue=1)
     other = user.client.create(mt.ExportRequest(**WEEK, rooted=1))
     plan = user.plan("4d")
-    told: list[str] = []
+    shown: list[str] = []
 
     def waits() -> bool:
-        told.append(" ".join(plan.card().text().split()))
-        return "waiting for space" in told[-1]
+        shown.append(" ".join(plan.card().text().split()))
+        return "waiting for space" in shown[-1]
 
     with interrupted_when(waits), pytest.raises(mt.WaitInterrupted):
         plan.run(timeout=20)
-    assert "Maximum number of simultaneous requests reached" in told[-1]
-    assert f"running: export {other.id_raw_export}" in told[-1]
+    assert "Maximum number of simultaneous requests reached" in shown[-1]
+    assert f"running: export {other.id_raw_export}" in shown[-1]
     assert "waiting for space" not in plan.card().text()
 
 
-def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
+def test_interrupting_leaves_the_exports_and_says_how_to_resume(
     start: Callable[..., SandboxUser],
 ) -> None:
     user = start(seconds=600, queue=2)
@@ -296,11 +296,11 @@ def test_interrupting_leaves_the_exports_and_says_how_to_come_back(
     assert not any(export.canceled for export in user.sandbox.exports.values())
 
 
-def test_what_proves_too_large_is_cut_in_half(start: Callable[..., SandboxUser]) -> None:
+def test_a_piece_that_is_too_large_is_split_in_half(start: Callable[..., SandboxUser]) -> None:
     user = start(max_rows=150)
     plan = user.plan().run()
     assert plan.is_finished
-    assert set(words(plan)) == {"done"}
+    assert set(states(plan)) == {"done"}
     assert len(plan.exports) > 1
     bounds = plan.status[["dateFrom", "dateTo"]].to_numpy().ravel()
     assert list(bounds) == sorted(bounds)
@@ -350,7 +350,7 @@ def test_a_piece_that_can_not_be_split_further_is_reported_and_the_rest_continue
         assert "retry()" not in text
 
 
-def test_it_takes_up_after_a_restart(
+def test_it_resumes_after_a_restart(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     user = start(seconds=0.8, queue=2)
@@ -364,7 +364,7 @@ def test_it_takes_up_after_a_restart(
     plan = user.plan("1d").run()
     assert len(user.sandbox.exports) == 7
     assert done < user.creates
-    assert Counter(user.wishes()) == Counter(set(user.wishes()))
+    assert Counter(user.exported_days()) == Counter(set(user.exported_days()))
     assert user.rows_of(plan) == user.rows_at_once(**WEEK)
 
 
@@ -384,36 +384,38 @@ def test_a_failed_piece_is_skipped_reported_and_retried_on_request(
     user = start()
     user.sandbox.exports.outcomes.extend(["", "Error occurred"])
     plan = user.plan("2d").run()
-    assert words(plan) == ["done", "failed", "done", "done"]
+    assert states(plan) == ["done", "failed", "done", "done"]
     assert "x 1 failed" in plan.card().text()
     assert "Error occurred" in plan.card().html()
     with pytest.raises(mt.ExportFailed, match="2026-10-07 to 2026-10-08") as caught:
         plan.to_pandas()
     assert caught.value.export is plan.exports[1]
     assert user.creates == 4
-    assert words(plan.retry()) == ["done"] * 4
+    assert states(plan.retry()) == ["done"] * 4
     assert user.creates == 5
     assert len(plan.to_pandas()) == sum(user.rows_at_once(**WEEK).values())
 
 
-def test_a_piece_whose_create_is_unconfirmed_is_held_until_retry(
+def test_a_piece_whose_create_is_unconfirmed_waits_for_retry(
     start: Callable[..., SandboxUser],
 ) -> None:
     user = start()
     user.sandbox.faults.add(path="/create.json", after=1, reset="after")
     plan = user.plan("2d").run()
-    assert words(plan) == ["done", "unconfirmed", "done", "done"]
+    assert states(plan) == ["done", "unconfirmed", "done", "done"]
     assert "? 1 unconfirmed" in plan.card().text()
     again = user.plan("2d").run()  # as after a restart
-    assert words(plan.run()) == words(again) == ["done", "unconfirmed", "done", "done"]
+    assert states(plan.run()) == states(again) == ["done", "unconfirmed", "done", "done"]
     assert len(user.sandbox.exports) == 4
     with pytest.raises(mt.CreateUnconfirmed, match=r"the plan's retry\(\)"):
         again.to_pandas()
-    assert words(again.retry()) == ["done"] * 4
+    assert states(again.retry()) == ["done"] * 4
     assert user.rows_of(again) == user.rows_at_once(**WEEK)
 
 
-def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., SandboxUser]) -> None:
+def test_an_unconfirmed_piece_is_not_sent_again_however_old_it_is(
+    start: Callable[..., SandboxUser],
+) -> None:
     user = start()
     user.sandbox.faults.add(path="/create.json", reset="after")
     user.plan("4d").run()
@@ -421,23 +423,23 @@ def test_a_piece_in_doubt_is_held_however_long(start: Callable[..., SandboxUser]
         connection.execute("UPDATE creates SET asked_at = asked_at - 200000")
         connection.commit()
     again = user.plan("4d").run()
-    assert words(again) == ["unconfirmed", "done"]
+    assert states(again) == ["unconfirmed", "done"]
     assert "was sent 2 days ago" in again.status["message"][0]
     assert user.creates == 2
 
 
-def test_a_piece_that_another_kernel_is_sending_keeps_nothing_back(
+def test_a_piece_that_another_kernel_is_sending_does_not_delay_the_others(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     user = start()
     plan = user.plan("4d")
     first = plan._tasks[0].piece.request
     with user.client.journal.record_create(first) as create:
-        done = jumping_clock.jump_when(lambda: words(plan) == ["waiting", "done"])
+        done = jumping_clock.jump_when(lambda: states(plan) == ["waiting", "done"])
         with done, pytest.raises(mt.ExportTimeout, match="is sending the same request"):
             plan.run(timeout=1000)
         create.answer(user.client.api.create(first.wire()))
-    assert words(plan.run()) == ["done", "done"]
+    assert states(plan.run()) == ["done", "done"]
     assert user.creates == 2
 
 
@@ -445,7 +447,7 @@ def test_a_quota_is_waited_for_and_the_create_sent_again(start: Callable[..., Sa
     user = start()
     user.sandbox.faults.add(path="/create.json", times=2, status=429)
     plan = user.plan("4d").run()
-    assert words(plan) == ["done", "done"]
+    assert states(plan) == ["done", "done"]
     assert len(user.sandbox.exports) == 2
 
 
@@ -461,7 +463,7 @@ def test_a_wait_for_a_quota_respects_the_timeout_and_is_reported(
         plan.run(timeout=200)
     with pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1)  # not after what is left of the five minutes
-    assert words(plan) == ["in progress"] * 2 + ["waiting"] * 5
+    assert states(plan) == ["in progress"] * 2 + ["waiting"] * 5
     assert "retrying" not in plan.card().text()
 
 
@@ -513,26 +515,26 @@ def test_the_card_shows_what_files_wait_for(
     assert "retrying" not in shown[-1]
 
 
-def test_faults_on_the_way_are_survived(start: Callable[..., SandboxUser]) -> None:
+def test_faults_during_a_run_are_retried(start: Callable[..., SandboxUser]) -> None:
     user = start(seconds=0.5)
     user.sandbox.faults.add(path="/get.json", every=3, times=None, status=502)
     user.sandbox.faults.add(path=".csv.gz", every=3, times=None, truncate=50)
     user.sandbox.faults.add(path="/create.json", every=2, times=None, status=429)
     plan = user.plan("2d").run()
-    assert words(plan) == ["done"] * 4
+    assert states(plan) == ["done"] * 4
     assert user.creates == 7
     assert len(user.sandbox.exports) == 4
     assert len(plan.to_pandas()) == sum(user.rows_at_once(**WEEK).values())
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_a_page_of_a_proxy_is_no_word_of_the_service(
+def test_a_page_of_a_proxy_is_not_a_response_of_the_service(
     start: Callable[..., SandboxUser], status: int
 ) -> None:
     user = start(seconds=0.1)
     for path in ("/get.json", "/create.json"):
         user.sandbox.faults.add(path=path, after=1, status=status, body=HTML_PAGE)
-    assert words(user.plan("4d").run()) == ["done", "done"]
+    assert states(user.plan("4d").run()) == ["done", "done"]
     assert len(user.sandbox.exports) == 2
 
 
@@ -544,7 +546,7 @@ def test_an_export_that_the_service_does_not_find_is_reported(
     with pytest.raises(mt.ExportTimeout):
         plan.run(timeout=0.0)
     user.sandbox.exports.pop(1)
-    forgotten = jumping_clock.jump_when(lambda: words(plan) == ["failed", "in progress"])
+    forgotten = jumping_clock.jump_when(lambda: states(plan) == ["failed", "in progress"])
     with forgotten, pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
 
@@ -555,8 +557,8 @@ def test_expired_files_are_reported_and_fetched_from_a_new_export(
     user = start()
     user.sandbox.faults.add(path=".csv.gz", status=404)
     plan = user.plan("4d").run()
-    assert sorted(words(plan)) == ["done", "failed"]
-    assert words(plan.retry()) == ["done", "done"]
+    assert sorted(states(plan)) == ["done", "failed"]
+    assert states(plan.retry()) == ["done", "done"]
     assert user.creates == 3
 
 
@@ -607,7 +609,7 @@ def test_its_code_runs_as_it_is_pasted(
     assert user.creates == creates, "it reuses the exports of the plan"
 
 
-def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> None:
+def test_cancel_ends_exports_in_progress(start: Callable[..., SandboxUser]) -> None:
     user = start(seconds=600, queue=2)
     plan = user.plan("3d")
     with pytest.raises(mt.ExportTimeout):
@@ -618,7 +620,7 @@ def test_cancel_ends_what_is_in_progress(start: Callable[..., SandboxUser]) -> N
     assert all(export.canceled for export in user.sandbox.exports.values())
 
 
-def test_cancel_ends_what_another_kernel_has_made(start: Callable[..., SandboxUser]) -> None:
+def test_cancel_ends_exports_of_another_kernel(start: Callable[..., SandboxUser]) -> None:
     user = start(seconds=600, queue=2)
     with pytest.raises(mt.ExportTimeout):
         user.plan("3d").run(timeout=0.0)
@@ -659,8 +661,9 @@ def test_a_killed_kernel_s_plan_ends_with_exactly_the_right_rows(
             time.sleep(0.02)
         kill_beside_creates(process, sandbox)
     assert subprocess.run(command, check=False, timeout=120).returncode == 0
-    wishes = [(wish.ts_from, wish.ts_to) for wish in (e.query for e in sandbox.exports.values())]
-    assert len(set(wishes)) == len(wishes)
+    queries = [export.query for export in sandbox.exports.values()]
+    windows = [(query.ts_from, query.ts_to) for query in queries]
+    assert len(set(windows)) == len(windows)
     assert rows_in(directory) == rows_asked(start())
 
 
@@ -687,7 +690,7 @@ def test_plan_uses_the_account_in_use(
     sandbox = start().sandbox
     credentials.use(Credentials(sandbox.api_user_id, sandbox.secret_key, sandbox.base_url))
     plan = mt.plan(**WEEK, every="4d")
-    assert words(plan.run()) == ["done", "done"]
+    assert states(plan.run()) == ["done", "done"]
     assert "[SANDBOX]" in plan.card().text()
     with pytest.raises(mt.InvalidRequest, match="selectors: required"):
         mt.plan(event="installs", dateFrom="2026-10-01", dateTo="2026-10-02")
@@ -707,13 +710,13 @@ def logged_in_user(start: Callable[..., SandboxUser], shell: InteractiveShell) -
     return user
 
 
-def test_the_magic_makes_a_plan_and_loads_its_rows(
+def test_the_magic_runs_a_plan_and_loads_its_rows(
     logged_in_user: SandboxUser, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = f"%mytracker_export --every 4d --out plan --frame df {CELL}"
     assert shell.run_cell(line).success
     plan, frame = shell.user_ns["plan"], shell.user_ns["df"]
-    assert words(plan) == ["done", "done"]
+    assert states(plan) == ["done", "done"]
     assert len(frame) == sum(logged_in_user.rows_of(plan).values())
     assert "2 of 2 exports done" in capsys.readouterr().out
 
@@ -725,7 +728,7 @@ def test_the_magic_takes_more_values_than_one_export_can(
     cell = f"%mytracker_export {{}} --out plan {CELL} idApp=$apps"
     assert not shell.run_cell(cell.format("")).success
     assert shell.run_cell(cell.format("--every auto")).success
-    assert words(shell.user_ns["plan"]) == ["done", "done"]
+    assert states(shell.user_ns["plan"]) == ["done", "done"]
 
 
 def test_a_dry_run_of_a_plan_shows_its_calendar(
@@ -753,10 +756,10 @@ def test_the_magic_points_at_an_invalid_duration(
 ) -> None:
     body = CELL.replace(" ", "\n").replace("event=installs", "")
     assert not shell.run_cell(f"%%mytracker_export --every 6h\n{body}").success
-    told = capsys.readouterr().out
-    assert "--every: '6h' is not a number of whole days" in told
-    assert "line 1: %%mytracker_export --every 6h" in told
-    assert "event: required" in told
+    shown = capsys.readouterr().out
+    assert "--every: '6h' is not a number of whole days" in shown
+    assert "line 1: %%mytracker_export --every 6h" in shown
+    assert "event: required" in shown
 
 
 def test_a_failed_piece_fails_the_cell(
@@ -765,7 +768,7 @@ def test_a_failed_piece_fails_the_cell(
     logged_in_user.sandbox.exports.outcomes.append("Error occurred")
     result = shell.run_cell(f"%mytracker_export --every 4d --out plan {CELL}")
     assert isinstance(result.error_in_exec, mt.ExportFailed)
-    assert words(shell.user_ns["plan"]) == ["failed", "done"]
+    assert states(shell.user_ns["plan"]) == ["failed", "done"]
 
 
 # Incremental
@@ -836,12 +839,12 @@ def test_a_longer_window_fetches_only_what_is_missing(
     longer = {"dateFrom": "2026-10-04", "dateTo": "2026-10-14"}
     plan = user.plan("3d", **longer)
     plan.to_parquet(directory)
-    assert user.wishes()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
-    assert words(plan) == ["done", "kept", "done"]
+    assert user.exported_days()[3:] == [("2026-10-04", "2026-10-04"), ("2026-10-12", "2026-10-14")]
+    assert states(plan) == ["done", "kept", "done"]
     assert rows_in(directory) == rows_asked(user, **longer)
 
 
-def test_the_same_again_fetches_nothing(start: Callable[..., SandboxUser], directory: Path) -> None:
+def test_a_second_run_fetches_nothing(start: Callable[..., SandboxUser], directory: Path) -> None:
     user = start()
     user.plan("3d").to_parquet(directory)
     before = len(user.sandbox.requests)
@@ -866,7 +869,7 @@ def test_parts_of_another_request_are_an_error_that_names_it(
     assert user.creates == creates
 
 
-def test_the_order_of_a_filter_s_values_makes_no_other_request(
+def test_the_order_of_a_filter_s_values_does_not_matter(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     user = start()
@@ -875,7 +878,7 @@ def test_the_order_of_a_filter_s_values_makes_no_other_request(
     assert user.creates == 1
 
 
-def test_files_of_strangers_are_an_error(
+def test_files_that_are_not_part_of_the_dataset_are_an_error(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     user = start()
@@ -904,36 +907,36 @@ def test_a_damaged_part_is_fetched_again(
         path.unlink()
     plan = user.plan("3d")
     plan.to_parquet(directory)
-    assert words(plan) == ["done", "kept"]
+    assert states(plan) == ["done", "kept"]
     assert rows_in(directory) == before
     assert len(parts(directory)) == len(list(directory.glob("*.parquet")))
 
 
-def test_partitions_can_be_gone_on_with(start: Callable[..., SandboxUser], directory: Path) -> None:
+def test_partitions_can_be_updated(start: Callable[..., SandboxUser], directory: Path) -> None:
     user = start()
-    wish = {"selectors": ["idDevice", "dtEvent"]}
-    user.plan("3d", **wish).to_parquet(directory, partition_by="dtEvent")
-    user.plan("3d", **wish, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
+    parameters = {"selectors": ["idDevice", "dtEvent"]}
+    user.plan("3d", **parameters).to_parquet(directory, partition_by="dtEvent")
+    user.plan("3d", **parameters, dateTo="2026-10-12").to_parquet(directory, partition_by="dtEvent")
     assert user.creates == 4
     assert len(list(directory.glob("dtEvent_*"))) == 8
-    count = sum(user.rows_at_once(**{**WEEK, **wish, "dateTo": "2026-10-12"}).values())
+    count = sum(user.rows_at_once(**{**WEEK, **parameters, "dateTo": "2026-10-12"}).values())
     assert len(pd.read_parquet(directory)) == count
 
 
-def test_partitions_of_a_piece_without_rows_are_none(
+def test_a_piece_without_rows_has_no_partitions(
     start: Callable[..., SandboxUser], directory: Path
 ) -> None:
     user = start()
-    wish = {"selectors": ["idDevice", "dtEvent"], "dateTo": "2026-10-06"}
+    parameters = {"selectors": ["idDevice", "dtEvent"], "dateTo": "2026-10-06"}
     empty = "idDevice,dtEvent\n"
     user.sandbox.faults.add(path="/1.", times=None, body=gzip.compress(empty.encode()))
-    plan = user.plan("1d", **wish)
+    plan = user.plan("1d", **parameters)
     plan.to_parquet(directory, partition_by="dtEvent")
-    assert words(plan) == ["done", "done"]
+    assert states(plan) == ["done", "done"]
     assert [path.name for path in directory.glob("dtEvent_*")] == ["dtEvent_2026-10-06"]
-    again = user.plan("1d", **wish)
+    again = user.plan("1d", **parameters)
     again.to_parquet(directory, partition_by="dtEvent")
-    assert words(again) == ["kept"]
+    assert states(again) == ["kept"]
     assert len(pd.read_parquet(directory)) == sum(part["rows"] for part in parts(directory)) > 0
 
 
@@ -962,7 +965,7 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_that_is_over_leaves_no_thread_behind(
+def test_a_finished_run_leaves_no_thread(
     start: Callable[..., SandboxUser], jumping_clock: JumpingClock
 ) -> None:
     user = start(files=1)
@@ -978,8 +981,8 @@ def test_a_run_that_is_over_leaves_no_thread_behind(
     ):
         plan.run(timeout=1000)
     until(lambda: plan_threads() == 0)
-    assert words(plan) == ["downloading", "downloading"]
-    assert words(plan.run()) == ["done", "done"]
+    assert states(plan) == ["downloading", "downloading"]
+    assert states(plan.run()) == ["done", "done"]
     assert files() == 4, "two that were put off, and each file once"
 
 
@@ -996,7 +999,7 @@ def test_a_file_that_stalls_ends_with_the_run(
     with jumping_clock.jump_when(stalls), pytest.raises(mt.ExportTimeout):
         plan.run(timeout=1000)
     until(lambda: plan_threads() == 0, 60)
-    assert words(plan.run()) == ["done"]
+    assert states(plan.run()) == ["done"]
 
 
 def test_a_plan_can_be_awaited(start: Callable[..., SandboxUser]) -> None:
@@ -1017,10 +1020,10 @@ def test_a_plan_can_be_awaited(start: Callable[..., SandboxUser]) -> None:
         return beats
 
     assert asyncio.run(main()) > 5, "other tasks run meanwhile"
-    assert words(plan) == ["done", "done"]
+    assert states(plan) == ["done", "done"]
 
 
-def test_who_awaits_a_plan_may_end_that_at_any_time(start: Callable[..., SandboxUser]) -> None:
+def test_awaiting_a_plan_can_be_cancelled_at_any_time(start: Callable[..., SandboxUser]) -> None:
     user = start(seconds=600)
     plan = user.plan("4d")
 
@@ -1034,5 +1037,5 @@ def test_who_awaits_a_plan_may_end_that_at_any_time(start: Callable[..., Sandbox
     with pytest.raises(asyncio.CancelledError, match=r"running on the service.*plan's run\(\)"):
         asyncio.run(main())
     user.sandbox.clock.advance(601)
-    assert words(plan.run()) == ["done", "done"]
+    assert states(plan.run()) == ["done", "done"]
     assert user.creates == 2

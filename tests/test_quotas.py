@@ -81,7 +81,7 @@ def test_each_quota_has_a_bar() -> None:
         ({"name": None}, "?  127 of 100"),
     ],
 )
-def test_what_is_not_as_documented_is_shown_as_it_is(said: dict[str, Any], shown: str) -> None:
+def test_undocumented_values_are_shown_unchanged(said: dict[str, Any], shown: str) -> None:
     assert shown in repr(frame(MINUTE | said))
 
 
@@ -91,14 +91,14 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
 @given(
     st.lists(st.dictionaries(st.sampled_from([*MINUTE, "other"]) | st.text(), VALUES, min_size=1))
 )
-def test_whatever_the_service_says_can_be_shown(quotas: list[dict[str, Any]]) -> None:
+def test_any_response_can_be_shown(quotas: list[dict[str, Any]]) -> None:
     shown = frame(*quotas)
     assert len(shown) == len(quotas)
     assert repr(shown).startswith("MyTracker: ")
     assert "mytracker-quotas" in (shown._repr_html_() or "")
 
 
-def test_what_is_made_of_it_is_a_plain_frame(tmp_path: Any) -> None:
+def test_a_derived_frame_is_a_plain_frame(tmp_path: Any) -> None:
     shown = frame(MINUTE, HOUR)
     for plain in (
         shown[["name", "limit"]],

@@ -1,4 +1,4 @@
-"""The recipes for what pandas itself refuses: nothing changes on the way to a file and back."""
+"""The recipes for formats that pandas refuses: a file gives the same values back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: what is kept of a notebook's exports, and what a reader gets from it."""
+"""Recordings: what is stored of a notebook's exports, and what a replay returns."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def no_keyring(no_account: object) -> None:
 # --- recorded and replayed
 
 
-def test_what_was_recorded_is_replayed_without_account_and_service(author: Author) -> None:
+def test_a_recording_is_replayed_without_account_and_service(author: Author) -> None:
     author.record()
     recorded = [mt.export(**each).to_pandas() for each in (INSTALLS, SESSIONS, STEPS)]
     recording = author.replay()
@@ -198,7 +198,7 @@ def test_the_same_cell_replaces_its_entry_and_its_file(author: Author) -> None:
     assert [path.name for path in author.directory.glob("*.parquet")] == [second["file"]]
 
 
-def test_recording_again_reuses_what_is_there(author: Author) -> None:
+def test_recording_again_reuses_earlier_exports(author: Author) -> None:
     author.record()
     mt.export(**INSTALLS).wait()
     before = (author.directory / "recording.json").read_bytes()
@@ -320,7 +320,7 @@ def test_a_damaged_file_is_named_and_nothing_is_read(author: Author, harm: str) 
     assert raised.value.file == str(path)
 
 
-def test_an_index_that_leads_elsewhere_is_refused(author: Author) -> None:
+def test_an_index_with_files_elsewhere_is_refused(author: Author) -> None:
     author.record()
     mt.export(**INSTALLS).wait()
     index = author.index
@@ -374,7 +374,7 @@ def test_no_plain_id_and_no_account_is_in_the_directory(author: Author) -> None:
     secrets = [author.account.secret_key, str(author.account.api_user_id), "127.0.0.1"]
     for path in author.directory.iterdir():
         text = path.read_bytes().decode("latin-1")
-        # of a short user id only the whole cell tells
+        # a short user id can be part of other text, so compare the full cell
         assert not [one for one in (*plain, *secrets) if len(one) > 8 and one in text], path.name
         if path.suffix == ".parquet":
             table = pq.read_table(path)
@@ -392,7 +392,7 @@ def test_a_nil_id_stays_and_the_name_of_an_event_too(author: Author) -> None:
     assert "level_up" in set(frame["eventName"])
 
 
-def test_columns_can_be_kept_and_dropped(author: Author) -> None:
+def test_columns_can_be_plain_or_left_out(author: Author) -> None:
     author.record(keep="customUserId", drop="idDevice")
     with pytest.warns(mt.RecordingWarning, match="plain ids: customUserId"):
         frame = mt.export(**INSTALLS).to_pandas()
@@ -404,7 +404,7 @@ def test_columns_can_be_kept_and_dropped(author: Author) -> None:
     pd.testing.assert_frame_equal(mt.export(**INSTALLS).to_pandas(), frame)
 
 
-def test_plain_names_the_columns_it_leaves(author: Author) -> None:
+def test_plain_names_the_columns_without_pseudonyms(author: Author) -> None:
     recording = author.record(plain=True)
     with pytest.warns(mt.RecordingWarning, match="plain ids: idDevice, customUserId"):
         frame = mt.export(**INSTALLS).to_pandas()
@@ -415,20 +415,20 @@ def test_plain_names_the_columns_it_leaves(author: Author) -> None:
     assert mt.export(**INSTALLS).to_pandas()["idDevice"].map(PSEUDONYM.fullmatch).all()
 
 
-def test_a_sample_keeps_whole_devices(author: Author) -> None:
+def test_a_sample_has_all_rows_of_its_devices(author: Author) -> None:
     author.record()
     month = {"dateFrom": "2025-10-01", "dateTo": "2025-10-28"}
-    whole = [mt.export(**{**each, **month}).to_pandas() for each in (INSTALLS, SESSIONS)]
+    everything = [mt.export(**{**each, **month}).to_pandas() for each in (INSTALLS, SESSIONS)]
     author.record(sample="20%")
     some = [mt.export(**{**each, **month}).to_pandas() for each in (INSTALLS, SESSIONS)]
-    kept = set(some[0]["idDevice"])
-    assert 0.1 < len(kept) / whole[0]["idDevice"].nunique() < 0.3
-    for all_rows, rows in zip(whole, some, strict=True):
+    sampled = set(some[0]["idDevice"])
+    assert 0.1 < len(sampled) / everything[0]["idDevice"].nunique() < 0.3
+    for all_rows, rows in zip(everything, some, strict=True):
         chosen = all_rows[all_rows["idDevice"].isin(set(rows["idDevice"]))]
         pd.testing.assert_frame_equal(chosen.reset_index(drop=True), rows)
     # of the devices of the installs, all sessions are there, and of no other install
-    installed = set(whole[0]["idDevice"])
-    assert installed & set(some[1]["idDevice"]) == kept
+    installed = set(everything[0]["idDevice"])
+    assert installed & set(some[1]["idDevice"]) == sampled
     card = mt.export(**{**INSTALLS, **month})
     assert "20 % of devices" in " ".join(card.wait().notes) or "20 % of devices" in str(
         mt.recording().card()
@@ -442,7 +442,7 @@ def test_a_sample_needs_a_person(author: Author) -> None:
 
 
 @pytest.mark.parametrize("given", ["0", "-5%", "101%", "five", "nan"])
-def test_what_is_no_share_is_refused(author: Author, given: str) -> None:
+def test_an_invalid_share_is_refused(author: Author, given: str) -> None:
     with pytest.raises(mt.MyTrackerError, match="is not a share"):
         author.record(sample=given)
 
@@ -488,9 +488,9 @@ def test_pseudonyms_are_stable_different_and_no_ids(values: list[str]) -> None:
 def test_a_sample_takes_all_rows_of_a_person_or_none(people: list[str | None]) -> None:
     table = pa.table({"idDevice": pa.array(people, pa.string()), "n": range(len(people))})
     pseudonyms = Pseudonyms(b"1" * 32)
-    kept = sample(table, 0.5, pseudonyms).to_pylist()
-    chosen = {row["idDevice"] for row in kept}
-    assert kept == [row for row in table.to_pylist() if row["idDevice"] in chosen]
+    sampled = sample(table, 0.5, pseudonyms).to_pylist()
+    chosen = {row["idDevice"] for row in sampled}
+    assert sampled == [row for row in table.to_pylist() if row["idDevice"] in chosen]
     assert all(pseudonyms.share(person) < 0.5 for person in chosen)
     assert not chosen & {None, "", "0"}
 
@@ -548,7 +548,7 @@ def test_entries_that_no_cell_uses_are_listed_and_pruned(author: Author) -> None
     ]
 
 
-def test_two_kernels_lose_none_of_each_other(author: Author) -> None:
+def test_two_kernels_do_not_overwrite_each_other_s_entries(author: Author) -> None:
     first, second = author.record(), author.record()
     for recording, each in zip(
         itertools.cycle((first, second)), (INSTALLS, SESSIONS, STEPS), strict=False

@@ -1,4 +1,4 @@
-"""The reference page: as the tables of the package have it, and whole."""
+"""The reference page: up to date with the tables of the package, and complete."""
 
 from __future__ import annotations
 

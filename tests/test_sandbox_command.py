@@ -81,7 +81,7 @@ def test_without_flask_the_error_says_what_to_install(missing):
     assert "Traceback" not in result.stderr
 
 
-def test_it_knows_the_dictionaries_and_nothing_else_of_the_package():
+def test_it_imports_the_dictionaries_and_nothing_else_of_the_package():
     check = (
         "import sys, mytracker_nb.sandbox as s; s.start(seconds=0).stop()\n"
         "print(*(name for name in sys.modules if name.startswith('mytracker_nb.')))"
@@ -98,7 +98,7 @@ def test_it_knows_the_dictionaries_and_nothing_else_of_the_package():
     }
 
 
-def test_stopping_twice_is_fine_and_takes_the_files_along(start_sandbox):
+def test_stopping_twice_is_fine_and_deletes_the_files(start_sandbox):
     with start_sandbox() as sandbox:
         assert requests.get(sandbox.base_url, timeout=20).status_code == 404
         assert "running" in repr(sandbox)
@@ -119,7 +119,7 @@ def test_no_such_setting():
 # -- what is kept over a restart
 
 
-def test_exports_key_and_address_are_kept_for_the_next_start(start_sandbox, tmp_path):
+def test_exports_key_and_address_are_saved_for_the_next_start(start_sandbox, tmp_path):
     keep = str(tmp_path / "kept")
     first = start_sandbox(keep=keep, seconds=60)
     for country in ("188", "24"):
@@ -150,7 +150,7 @@ def test_a_port_in_use_is_an_error(start_sandbox):
         start_sandbox(port=start_sandbox()._server.port)
 
 
-def test_others_are_not_to_look_into_what_is_kept(start_sandbox, tmp_path):
+def test_a_directory_that_others_can_read_is_refused(start_sandbox, tmp_path):
     (tmp_path / "kept").mkdir(mode=0o755)
     (tmp_path / "kept").chmod(0o755)
     with pytest.raises(OSError, match="can be read by other users"):

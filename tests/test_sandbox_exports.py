@@ -27,7 +27,7 @@ NOW = 1_795_000_000.0
 
 @pytest.fixture
 def slow(start_sandbox):
-    """A sandbox whose exports take 100 seconds, on a clock that stands still."""
+    """A sandbox whose exports take 100 seconds, with a frozen clock."""
     return start_sandbox(seconds=100, queue=2, now=lambda: NOW)
 
 
@@ -42,7 +42,7 @@ def test_an_export_is_created_and_numbered(sandbox):
     }
 
 
-def test_it_goes_on_and_ends(slow):
+def test_it_progresses_and_ends(slow):
     number = created(slow)
     assert data(slow, number) == {"status": "In progress", "progress": "0%", "isCancellable": True}
     slow.clock.advance(64)
@@ -93,7 +93,7 @@ def test_the_queue_is_short(slow):
     assert created(slow) == second + 1
 
 
-def test_a_refused_request_takes_no_place(slow):
+def test_a_refused_request_needs_no_place(slow):
     for _ in range(3):
         assert create(slow, event="none").status_code == 400
     assert not slow.exports
@@ -174,22 +174,22 @@ def test_an_export_without_rows_has_a_header(sandbox):
 
 def test_ranges(sandbox):
     link = links(sandbox, created(sandbox))[0]
-    whole = send(sandbox, "GET", link)
-    size = int(whole.headers["Content-Length"])
-    assert whole.headers["Accept-Ranges"] == "bytes"
-    assert len(whole.content) == size
+    full = send(sandbox, "GET", link)
+    size = int(full.headers["Content-Length"])
+    assert full.headers["Accept-Ranges"] == "bytes"
+    assert len(full.content) == size
     head = send(sandbox, "HEAD", link)
     assert head.headers["Content-Length"] == str(size)
-    assert head.headers["ETag"] == whole.headers["ETag"]
+    assert head.headers["ETag"] == full.headers["ETag"]
     rest = send(sandbox, "GET", link, headers={"Range": "bytes=100-"})
     assert rest.status_code == 206
     assert rest.headers["Content-Range"] == f"bytes 100-{size - 1}/{size}"
-    assert rest.content == whole.content[100:]
-    same = {"Range": "bytes=100-", "If-Range": whole.headers["ETag"]}
+    assert rest.content == full.content[100:]
+    same = {"Range": "bytes=100-", "If-Range": full.headers["ETag"]}
     assert send(sandbox, "GET", link, headers=same).status_code == 206
     other = send(sandbox, "GET", link, headers={"Range": "bytes=100-", "If-Range": '"other"'})
     assert other.status_code == 200
-    assert other.content == whole.content
+    assert other.content == full.content
     beyond = send(sandbox, "GET", link, headers={"Range": f"bytes={size}-"})
     assert beyond.status_code == 416
 
@@ -269,7 +269,7 @@ def test_events_are_there_once_they_have_arrived(start_sandbox):
     assert moments() == after
 
 
-def test_only_what_is_documented_has_an_address(sandbox):
+def test_only_documented_addresses_exist(sandbox):
     assert send(sandbox, "POST", f"{RAW}/get.json").status_code == 405
     assert send(sandbox, "GET", "/api/none").json() == {
         "code": 404,

@@ -106,15 +106,15 @@ def test_an_answer_is_late(hostile):
 
 def test_a_file_is_cut_off(hostile):
     link = links(hostile, created(hostile))[0]
-    whole = send(hostile, "GET", link).content
+    full = send(hostile, "GET", link).content
     hostile.faults.add(path=".csv.gz", truncate=100)
     answer = send(hostile, "GET", link, stream=True)
-    assert int(answer.headers["Content-Length"]) == len(whole)
+    assert int(answer.headers["Content-Length"]) == len(full)
     answer.raw.enforce_content_length = True
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         list(answer.iter_content(10))
     rest = send(hostile, "GET", link, headers={"Range": "bytes=100-"})
-    assert whole[:100] + rest.content == whole
+    assert full[:100] + rest.content == full
 
 
 @pytest.mark.parametrize(("place", "error"), [(-6, gzip.BadGzipFile), (0, gzip.BadGzipFile)])
@@ -126,7 +126,7 @@ def test_a_file_is_damaged(hostile, place, error):
     assert gzip.decompress(send(hostile, "GET", link).content)
 
 
-def test_headers_can_be_taken_away(hostile):
+def test_headers_can_be_removed(hostile):
     link = links(hostile, created(hostile))[0]
     hostile.faults.add(path=".csv.gz", headers={"ETag": None, "Accept-Ranges": None})
     assert not {"ETag", "Accept-Ranges"} & set(send(hostile, "GET", link).headers)
@@ -170,7 +170,7 @@ def ports(hostile) -> list[int]:
     return seen
 
 
-def test_a_connection_is_kept_for_the_next_request(hostile, session, ports):
+def test_a_connection_is_reused_for_the_next_request(hostile, session, ports):
     number = created(hostile)
     status = f"{hostile.base_url}{RAW}/get.json?idRawExport={number}"
     ports.clear()
@@ -193,7 +193,7 @@ def links_of(answer: requests.Response) -> list[str]:
     "fault",
     [{"truncate": 20}, {"truncate": 0}, {"reset": "before"}, {"headers": {"Content-Length": None}}],
 )
-def test_a_connection_that_an_answer_broke_is_not_kept(hostile, session, ports, fault):
+def test_a_connection_that_a_fault_broke_is_not_reused(hostile, session, ports, fault):
     status = f"{hostile.base_url}{RAW}/get.json?idRawExport={created(hostile)}"
     ports.clear()
     assert session.get(status, timeout=20).ok

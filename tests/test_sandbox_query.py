@@ -17,14 +17,14 @@ GOOD = {
 }
 
 
-def judged(**changes):
+def parsed(**changes):
     fields = {**GOOD, **changes}
     return parse_query([(name, text) for name, text in fields.items() if text is not None], NOW)
 
 
 def refusal(**changes):
     with pytest.raises(BadRequest) as error:
-        judged(**changes)
+        parsed(**changes)
     return str(error.value)
 
 
@@ -40,7 +40,7 @@ def test_a_column_that_no_dictionary_has_needs_a_setting():
 
 
 def test_parameters_that_are_not_known_are_ignored():
-    assert judged(datefrom="2026-11-03", **{"params.name[]": "level"}) == judged()
+    assert parsed(datefrom="2026-11-03", **{"params.name[]": "level"}) == parsed()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_parameters_that_are_not_known_are_ignored():
     ],
 )
 def test_accepted(changes):
-    assert judged(**changes).ts_from <= NOW
+    assert parsed(**changes).ts_from <= NOW
 
 
 SET = "Argument '{}' must be in set of allowed values"
@@ -140,27 +140,27 @@ def test_refused(changes, text):
 
 
 def test_the_window_is_that_of_the_days_in_the_zone():
-    query = judged(timezone="Asia/Katmandu", dateTo="2026-11-01")
+    query = parsed(timezone="Asia/Katmandu", dateTo="2026-11-01")
     start = datetime.fromisoformat("2026-11-01T00:00:00+05:45").timestamp()
     assert (query.ts_from, query.ts_to) == (start, start + 86_399)
 
 
 def test_a_day_may_have_another_length():
-    query = judged(timezone="Europe/Berlin", dateFrom="2026-10-25", dateTo="2026-10-25")
+    query = parsed(timezone="Europe/Berlin", dateFrom="2026-10-25", dateTo="2026-10-25")
     assert query.ts_to - query.ts_from + 1 == 25 * 3600
 
 
 def test_days_and_seconds_narrow_each_other():
-    query = judged(tsFrom="1777777777", tsTo="1793600000")
+    query = parsed(tsFrom="1777777777", tsTo="1793600000")
     assert query.ts_to == 1793600000
-    assert query.ts_from == judged().ts_from
+    assert query.ts_from == parsed().ts_from
 
 
 def test_lists_and_arrays_are_the_same():
     arrays = parse_query(
         [*GOOD.items(), ("idApp[]", "1"), ("idApp[]", "454"), ("idApp[7]", "23")], NOW
     )
-    assert arrays == judged(idApp="1,454,23")
+    assert arrays == parsed(idApp="1,454,23")
 
 
 def test_a_refusal_is_a_bad_request(sandbox):

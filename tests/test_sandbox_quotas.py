@@ -4,13 +4,13 @@ import pytest
 import requests
 from raw_client import QUOTAS, RAW, create, get, send
 
-# half a minute past a whole hour
+# half a minute past a full hour
 NOW = 1_795_003_230.0
 
 
 @pytest.fixture
 def strict(start_sandbox):
-    """A sandbox with the documented quotas, on a clock that stands still."""
+    """A sandbox with the documented quotas and a frozen clock."""
     return start_sandbox(without_quotas=False, now=lambda: NOW)
 
 

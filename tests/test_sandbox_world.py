@@ -175,7 +175,7 @@ def test_sessions_of_a_device_do_not_overlap(sessions):
         ends[row["idDevice"]] = start + int(row["duration"])
 
 
-def test_retention_falls_as_it_does(sandbox):
+def test_retention_falls_with_time(sandbox):
     names = "idDevice,tsEvent,idPartner"
     born = table(sandbox, selectors=names, **MONTH)
     visits = table(

@@ -78,8 +78,8 @@ def test_the_script_brings_its_dataset_up_to_date_and_logs_it(
     dataset = mt.open_dataset(tmp_path / "sessions")
     assert dataset.rows > 0
     assert first.stdout == f"{dataset.rows} rows, complete as of {dataset.complete_as_of}\n"
-    for told in ("export 1 created: sessions", "finished: Success!", "downloaded", "dataset "):
-        assert told in first.stderr
+    for text in ("export 1 created: sessions", "finished: Success!", "downloaded", "dataset "):
+        assert text in first.stderr
     assert sandbox.secret_key not in first.stdout + first.stderr
 
     again = run(script)
@@ -133,7 +133,7 @@ def test_cron_runs_the_script_with_the_account_of_a_file(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changed", "fault", "code", "told"),
+    ("changed", "fault", "code", "message"),
     [
         ({"MYTRACKER_SECRET_KEY": "another key"}, {}, 2, "Access denied"),
         ({"MYTRACKER_SECRET_KEY": ""}, {}, 2, "MYTRACKER_SECRET_KEY"),
@@ -142,20 +142,20 @@ def test_cron_runs_the_script_with_the_account_of_a_file(
     ],
     ids=["key is wrong", "no key", "quota", "file is refused"],
 )
-def test_the_exit_code_says_what_to_do(
+def test_the_exit_code_distinguishes_failures(
     run: Callable[..., subprocess.CompletedProcess[str]],
     script: str,
     sandbox: Sandbox,
     changed: dict[str, str],
     fault: dict[str, object],
     code: int,
-    told: str,
+    message: str,
 ) -> None:
     if fault:
         sandbox.faults.add(**fault)  # type: ignore[arg-type]
     done = run(script, **changed)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

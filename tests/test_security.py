@@ -1,4 +1,4 @@
-"""The key shows nowhere, and what a hostile service says is only ever text."""
+"""The key is never shown, and texts of a hostile service are escaped."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def written(*places: Path) -> dict[Path, bytes]:
     }
 
 
-def test_the_key_is_in_nothing_that_is_written(start_sandbox, tmp_path):
+def test_the_key_is_in_no_file(start_sandbox, tmp_path):
     key = "s3cret /+=\u044f'\"<key>"
     sandbox = start_sandbox(secret_key=key)
     sandbox.faults.add(path="/create.json", after=1, reset="after")
@@ -139,7 +139,7 @@ def test_the_key_is_in_nothing_that_is_written(start_sandbox, tmp_path):
     names = {path.name for path in files}
     assert {"notebook.ipynb", "everything.log", "export.pickle", "frame.parquet"} <= names
     assert any(name.startswith("journal.sqlite3") for name in names)
-    assert b"AuthHMAC" in files[tmp_path / "notebook.ipynb"], "headers are shown; so much is told"
+    assert b"AuthHMAC" in files[tmp_path / "notebook.ipynb"], "the name of the header may be shown"
     forms = {key.encode(), quote(key).encode(), quote(key, safe="~").encode()}
     forms |= {repr(key).encode(), key.encode("unicode_escape"), b"s3cret"}
     for path, content in files.items():
@@ -183,7 +183,7 @@ def looks(thing: Any) -> list[str]:
         {"status": "Success!", "files": [{"link": f"https://x/{EVIL}", "timestampExpires": EVIL}]},
     ],
 )
-def test_what_a_status_says_is_only_text(evil, data):
+def test_a_status_is_escaped(evil, data):
     sandbox, _, export = evil
     sandbox.faults.add(path="/get.json", data=data, times=None)
 
@@ -200,7 +200,7 @@ def test_what_a_status_says_is_only_text(evil, data):
 
 @pytest.mark.parametrize("status", [400, 403, 404, 418, 429, 500])
 @pytest.mark.parametrize("is_json", [True, False])
-def test_what_a_refusal_says_is_only_text(evil, status, is_json):
+def test_a_refusal_is_escaped(evil, status, is_json):
     sandbox, client, export = evil
     page = f"<html>{EVIL}</html>".encode()
     if is_json:
@@ -217,7 +217,7 @@ def test_what_a_refusal_says_is_only_text(evil, status, is_json):
         client.api.rate_limiter = RateLimiter({1.0: 10_000})
 
 
-def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
+def test_quotas_and_the_journal_are_escaped(evil, monkeypatch):
     sandbox, client, _ = evil
     sandbox.faults.add(path="/quotas/", data={"quotas": [{"name": EVIL, EVIL: 1}]})
     frame = client.quotas()
@@ -232,7 +232,7 @@ def test_what_quotas_and_the_journal_say_is_only_text(evil, monkeypatch):
     assert "<img" not in mt.journal()._repr_html_()
 
 
-def test_a_living_card_of_an_odd_service_rests(evil):
+def test_a_card_is_no_longer_updated_after_a_refusal(evil):
     sandbox, client, export = evil
     client.api.retry_policy = RetryPolicy()
     refusal = json.dumps({"code": 404, "message": EVIL, "data": {"error": {"detail": EVIL}}})

@@ -1,4 +1,4 @@
-"""Signatures over exactly the bytes that are sent, and a key that never shows."""
+"""Signatures over exactly the bytes that are sent; the key is never shown."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def independent(method: str, url: str, body: bytes, key: str) -> str:
     """The documented signature, with an encoder of its own."""
 
     def encoded(data: bytes) -> bytes:
-        kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
-        return b"".join(bytes([c]) if c in kept else b"%%%02X" % c for c in data)
+        unreserved = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
+        return b"".join(bytes([c]) if c in unreserved else b"%%%02X" % c for c in data)
 
     baseline = method.encode() + b"&" + encoded(url.encode()) + b"&" + encoded(body)
     return base64.b64encode(hmac.new(key.encode(), baseline, hashlib.sha1).digest()).decode()
@@ -79,7 +79,7 @@ def test_a_fragment_is_not_signed_as_it_is_not_sent() -> None:
     assert AUTH.header(f"{URL}#top") == AUTH.header(URL)
 
 
-def test_nothing_else_is_left_alone_by_the_encoding() -> None:
+def test_all_other_characters_are_encoded() -> None:
     every = "".join(map(chr, range(32, 127)))
     assert signature("GET", f"https://x/?{every[:3]}", every.encode(), SecretKey(KEY)) == (
         independent("GET", f"https://x/?{every[:3]}", every.encode(), KEY)
@@ -132,9 +132,9 @@ def test_no_traceback_with_values_has_the_key() -> None:
     try:
         AUTH(requests.Request("POST", URL, data=io.BytesIO(b"x")).prepare())
     except TypeError as error:
-        told = traceback.TracebackException.from_exception(error, capture_locals=True)
-        assert KEY not in "".join(told.format())
-        assert "secret_key='***'" in "".join(told.format())
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        assert KEY not in "".join(shown.format())
+        assert "secret_key='***'" in "".join(shown.format())
 
 
 def test_auth_objects_are_compared_without_showing_the_key() -> None:
@@ -146,7 +146,7 @@ def test_auth_objects_are_compared_without_showing_the_key() -> None:
     assert copy.copy(AUTH) == AUTH
 
 
-def test_a_key_is_still_a_text() -> None:
+def test_a_masked_key_is_still_a_str() -> None:
     assert SecretKey(KEY) == KEY
     assert str(SecretKey(KEY)) == KEY
     assert not SecretKey()

@@ -100,7 +100,7 @@ def test_two_hundred_exports_with_faults_at_random(start_sandbox, client_of, hur
     assert sum(len(column) for _, column in done) > 5_000
 
 
-def test_fifty_are_followed_at_once(start_sandbox, client_of, hurry):
+def test_fifty_are_polled_at_once(start_sandbox, client_of, hurry):
     sandbox = start_sandbox(seconds=0.5, queue=50)
     client = client_of(sandbox)
     exports = [client.create(request(number)) for number in range(50)]
@@ -186,7 +186,7 @@ def test_a_kernel_is_killed_half_way_and_the_cell_run_again(
     # the same world in one piece
     other = start_sandbox()
     window = {"dateFrom": "2026-01-01", "dateTo": "2026-01-20"}
-    whole = client_of(other).create(
+    full = client_of(other).create(
         mt.ExportRequest(event="installs", selectors=["idDevice"], **window)
     )
-    assert sorted(out.splitlines()[1:]) == sorted(devices(other, whole.id_raw_export))
+    assert sorted(out.splitlines()[1:]) == sorted(devices(other, full.id_raw_export))

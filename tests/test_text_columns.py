@@ -51,7 +51,7 @@ def test_numbers_have_the_digits_that_they_need(share: float, text: str) -> None
     assert texts("xdpi", [share]) == [text]
 
 
-def test_a_file_keeps_all_else(tmp_path: Any) -> None:
+def test_everything_else_in_the_file_is_unchanged(tmp_path: Any) -> None:
     selectors = ["idCountry", "idAppTitle", "tsEvent", "params.name"]
     table = pa.Table.from_pylist(
         [

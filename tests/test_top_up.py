@@ -1,4 +1,4 @@
-"""The rows that came since an export: exactly those, as an export of their own."""
+"""The rows that appeared since an export, as an export of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows(data: Any) -> Counter[tuple[Any, ...]]:
     return lines(data.to_arrow())
 
 
-def test_a_top_up_has_the_rows_that_came_since_and_no_others(user: User) -> None:
+def test_a_top_up_has_the_rows_that_appeared_since_and_no_others(user: User) -> None:
     export = made(user, availabilityTsTo=NOW - 4 * HOUR)
     before = rows(export)
     user.time.seconds += 3 * DAY
@@ -50,14 +50,14 @@ def test_a_top_up_has_the_rows_that_came_since_and_no_others(user: User) -> None
     assert any(f"late rows of export {export.id_raw_export}" in note for note in late.notes)
     assert rows(late)
     assert not rows(late) & before
-    whole = of_request(late.request).until
-    assert rows(late) + before == rows(made(user, availabilityTsTo=whole))
+    full = of_request(late.request).until
+    assert rows(late) + before == rows(made(user, availabilityTsTo=full))
     assert rows(export.data(top_up=True)) == rows(late) + before
     # the export itself stays what it was
     assert rows(export.data()) == before
 
 
-def test_a_top_up_can_be_topped_up_and_one_spans_all_that_came(user: User) -> None:
+def test_a_top_up_can_be_topped_up_and_has_all_rows_since(user: User) -> None:
     export = made(user, availabilityTsTo=NOW - 4 * HOUR)
     before = rows(export)  # the service keeps files for a day
     user.time.seconds += DAY
@@ -101,7 +101,7 @@ def test_an_export_without_a_bound_is_refused_and_the_error_names_one_that_works
     assert rows(bounded.top_up())
 
 
-def test_after_a_restart_an_export_is_topped_up_all_the_same(user: User) -> None:
+def test_an_export_can_be_topped_up_after_a_restart(user: User) -> None:
     number = made(user, availabilityTsTo=NOW - 4 * HOUR).id_raw_export
     user.time.seconds += DAY
     export = client_of(user).attach(number)

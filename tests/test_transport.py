@@ -1,4 +1,4 @@
-"""One request: what is known of it when it fails, when it ends, whose connection it has."""
+"""One HTTP request: what was sent before a failure, timeouts, and connections."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("drip", DRIPS)
-def test_an_answer_that_never_ends_is_late(raw, drip):
+def test_a_response_that_never_ends_times_out(raw, drip):
     server = raw(DRIPS[drip])
     api = api_at(server.url, policy=LATE)
     with pytest.raises(mt.ConnectionFailed, match=r"did not respond.*within 0 s|timed out"):
@@ -146,19 +146,19 @@ def test_an_answer_that_never_ends_is_late(raw, drip):
 
 
 @pytest.mark.parametrize("drip", DRIPS)
-def test_a_create_whose_answer_never_ends_is_unconfirmed(raw, drip):
+def test_a_create_whose_response_never_ends_is_unconfirmed(raw, drip):
     with pytest.raises(mt.CreateUnconfirmed, match="so the export may exist"):
         api_at(raw(DRIPS[drip]).url, policy=LATE).create(FIELDS)
 
 
-def test_a_body_without_a_length_that_is_cut_off_is_not_taken_for_a_whole_one(raw):
-    whole = json.dumps({"code": 200, "data": {"status": "Success!"}}).encode()
-    server = raw(dripping(OK + b"Connection: close\r\n\r\n" + whole, b" "))
+def test_a_truncated_body_without_a_length_is_not_a_response(raw):
+    full = json.dumps({"code": 200, "data": {"status": "Success!"}}).encode()
+    server = raw(dripping(OK + b"Connection: close\r\n\r\n" + full, b" "))
     with pytest.raises(mt.ConnectionFailed, match="no complete response"):
         api_at(server.url, policy=LATE).get(1)
 
 
-def test_lists_in_lists_are_no_answer(raw):
+def test_deeply_nested_lists_are_not_a_response(raw):
     body = b'{"data": [' + b"[],".join([b""] * 500_000) + b"[]]}"
     head = OK + f"Content-Length: {len(body)}\r\n\r\n".encode()
     with pytest.raises(mt.ApiError, match="expected JSON"):
@@ -195,7 +195,7 @@ def names(monkeypatch) -> Iterator[Callable[..., Names]]:
         each.released.set()
 
 
-def test_a_host_whose_address_is_not_found_is_late_and_nothing_was_sent(names):
+def test_a_host_without_an_address_times_out_and_nothing_was_sent(names):
     search = names(hangs=True)
     api = api_at("https://slow.test", policy=LATE)
     for call in (lambda: api.get(1), lambda: api.create(FIELDS)):
@@ -263,7 +263,7 @@ def test_stopping_ends_a_fetch_on_another_thread(raw, drip):
         assert not thread.is_alive(), thread.name
 
 
-def test_who_reads_ahead_does_not_wait_for_a_file_that_never_comes(raw):
+def test_prefetching_does_not_wait_for_a_file_that_never_arrives(raw):
     server = raw(dripping(OK + b"Content-Length: 100000\r\n\r\n", b"x"))
     blocks = prefetch(fetcher().stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz"))
     stop = Stop()
@@ -274,7 +274,7 @@ def test_who_reads_ahead_does_not_wait_for_a_file_that_never_comes(raw):
     assert server.gone.wait(10)
 
 
-def test_what_is_stopped_already_does_not_begin(raw):
+def test_a_stopped_request_is_not_sent(raw):
     stop = Stop()
     stop.set()
     with stop.governing(), pytest.raises(Stopped):
@@ -309,7 +309,7 @@ def odd_hook(response: requests.Response, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("hook", [fail_for_status, odd_hook])
-def test_an_answer_counts_whatever_a_hook_makes_of_it(api_of, sandbox, hook):
+def test_a_response_is_used_unchanged_by_hooks(api_of, sandbox, hook):
     session = requests.Session()
     session.hooks["response"].append(hook)
     api = api_of(session)
@@ -320,7 +320,7 @@ def test_an_answer_counts_whatever_a_hook_makes_of_it(api_of, sandbox, hook):
         api.create([("event", "nothing")])
 
 
-def test_certificates_that_are_not_there_are_not_sent_to(monkeypatch):
+def test_without_the_given_certificates_nothing_is_sent(monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file.pem")
     api = api_at("https://example.test")
     with pytest.raises(mt.ConnectionFailed, match="REQUESTS_CA_BUNDLE") as caught:
@@ -381,7 +381,7 @@ def test_a_refused_connection_has_not_sent_and_a_reset_one_may_have(raw):
         api_at(raw(lambda connection, ended: None).url).create(FIELDS)
 
 
-def test_what_is_called_before_sending_can_prevent_it(api_of, sandbox):
+def test_the_callback_before_sending_can_prevent_it(api_of, sandbox):
     class Changed(mt.MyTrackerError):
         pass
 
@@ -416,7 +416,7 @@ class Noting(requests.adapters.HTTPAdapter):
 @pytest.mark.parametrize(
     ("given", "used"), [(True, "/of/the/environment"), (False, False), ("/of/the/session",) * 2]
 )
-def test_what_a_session_says_of_certificates_comes_first(monkeypatch, given, used):
+def test_the_certificates_of_the_session_come_first(monkeypatch, given, used):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/of/the/environment")
     session, adapter = requests.Session(), Noting()
     session.verify = given
@@ -483,7 +483,7 @@ class Caching(requests.Session):
 
     def __init__(self, *, obedient: bool) -> None:
         super().__init__()
-        self.obedient, self.kept = obedient, {}
+        self.obedient, self.cached = obedient, {}
 
     def request(self, *args: Any, headers: dict[str, str], **options: Any) -> Any:
         # it takes the list of directives apart, and joins the parts as they are
@@ -492,14 +492,14 @@ class Caching(requests.Session):
         return super().request(*args, headers=headers, **options)
 
     def send(self, request: Any, **options: Any) -> Any:
-        told = request.headers.get("Cache-Control", "")
-        if self.obedient and "no-store" in told:
+        directive = request.headers.get("Cache-Control", "")
+        if self.obedient and "no-store" in directive:
             return super().send(request, **options)
-        if request.url in self.kept:
-            return self.kept[request.url]
+        if request.url in self.cached:
+            return self.cached[request.url]
         response = super().send(request, **options)
-        response.content  # noqa: B018 - it is kept
-        self.kept[request.url] = response
+        response.content  # noqa: B018 - it is cached
+        self.cached[request.url] = response
         response.from_cache = True
         return response
 
@@ -522,7 +522,7 @@ def test_a_session_that_caches_sees_an_export_end(start_sandbox, session):
     api.session.close()
 
 
-def test_a_state_out_of_a_cache_is_no_news(api_of):
+def test_a_cached_status_is_refused(api_of):
     api = api_of(Caching(obedient=False))
     with pytest.raises(mt.ConnectionFailed, match="returned a cached response"):
         api.get(1)
@@ -553,7 +553,7 @@ def test_a_forked_process_has_connections_of_its_own(given):
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     api = api_at(f"http://127.0.0.1:{server.server_port}", given and given())
     port = api.get(1).status
-    assert api.get(1).status == port, "the connection is kept"
+    assert api.get(1).status == port, "the connection is reused"
     ports = []
     for _ in range(3):
         reading, writing = os.pipe()
@@ -609,7 +609,7 @@ def test_no_lock_of_another_thread_is_held_in_a_forked_process(sandbox, api_of):
 
 
 @forks
-def test_forked_processes_do_not_come_back_at_the_same_moment():
+def test_forked_processes_do_not_retry_at_the_same_moment():
     reading, writing = os.pipe()
     for _ in range(4):
         assert in_child(lambda: os.write(writing, f"{RetryPolicy().delay(6)} ".encode())) == 0
@@ -670,7 +670,7 @@ def test_a_proxy_may_be_on_this_machine(raw, monkeypatch):
 # -- clocks ---------------------------------------------------------------------------------------
 
 
-def test_the_time_is_the_services_where_this_machine_is_ahead(sandbox, api_of, fake_clock):
+def test_the_time_is_the_services_if_this_machine_is_ahead(sandbox, api_of, fake_clock):
     api = api_of()
     fake_clock.move(86_400)
     api.quotas()

@@ -1,4 +1,4 @@
-"""The judgement of a request: each code on its parameter, with its severity, in order."""
+"""Validation of requests: each code on its parameter, with its severity, in order."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ CUSTOM = {**GOOD, "event": "customEvents"}
 PAYMENTS = {**GOOD, "event": "payments"}
 
 
-def judged(now: datetime = NOW, **parameters: Any) -> list[mt.Problem]:
+def problems_of(now: datetime = NOW, **parameters: Any) -> list[mt.Problem]:
     return list(mt.ExportRequest(**parameters).check(now))
 
 
 def codes(now: datetime = NOW, **parameters: Any) -> list[tuple[str, str, str]]:
-    return [(p.parameter, p.code, p.severity) for p in judged(now, **parameters)]
+    return [(p.parameter, p.code, p.severity) for p in problems_of(now, **parameters)]
 
 
 def only(code: str, **parameters: Any) -> mt.Problem:
-    (problem,) = (problem for problem in judged(**parameters) if problem.code == code)
+    (problem,) = (problem for problem in problems_of(**parameters) if problem.code == code)
     return problem
 
 
@@ -122,7 +122,7 @@ ERRORS = {
 def test_an_error_is_reported_once_on_its_parameter_with_a_hint(
     parameters: dict[str, Any], name: str, code: str
 ) -> None:
-    problems = judged(**parameters)
+    problems = problems_of(**parameters)
     assert [(p.parameter, p.code, p.severity) for p in problems] == [(name, code, "error")]
     # how to correct it is in the hint, or the message says it
     assert problems[0].hint or re.search("required when|use the|remove the", problems[0].message)
@@ -166,18 +166,18 @@ def test_a_probable_mistake_is_a_warning_and_is_sent(
 def test_a_parameter_that_does_not_apply_has_no_second_warning() -> None:
     assert codes(**GOOD, eventNameInvert=1) == [("eventNameInvert", "not_for_event", "error")]
     for event, code in ((None, "required"), ("instals", "not_in_dictionary")):
-        told = codes(**{**GOOD, "event": event}, eventNameInvert=1)
-        assert told == [("event", code, "error")]
+        found = codes(**{**GOOD, "event": event}, eventNameInvert=1)
+        assert found == [("event", code, "error")]
 
 
 def test_every_code_is_tested_here_with_every_severity() -> None:
-    told = {(code, "error") for _, _, code in ERRORS.values()}
-    told |= {(code, severity) for _, _, code, severity in MILDER.values()}
-    assert told == {(code, severity) for code in CODES for severity in CODES[code].severities}
+    found = {(code, "error") for _, _, code in ERRORS.values()}
+    found |= {(code, severity) for _, _, code, severity in MILDER.values()}
+    assert found == {(code, severity) for code in CODES for severity in CODES[code].severities}
 
 
 def test_all_problems_are_reported_in_the_order_of_the_documentation() -> None:
-    told = codes(
+    found = codes(
         zzz=1,
         rooted=7,
         SDKKey="1" * 20,
@@ -188,7 +188,7 @@ def test_all_problems_are_reported_in_the_order_of_the_documentation() -> None:
         dateTo="2029-01-01",
         selectors="idDevice,idDevice,no such",
     )
-    assert told == [
+    assert found == [
         ("event", "required", "error"),
         ("selectors", "bad_value", "error"),
         ("selectors", "duplicate", "warning"),
@@ -248,11 +248,11 @@ def test_a_bad_value_counts_as_given() -> None:
         ("tsTo", "bad_value", "error"),
     ]
     assert codes(**CUSTOM, eventName=5, eventNameInvert=1) == [("eventName", "bad_value", "error")]
-    told = codes(**GOOD, idApp="x", SDKKey="y")
-    assert ("SDKKey", "or_filter", "note") in told
+    found = codes(**GOOD, idApp="x", SDKKey="y")
+    assert ("SDKKey", "or_filter", "note") in found
 
 
-def test_availability_is_no_interval_of_a_request_and_needs_no_second_end() -> None:
+def test_availability_does_not_count_as_an_interval_and_needs_no_second_end() -> None:
     assert codes(event="installs", selectors="idDevice", availabilityTsFrom=5) == [
         ("dateFrom", "interval_missing", "error")
     ]
@@ -265,16 +265,16 @@ def test_both_intervals_may_be_given() -> None:
 
 
 @pytest.mark.parametrize("event", ["install", "installs,sessions", 5])
-def test_a_wrong_event_makes_no_problem_of_other_parameters(event: Any) -> None:
+def test_an_invalid_event_adds_no_problems_of_other_parameters(event: Any) -> None:
     narrow = {"isVerified": 1, "eventName": "x", "idAdMediator": 1, "idSegment": 1}
-    assert [problem.parameter for problem in judged(**{**GOOD, **narrow, "event": event})] == [
+    assert [problem.parameter for problem in problems_of(**{**GOOD, **narrow, "event": event})] == [
         "event"
     ]
 
 
-def test_without_an_event_nothing_is_out_of_place() -> None:
-    told = codes(selectors="idDevice", **DAYS, isVerified=1)
-    assert told == [("event", "required", "error")]
+def test_without_an_event_all_parameters_apply() -> None:
+    found = codes(selectors="idDevice", **DAYS, isVerified=1)
+    assert found == [("event", "required", "error")]
 
 
 APPLIES = [
@@ -321,13 +321,13 @@ def test_duplicates_are_not_counted() -> None:
     assert request.parameters["idApp"] == (3, 1, 2)
 
 
-def test_columns_are_no_filter() -> None:
+def test_columns_are_not_a_filter() -> None:
     names = [f"column{number}" for number in range(1500)]
     assert codes(**{**GOOD, "selectors": names}) == [("selectors", "not_in_dictionary", "warning")]
 
 
-def test_many_wrong_values_make_one_short_problem() -> None:
-    (problem,) = judged(**GOOD, idApp=[f"x{number}" for number in range(5000)])
+def test_many_invalid_values_are_one_short_problem() -> None:
+    (problem,) = problems_of(**GOOD, idApp=[f"x{number}" for number in range(5000)])
     assert "and 4995 more" in problem.message
     assert len(str(problem)) < 300
 
@@ -363,7 +363,7 @@ def test_other_units_than_seconds_are_recognized(name: str, unit: str, factor: i
     assert "1700000000" in problem.hint
 
 
-def test_a_time_soon_is_not_taken_for_another_unit() -> None:
+def test_a_time_in_the_near_future_is_not_mistaken_for_another_unit() -> None:
     assert "milliseconds" not in only("too_late", **GOOD, tsFrom=1, tsTo=SECONDS + 9999).hint
 
 
@@ -396,22 +396,22 @@ def test_today_is_today_in_the_request_s_zone(zone: str | None, now: str, today:
     day = datetime.fromisoformat(today).date()
     for offset, late in ((0, False), (1, True)):
         last = (day + timedelta(days=offset)).isoformat()
-        told = codes(moment, **{**GOOD, "dateFrom": "2024-01-01", "dateTo": last}, timezone=zone)
-        assert (("dateTo", "too_late", "error") in told) == late
+        found = codes(moment, **{**GOOD, "dateFrom": "2024-01-01", "dateTo": last}, timezone=zone)
+        assert (("dateTo", "too_late", "error") in found) == late
     for text, back in (("today", 0), ("yesterday", 1), ("today-7d", 7), ("today - 1w", 7)):
         place = Moment(moment, ZoneInfo(zone or "Europe/Moscow"))
         reading = coerce(PARAMETERS["dateFrom"], [text], place)
         assert reading.value == (day - timedelta(days=back)).isoformat()
 
 
-def test_a_relative_day_keeps_the_day_it_meant() -> None:
+def test_a_relative_day_does_not_change_later() -> None:
     request = mt.ExportRequest(**{**GOOD, "dateTo": "yesterday"})
     day = request.parameters["dateTo"]
     assert request.check(datetime.now(timezone.utc) + timedelta(days=9)) == ()
     assert request.parameters["dateTo"] == day
 
 
-def test_a_zone_that_is_wrong_leaves_the_days_to_moscow() -> None:
+def test_with_an_invalid_zone_days_are_those_of_moscow() -> None:
     assert mt.ExportRequest(**GOOD, timezone="Mars").zone == ZoneInfo("Europe/Moscow")
 
 
@@ -425,8 +425,8 @@ def test_the_moment_may_be_at_the_ends_of_the_calendar(end: datetime) -> None:
     late = end == datetime.min
     parameters = {**GOOD, "tsFrom": 5, "tsTo": 6, "availabilityTsTo": 7}
     for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
-        told = codes(end.replace(tzinfo=timezone.utc), **parameters, timezone=zone)
-        assert [code for _, code, _ in told] == ["too_late"] * 5 * late
+        found = codes(end.replace(tzinfo=timezone.utc), **parameters, timezone=zone)
+        assert [code for _, code, _ in found] == ["too_late"] * 5 * late
 
 
 # by the second only, however far away
@@ -448,9 +448,9 @@ SINCE = {"selectors": "idSub1Title", "dateFrom": "", "dateTo": "", "tsTo": SECON
         ({"selectors": "idDevice"}, False),
     ],
 )
-def test_what_slows_an_export_is_noted(parameters: dict[str, Any], slow: bool) -> None:
-    told = codes(**{**GOOD, **parameters})
-    assert (("selectors", "slow_selector", "note") in told) == slow
+def test_columns_that_slow_an_export_are_noted(parameters: dict[str, Any], slow: bool) -> None:
+    found = codes(**{**GOOD, **parameters})
+    assert (("selectors", "slow_selector", "note") in found) == slow
 
 
 # ---- texts
@@ -468,7 +468,7 @@ def test_a_misspelt_name_gets_a_suggestion() -> None:
         ({"idapp": 1}, "idApp"),
         ({"app_id": 1}, "idApp"),
     ]:
-        (problem,) = judged(**{**GOOD, **parameters})
+        (problem,) = problems_of(**{**GOOD, **parameters})
         assert near in problem.hint
 
 
@@ -483,14 +483,14 @@ def test_a_misspelt_name_gets_a_suggestion() -> None:
 def test_a_suggestion_is_a_question_and_what_follows_a_sentence(
     parameters: dict[str, Any], hint: str
 ) -> None:
-    (problem,) = judged(**{**GOOD, **parameters})
+    (problem,) = problems_of(**{**GOOD, **parameters})
     assert problem.hint.startswith(hint)
 
 
 @given(st.text(min_size=1).filter(str.strip))
 def test_a_hint_suggests_or_says_what_is_accepted(text: str) -> None:
     for name in ("event", "timezone", "idCountry", "rooted"):
-        for problem in judged(**{**GOOD, name: [text]}):
+        for problem in problems_of(**{**GOOD, name: [text]}):
             if problem.code == "not_in_dictionary" and problem.severity == "error":
                 assert problem.hint.startswith(("did you mean ", "expected "))
 
@@ -506,17 +506,17 @@ def test_a_hint_suggests_or_says_what_is_accepted(text: str) -> None:
         ({"rooted": "maybe"}, "0 (Unknown), 1 (Rooted) or 2 (Not rooted)"),
     ],
 )
-def test_what_resembles_nothing_gets_no_suggestion(
+def test_a_value_that_resembles_none_gets_no_suggestion(
     parameters: dict[str, Any], accepted: str
 ) -> None:
-    (problem,) = judged(**{**GOOD, **parameters})
+    (problem,) = problems_of(**{**GOOD, **parameters})
     assert "did you mean" not in str(problem)
     assert problem.hint.startswith("expected ")
     assert accepted in problem.hint
 
 
 def test_an_unknown_parameter_that_resembles_none_gets_no_suggestion() -> None:
-    assert judged(**GOOD, zzz=1)[0].hint == "%mytracker_export? lists the parameters"
+    assert problems_of(**GOOD, zzz=1)[0].hint == "%mytracker_export? lists the parameters"
 
 
 @pytest.mark.parametrize(
@@ -558,9 +558,9 @@ def test_an_impossible_day_says_why(day: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["europe/moscow", "EUROPE/MOSCOW"])
-def test_zones_go_in_any_case(zone: str) -> None:
+def test_zones_are_found_in_any_case(zone: str) -> None:
     assert dict(mt.ExportRequest(**GOOD, timezone=zone).wire())["timezone"] == "Europe/Moscow"
-    (problem,) = judged(**GOOD, timezone="asia/KOLKATA")
+    (problem,) = problems_of(**GOOD, timezone="asia/KOLKATA")
     assert problem.severity == "warning"
     assert mt.ExportRequest(timezone="asia/KOLKATA").parameters["timezone"] == "Asia/Kolkata"
 
@@ -614,16 +614,16 @@ def test_an_unlisted_zone_offers_a_listed_one_with_the_same_time(zone: str, list
     ],
 )
 def test_letters_that_only_look_right_are_named(parameters: dict[str, Any], letter: str) -> None:
-    (problem,) = judged(**{**GOOD, **parameters})
+    (problem,) = problems_of(**{**GOOD, **parameters})
     assert letter in problem.hint
 
 
-def test_names_in_another_alphabet_are_left_alone() -> None:
-    (problem,) = judged(**GOOD, idCountry="Нарния")
+def test_names_in_another_alphabet_are_not_reported() -> None:
+    (problem,) = problems_of(**GOOD, idCountry="Нарния")
     assert "CYRILLIC" not in problem.hint
 
 
-def test_several_wrong_values_read_as_several() -> None:
+def test_several_invalid_values_are_named_in_the_plural() -> None:
     assert only("bad_value", **GOOD, idApp="x").message == "'x' is not an id"
     assert only("bad_value", **GOOD, idApp="x,y").message == "none of 'x', 'y' is an id"
     assert only("bad_value", **GOOD, idApp="1,,3,").message == "empty value: remove the extra comma"
@@ -676,7 +676,7 @@ def test_a_request_is_a_value() -> None:
     assert repr(request).startswith("ExportRequest(event='installs', ")
 
 
-def test_a_request_forgets_the_list_that_it_was_given() -> None:
+def test_a_request_does_not_share_the_given_list() -> None:
     apps = [1, 2]
     request = mt.ExportRequest(**GOOD, idApp=apps)
     apps.append(3)
@@ -721,7 +721,7 @@ def test_a_request_with_errors_has_no_form() -> None:
         assert caught.value.problems == request.problems
 
 
-def test_warnings_and_notes_do_not_keep_a_request_back() -> None:
+def test_a_request_with_warnings_and_notes_is_valid() -> None:
     request = mt.ExportRequest(**{**GOOD, "selectors": "xyz,idOsLangTitle"}, idApp="5,5")
     assert {problem.severity for problem in request.problems} == {"warning", "note"}
     assert request.is_valid
@@ -732,7 +732,7 @@ def test_warnings_and_notes_do_not_keep_a_request_back() -> None:
 
 
 @given(st.sampled_from([name for name in PARAMETERS if name != "event"]))
-def test_a_copy_differs_in_what_was_changed_alone(name: str) -> None:
+def test_a_copy_differs_only_in_the_changes(name: str) -> None:
     request = mt.ExportRequest(**GOOD, idApp=[1, 2], idCountry="RU", timezone="UTC")
     before = dict(request.parameters)
     removed = request.replace(**{name: None})
@@ -741,7 +741,7 @@ def test_a_copy_differs_in_what_was_changed_alone(name: str) -> None:
     assert dict(request.parameters) == before
 
 
-def test_a_copy_takes_both_names_of_a_list_and_unknown_names() -> None:
+def test_a_copy_accepts_both_names_of_a_list_and_unknown_names() -> None:
     request = mt.ExportRequest(**GOOD, idApp=[1, 2])
     assert request.replace(**{"idApp[]": 3}).parameters["idApp"] == (3,)  # type: ignore[misc]
     (problem,) = request.replace(idAppp=3).problems  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""Values as people have them: what each type becomes, and that none raises."""
+"""Coercion of values: what each type becomes, and that none raises."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def test_a_generator_is_read_once() -> None:
 
 
 @pytest.mark.parametrize("thing", [5, "5", 5.0, np.int8(5), np.array(5), pa.scalar(5), ["5"]])
-def test_one_value_may_stand_alone(thing: Any) -> None:
+def test_one_value_needs_no_list(thing: Any) -> None:
     assert value("idApp", thing) == (5,)
     assert value("idSegment", thing, event="hits") == 5
 
 
-def test_mixed_sets_have_an_order_of_their_own() -> None:
+def test_mixed_sets_have_a_fixed_order() -> None:
     assert value("idCountry", {"RU", 200, "de"}) == (200, 188, 202)
     assert value("idApp", {"7", 10, 9.0}) == (10, 7, 9)
 
@@ -145,7 +145,7 @@ def test_a_missing_value_in_a_list_is_reported(thing: Any) -> None:
     ],
     ids=kind,
 )
-def test_what_is_no_id(thing: Any) -> None:
+def test_invalid_ids(thing: Any) -> None:
     assert "is not an id" in refused("idApp", thing).message
 
 
@@ -155,12 +155,12 @@ def test_ids_are_exact() -> None:
         2**53 + 1,
         7,
     )
-    refused("idApp", float(2**53))  # from here on a float may stand for its neighbour
+    refused("idApp", float(2**53))  # from here on, a float can be rounded from its neighbour
     assert value("idApp", float(2**53 - 1)) == (2**53 - 1,)
 
 
 @pytest.mark.parametrize("thing", [188, "188", "RU", "ru", "Russia", " russia ", 188.0])
-def test_a_country_goes_by_id_code_or_title(thing: Any) -> None:
+def test_a_country_is_found_by_id_code_or_title(thing: Any) -> None:
     assert value("idCountry", thing) == (188,)
 
 
@@ -181,17 +181,17 @@ def test_brackets_around_a_list_are_reported(text: str) -> None:
     assert "remove the brackets" in refused(name, things).hint
 
 
-def test_namibia_is_a_country_and_no_missing_value() -> None:
+def test_namibia_is_a_country_and_not_a_missing_value() -> None:
     assert value("idCountry", "NA") == (168,)
     assert value("idCountry", ["Namibia", "na"]) == (168,)
 
 
 @pytest.mark.parametrize("thing", [2, "2", 2.0, "Not rooted", "not ROOTED", ["Not rooted"]])
-def test_closed_lists_go_by_id_or_title(thing: Any) -> None:
+def test_closed_lists_accept_ids_and_titles(thing: Any) -> None:
     assert value("rooted", thing) == 2
 
 
-def test_every_title_of_every_list_is_understood() -> None:
+def test_every_title_of_every_list_is_accepted() -> None:
     for name, parameter in PARAMETERS.items():
         if parameter.value_type is ValueType.ID and parameter.dictionary is not None:
             event = next(iter(parameter.events or ["installs"]))
@@ -253,11 +253,11 @@ def test_an_aware_datetime_is_the_day_in_the_requests_zone() -> None:
     ],
     ids=kind,
 )
-def test_what_is_no_day(thing: Any) -> None:
+def test_invalid_days(thing: Any) -> None:
     refused("dateTo", [thing])
 
 
-def test_a_unix_time_as_day_is_sent_to_its_place() -> None:
+def test_a_unix_time_as_a_day_gets_a_hint() -> None:
     assert "tsFrom and tsTo" in refused("dateFrom", 1730764800).hint
 
 
@@ -297,7 +297,7 @@ def test_a_time_without_a_zone_is_read_in_that_of_the_request(thing: Any) -> Non
     ("zone", "seconds"),
     [("Europe/Moscow", 0), ("UTC", 10800), ("Asia/Tokyo", -21600), ("Asia/Kathmandu", -9900)],
 )
-def test_the_zone_counts_listed_or_not(zone: str, seconds: int) -> None:
+def test_unlisted_zones_are_used_too(zone: str, seconds: int) -> None:
     time = datetime(2024, 11, 5, 13)
     for thing in (time, time.isoformat()):
         assert value("tsFrom", thing, tsTo=NOON + 99999, timezone=zone) == NOON + seconds
@@ -338,9 +338,9 @@ def test_now_and_back_from_it() -> None:
     ],
     ids=kind,
 )
-def test_what_is_no_unix_time(thing: Any) -> None:
-    told = mt.ExportRequest(**GOOD, tsFrom=0, tsTo=[thing]).problems
-    assert [(p.parameter, p.code) for p in told] == [("tsTo", "bad_value")]
+def test_invalid_unix_times(thing: Any) -> None:
+    found = mt.ExportRequest(**GOOD, tsFrom=0, tsTo=[thing]).problems
+    assert [(p.parameter, p.code) for p in found] == [("tsTo", "bad_value")]
 
 
 def test_a_time_keeps_every_digit() -> None:
@@ -356,7 +356,7 @@ def test_zones_may_be_objects() -> None:
     assert value("timezone", timezone.utc) == "UTC"
 
 
-def test_event_names_keep_what_they_hold() -> None:
+def test_event_names_are_unchanged() -> None:
     names = ["a, b", " c ", 'say "hi"', "it's", "два\nслова", "🎉", "#1", "$x", "{y}", "a=b"]
     assert value("eventName", names) == tuple(names)
     assert value("eventName", pd.Series(names)) == tuple(names)
@@ -364,7 +364,7 @@ def test_event_names_keep_what_they_hold() -> None:
 
 
 @pytest.mark.parametrize("thing", [5, [5], ["a", None], ["a", ""], "a,,b", "\ud800", [b"a"]])
-def test_what_is_no_event_name(thing: Any) -> None:
+def test_invalid_event_names(thing: Any) -> None:
     refused("eventName", thing)
 
 
@@ -397,8 +397,8 @@ def test_no_value_raises(parameters: dict[str, Any]) -> None:
 
 
 @given(right(), NAMES, PLAIN | st.lists(PLAIN, max_size=3))
-def test_no_value_raises_beside_right_ones(wish: dict[str, Any], name: str, odd: Any) -> None:
-    survives(mt.ExportRequest(**{**wish, name: odd}))
+def test_no_value_raises_beside_valid_ones(parameters: dict[str, Any], name: str, odd: Any) -> None:
+    survives(mt.ExportRequest(**{**parameters, name: odd}))
 
 
 class _Unshown:

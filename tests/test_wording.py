@@ -1,4 +1,4 @@
-"""Times and sizes as a person reads them."""
+"""Texts of times, durations and sizes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
         (-3_600, "now"),  # the other machine's clock is ahead
     ],
 )
-def test_a_moment_is_given_as_how_long_ago_it_was(seconds: float, words: str) -> None:
+def test_a_past_moment_is_shown_as_how_long_ago_it_was(seconds: float, words: str) -> None:
     assert wording.ago(NOON - timedelta(seconds=seconds), NOON) == words
 
 

@@ -1,4 +1,4 @@
-"""Acting, such as interrupting, once something has happened."""
+"""Acting, such as interrupting, when a condition becomes true."""
 
 from __future__ import annotations
 
