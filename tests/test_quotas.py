@@ -75,6 +75,7 @@ def test_each_quota_has_a_bar() -> None:
         ({"limit": 0, "count": 0}, "0 of 0  [########################]"),
         ({"resetTime": "soon"}, "resetTime: soon"),
         ({"resetTime": 1e30}, "resetTime: 1e+30"),
+        ({"resetTime": -62135596801}, "resetTime: -62135596801"),
         ({"resetTime": None}, "resets in 30 s"),
         ({"exceeded": "maybe"}, "exceeded: maybe"),
         ({"burst": [1, 2]}, "burst: [1, 2]"),

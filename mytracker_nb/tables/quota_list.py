@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,13 +52,16 @@ def quota_frame(
 
 
 def _moments(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Convert Unix seconds to times (UTC); the column is unchanged if one is not a number."""
+    """Convert Unix seconds to times (UTC); the column is unchanged if one is not a time."""
     import pandas as pd
 
     try:
-        return pd.to_datetime(column, unit="s", utc=True).astype("datetime64[us, UTC]")
+        moments = pd.to_datetime(column, unit="s", utc=True).astype("datetime64[us, UTC]")
     except (TypeError, ValueError, OverflowError):
         return column
+    # pandas has times that Python's datetime does not have, and does not format them
+    is_usual = moments.dropna().dt.year.between(MINYEAR, MAXYEAR).all()
+    return moments if is_usual else column
 
 
 def _view(frame: pd.DataFrame, **facts: Any) -> QuotaTable:
