@@ -89,6 +89,17 @@ class EndsRun(Exception):
         self.error = error
 
 
+@dataclass(frozen=True)
+class _FirstEnds:
+    """The end of any of several downloads, as a signal for `clock.wait`."""
+
+    downloads: Iterable[Future[Callable[[], None] | None]]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait; whether one of them ended within `timeout` seconds."""
+        return bool(wait_for_futures(self.downloads, timeout, FIRST_COMPLETED).done)
+
+
 @dataclass
 class QueueEstimate:
     """An estimate of the free places in the service's export queue, whose length is unknown.
@@ -285,7 +296,7 @@ class Scheduler:
     def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than until a download ends."""
         if self._downloads:
-            wait_for_futures(self._downloads, seconds, FIRST_COMPLETED)
+            clock.wait(_FirstEnds(self._downloads), seconds)
         else:
             clock.sleep(seconds)
 
