@@ -16,9 +16,10 @@ BIN := $(CURDIR)/.venv/bin
 INSTALLED := .venv/.installed
 
 # pip keeps the user's own configuration, all else gets a home of its own; pip also asks rustc for
-# its version, which makes a folder where there is rustup
+# its version, which makes a folder where there is rustup. Kernels and pytest's workers load what
+# Python has compiled before, instead of compiling it each time.
 RUN := env HOME="$(CURDIR)/.home" XDG_CACHE_HOME= XDG_CONFIG_HOME= XDG_DATA_HOME= \
-	XDG_STATE_HOME= JUPYTER_PLATFORM_DIRS=1 PATH="$(BIN):$(PATH)"
+	XDG_STATE_HOME= JUPYTER_PLATFORM_DIRS=1 PYTHONDONTWRITEBYTECODE= PATH="$(BIN):$(PATH)"
 
 .PHONY: demo lab test test-fast notebooks check package oldest pandas docs benchmarks pictures clean
 
@@ -42,7 +43,7 @@ test: $(INSTALLED)
 	$(RUN) coverage report
 
 test-fast: $(INSTALLED)
-	$(RUN) $(PYTEST) -m "not browser and not binder and not slow"
+	$(RUN) $(PYTEST) -p no:nbval --hypothesis-profile quick -m "not browser and not binder and not slow"
 
 check: $(INSTALLED)
 	$(RUN) lint-imports --no-cache --no-logo

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 # columns that no dictionary has are asked for by some tests
 DEFAULTS = {"seconds": 0, "without_quotas": True, "unknown_selectors": True}
 
-# a busy machine is no failure
+# a busy machine is no failure; make test-fast tries fewer examples
 hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("untimed")
 
 pytest_plugins = ["browser"]

@@ -301,6 +301,9 @@ def cell_of(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+OTHER_PARTITIONS = [None, "SDKKey", "customUserId", "dtEvent"]
+
+
 def cells_of(frame: Any) -> Counter[tuple[Any, ...]]:
     columns = [map(cell_of, frame[name].tolist()) for name in ALL_KINDS]
     return Counter(zip(*columns, strict=True))
@@ -308,7 +311,10 @@ def cells_of(frame: Any) -> Counter[tuple[Any, ...]]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore:Local categoricals have different encodings")
-@pytest.mark.parametrize("partition_by", [None, "SDKKey", "customUserId", "idCountry", "dtEvent"])
+@pytest.mark.parametrize(
+    "partition_by",
+    ["idCountry", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_PARTITIONS)],
+)
 def test_every_library_reads_the_rows_of_one_export(user: User, partition_by: str | None) -> None:
     user.defaults = {"selectors": ALL_KINDS, "timezone": "UTC"}
     for _ in range(2):
@@ -417,8 +423,8 @@ def a_bad_cell(column: str, text: str) -> Any:
     [
         ("tsEvent", "soon", None),
         ("idCountry", "RU", "idCountry"),
-        ("xdpi", "many", "eventName"),
-        ("params.name", "no list", None),
+        pytest.param("xdpi", "many", "eventName", marks=pytest.mark.slow),
+        pytest.param("params.name", "no list", None, marks=pytest.mark.slow),
     ],
 )
 def test_a_column_has_one_type_in_all_files(
