@@ -87,8 +87,10 @@ async ([name, text]) => {
   const control = form.querySelector(`[data-name="${name}"]`);
   const magic = form.querySelector("textarea.mtf-code");
   const wanted = `= ${text}`;
-  const start = performance.now();
   control.focus();
+  await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  const start = performance.now();
   control.value = text;
   control.dispatchEvent(new InputEvent("input", { bubbles: true }));
   while (!magic.value.includes(wanted)) {

@@ -803,7 +803,7 @@ function chips(form, field) {
         ? [entry[1], ...entry[3], entry[0], entry[4]].filter(Boolean).join(" · ")
         : "not in the known list");
       chip.classList.toggle("mtf-unknown", !entry && !store.isWaiting);
-      chip.tabIndex = key === reached ? 0 : -1;
+      setAttribute(chip, "tabindex", key === reached ? "0" : "-1");
       return chip;
     });
     if (next.length !== bar.children.length || next.some((chip, at) => chip !== bar.children[at])) {
