@@ -6,7 +6,6 @@ Everything that waits or asks for the time asks here, so that a test replaces ti
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +39,8 @@ class Clock:
 
     async def sleep_async(self, seconds: float) -> None:
         """Wait for so many seconds, while other tasks run."""
+        import asyncio  # whoever waits so has it already; for others it takes a third of the import
+
         await asyncio.sleep(seconds)
 
     def wait(self, signal: Signal, seconds: float) -> bool:
