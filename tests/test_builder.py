@@ -985,11 +985,11 @@ def test_submit_waits_for_a_full_queue_until_there_is_a_place_or_cancel(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves next to no time between two looks at an export."""
-    monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 0.02, None))
+    monkeypatch.setattr("mytracker_nb.client.polling.backoff", lambda: iter(lambda: 0.02, None))
     monkeypatch.setattr("mytracker_nb.service.retry.RetryPolicy.delay", lambda *_, **options: 0.02)
     # a quota that soon passes is waited for within one look, where the form says nothing of it
     policy = RetryPolicy(faults=0, quota_seconds=0.0)
-    monkeypatch.setattr("mytracker_nb.client.follow.NO_RETRY", policy)
+    monkeypatch.setattr("mytracker_nb.client.polling.NO_RETRY", policy)
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -1029,7 +1029,7 @@ def test_submit_polls_an_export_again_if_nothing_else_does(
 def test_the_form_shows_changes_of_its_export_made_elsewhere(
     account: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mytracker_nb.client.follow.backoff", lambda: iter(lambda: 600.0, None))
+    monkeypatch.setattr("mytracker_nb.client.polling.backoff", lambda: iter(lambda: 600.0, None))
     sandbox = account(seconds=600)
     form = mt.RequestBuilder(**GOOD)
     export = form.submit()

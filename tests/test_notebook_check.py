@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 import mytracker_nb as mt
-from mytracker_nb.client.recorder import use_recorder
+from mytracker_nb.client.recording_in_use import use_recorder
 from mytracker_nb.recordings.notebook_check import check_notebook, main
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials

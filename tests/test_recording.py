@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import mytracker_nb as mt
 from mytracker_nb import clock
-from mytracker_nb.client.recorder import use_recorder
+from mytracker_nb.client.recording_in_use import use_recorder
 from mytracker_nb.clock import Clock
 from mytracker_nb.recordings.privacy import Pseudonyms, key_columns, sample, scan
 from mytracker_nb.recordings.recording import Recording

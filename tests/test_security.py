@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.follow import follow
+from mytracker_nb.client.polling import follow
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.service.retry import RetryPolicy
 
@@ -41,7 +41,7 @@ http.client.HTTPConnection.debuglevel = 2
 %xmode Verbose
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.follow import follow
+from mytracker_nb.client.polling import follow
 from mytracker_nb.client.client import default_client
 from mytracker_nb.service.retry import RetryPolicy
 default_client().api.retry_policy = RetryPolicy(faults=0)""",

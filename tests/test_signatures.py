@@ -10,7 +10,7 @@ import pytest
 
 import mytracker_nb as mt
 from mytracker_nb.request.parameters import PARAMETERS
-from mytracker_nb.request.signature import ExportParameters, annotation, with_parameters
+from mytracker_nb.request.python_signature import ExportParameters, annotation, with_parameters
 
 TAKERS = [mt.export, mt.plan, mt.ExportRequest, mt.RequestBuilder]
 

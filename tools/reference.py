@@ -11,7 +11,7 @@ from uuid import UUID
 from IPython.core.magic_arguments import argument
 
 from mytracker_nb import errors
-from mytracker_nb.client.follow import RULE
+from mytracker_nb.client.polling import RULE
 from mytracker_nb.errors import CODES
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES

@@ -12,7 +12,7 @@ import requests
 
 from mytracker_nb import clock, wording
 from mytracker_nb.client.export import Export, has_files, set_rows, start_clock
-from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.wait_note import waits_shown
 from mytracker_nb.errors import (
     BadRequest,
@@ -30,8 +30,8 @@ from mytracker_nb.request.availability import (
     read_settle,
 )
 from mytracker_nb.request.parameters import INTERVALS
+from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.service import credentials as sources
 from mytracker_nb.service.api import CHECK_FIRST, Api
 from mytracker_nb.service.credentials import Credentials

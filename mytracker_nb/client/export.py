@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import clock
 from mytracker_nb.client.export_display import ExportDisplay
-from mytracker_nb.client.follow import follow, state_of
-from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.client.polling import follow, state_of
+from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.wait_note import waits_shown
 from mytracker_nb.download.http_stream import Fetcher

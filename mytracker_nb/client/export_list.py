@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mytracker_nb.client.client import Client, default_client, refresh_listed
-from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.export_table import ExportTable, ListedExport
 from mytracker_nb.errors import MyTrackerError, NotFound
 from mytracker_nb.request.dictionaries import dictionary

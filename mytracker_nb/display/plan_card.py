@@ -26,7 +26,7 @@ from mytracker_nb.display.export_card import (
     moment_text,
     one_line,
 )
-from mytracker_nb.display.request_words import window_words
+from mytracker_nb.display.request_summary import window_words
 from mytracker_nb.errors import printable
 from mytracker_nb.request.request import ExportRequest
 

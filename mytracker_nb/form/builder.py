@@ -36,8 +36,8 @@ from mytracker_nb.form.schema import schema
 from mytracker_nb.form.snapshot import Snapshot
 from mytracker_nb.form.submission import Submission
 from mytracker_nb.request.parameters import PARAMETERS
+from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.request.signature import ExportParameters, with_parameters
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

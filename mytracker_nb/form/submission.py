@@ -12,7 +12,7 @@ from typing import Any
 from mytracker_nb import clock
 from mytracker_nb.client import client
 from mytracker_nb.client.export import Export, display_of, has_files
-from mytracker_nb.client.follow import follow
+from mytracker_nb.client.polling import follow
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import BadRequest, MyTrackerError, printable
 from mytracker_nb.request.availability import is_reusable

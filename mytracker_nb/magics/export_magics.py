@@ -24,7 +24,7 @@ from traitlets import Bool, Enum, Float, Int, Unicode
 from mytracker_nb import clock, errors, wording
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of, loaded_size
-from mytracker_nb.client.follow import state_of
+from mytracker_nb.client.polling import state_of
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay, cards_can_change
 from mytracker_nb.display.plan_card import PlanCard

@@ -126,7 +126,7 @@ def _stop_sandbox() -> None:
 
 def _delete_kept() -> str:
     """Delete the saved sandbox; return a message, ``""`` if there is none."""
-    from mytracker_nb.sandbox.kept import Kept
+    from mytracker_nb.sandbox.saved_state import Kept
 
     path = _kept_directory()
     if path is None:

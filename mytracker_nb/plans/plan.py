@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mytracker_nb import clock
 from mytracker_nb.client.client import Client, default_client
 from mytracker_nb.client.export import Export
-from mytracker_nb.client.recorder import recorder_in_use
+from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.live_output import CardDisplay
 from mytracker_nb.display.plan_card import CardWindow, PieceState, PlanCard
 from mytracker_nb.errors import (
@@ -43,8 +43,8 @@ from mytracker_nb.plans.scheduler import EndsRun, Fetch, Scheduler
 from mytracker_nb.plans.shared_rows import shared_rows
 from mytracker_nb.plans.splitting import Piece
 from mytracker_nb.request.availability import is_bounded, read_settle
+from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.request import ExportRequest
-from mytracker_nb.request.signature import ExportParameters, with_parameters
 from mytracker_nb.request.syntax import to_line_call
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.service.signing import KeyHolder

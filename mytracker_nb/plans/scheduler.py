@@ -34,7 +34,7 @@ from mytracker_nb.client.client import (
     find_reusable,
 )
 from mytracker_nb.client.export import Export, display_of
-from mytracker_nb.client.follow import follow
+from mytracker_nb.client.polling import follow
 from mytracker_nb.display.plan_card import PieceState
 from mytracker_nb.errors import (
     AccessDenied,

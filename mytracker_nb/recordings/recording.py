@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import __version__, clock
 from mytracker_nb.client.export import Export, account_of
-from mytracker_nb.client.recorder import recorder_in_use, use_recorder
+from mytracker_nb.client.recording_in_use import recorder_in_use, use_recorder
 from mytracker_nb.display.recording_card import RecordingCard
 from mytracker_nb.endpoints import SERVICE_URL
 from mytracker_nb.errors import CredentialsMissing, FileError, MyTrackerError, NotRecorded
@@ -227,7 +227,7 @@ class Recording:
             with self._changing():  # writes the index, and with it the id by which its key is found
                 self._open_key()
 
-    # The interface for exports, `mytracker_nb.client.recorder.Recorder`.
+    # The interface for exports, `mytracker_nb.client.recording_in_use.Recorder`.
 
     def client(self) -> ReplayClient | None:
         """The client that reads exports from the recording; None while recording."""

@@ -38,7 +38,7 @@ from mytracker_nb.request.parameters import (
     ValueType,
     find_parameter,
 )
-from mytracker_nb.request.signature import ExportParameters, with_parameters
+from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.suggestions import closest, did_you_mean, either, join_hints
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from mytracker_nb.sandbox.query import BadRequest, Query
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.events import Rows
-    from mytracker_nb.sandbox.kept import Kept
+    from mytracker_nb.sandbox.saved_state import Kept
 
 __all__ = ["Export", "Exports", "QueueFull"]
 

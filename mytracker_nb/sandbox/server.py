@@ -22,7 +22,7 @@ from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
-from mytracker_nb.sandbox.kept import Kept
+from mytracker_nb.sandbox.saved_state import Kept
 from mytracker_nb.sandbox.service import application
 from mytracker_nb.storage.sandbox_dirs import Directory
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mytracker_nb.errors import FileError, printable
 from mytracker_nb.tables.duckdb_connection import connection_in_zone
-from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.optional_libraries import optional
 from mytracker_nb.tables.to_pandas import DtypeBackend, FrameOptions, to_columns, to_frame
 
 if TYPE_CHECKING:

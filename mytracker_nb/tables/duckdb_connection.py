@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.optional_libraries import optional
 from mytracker_nb.tables.to_pandas import check_zone
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from mytracker_nb.tables.event_params import (
     is_replaced,
     with_params,
 )
-from mytracker_nb.tables.optional import optional
+from mytracker_nb.tables.optional_libraries import optional
 from mytracker_nb.tables.parquet_source import ParquetSource
 from mytracker_nb.tables.parquet_writer import ParquetFiles, check_partition
 from mytracker_nb.tables.schema import schema

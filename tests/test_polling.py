@@ -14,7 +14,7 @@ import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.follow import RULE, follow
+from mytracker_nb.client.polling import RULE, follow
 from mytracker_nb.form.submission import Phase, Submission
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.rate_limit import RateLimiter
