@@ -289,28 +289,28 @@ def test_an_interrupted_wait_leaves_the_export_running(start_sandbox, client_of)
 def test_an_export_can_be_awaited(sandbox, client_of):
     export = client_of(sandbox).create(REQUEST)
 
-    async def follow():
+    async def wait_for_it():
         return await export
 
-    assert asyncio.run(follow()).status == "Success!"
+    assert asyncio.run(wait_for_it()).status == "Success!"
 
 
 def test_awaiting_an_export_can_be_cancelled_at_any_time(start_sandbox, client_of):
     sandbox = start_sandbox(seconds=600)
     export = client_of(sandbox).create(REQUEST)
 
-    async def follow():
+    async def wait_for_it():
         return await export
 
     async def give_up():
-        return await asyncio.wait_for(follow(), 0.3)
+        return await asyncio.wait_for(wait_for_it(), 0.3)
 
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(give_up())
     assert not sandbox.exports[1].canceled
 
     async def cancelled():
-        task = asyncio.create_task(follow())
+        task = asyncio.create_task(wait_for_it())
         await asyncio.sleep(0.3)
         task.cancel()
         await task
@@ -324,10 +324,10 @@ def test_awaiting_retries_after_faults(start_sandbox, client_of, fake_clock):
     export = client_of(sandbox).create(REQUEST)
     sandbox.faults.add(path="/get.json", status=503, times=3)
 
-    async def follow():
+    async def wait_for_it():
         return await export
 
-    assert asyncio.run(follow()).status == "Success!"
+    assert asyncio.run(wait_for_it()).status == "Success!"
     assert len(fake_clock.slept) == 3
     assert fake_clock.slept[0] < fake_clock.slept[2] < 4
 

@@ -14,7 +14,7 @@ import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.client.client import default_client
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.polling import RULE, follow
+from mytracker_nb.client.polling import RULE, poll_until_final
 from mytracker_nb.form.submission import Phase, Submission
 from mytracker_nb.sandbox.faults import HTML_PAGE
 from mytracker_nb.service.rate_limit import RateLimiter
@@ -59,7 +59,7 @@ def by_await():
 def by_card():
     export = create()
     display = display_of(export)
-    display.live(follow(export), lambda: export.is_finished)
+    display.live(poll_until_final(export), lambda: export.is_finished)
     while (pause := display._step()) is not None:
         clock.sleep(pause)
     return export.status if export.is_finished else " ".join(export.card().text().split())
@@ -146,7 +146,7 @@ def test_a_successful_poll_resets_the_count(open_account):
     account = open_account(seconds=600)
     account.faults.add(path="/get.json", every=2, times=None, status=503)
     export, events = create(), []
-    for event in follow(export):
+    for event in poll_until_final(export):
         events.append(event)
         clock.sleep(event.seconds)
 
@@ -207,7 +207,7 @@ def test_polls_are_divided_among_two_hundred_exports(account, fake_clock, monkey
     fake_clock.on_sleep = None
     start = fake_clock.monotonic()
     # as the one thread of the cards does: whoever is due first
-    due = [(start, number, follow(client._export(number))) for number in range(200)]
+    due = [(start, number, poll_until_final(client._export(number))) for number in range(200)]
     while due[0][0] < start + 2 * 3600:
         moment, number, steps = heapq.heappop(due)
         fake_clock.move(max(0.0, moment - fake_clock.monotonic()))

@@ -138,7 +138,7 @@ def test_exports_key_and_address_are_saved_for_the_next_start(start_sandbox, tmp
 
 
 def test_a_directory_is_of_one_sandbox_at_a_time(start_sandbox, tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_state, "_PATIENCE", 0.0)
+    monkeypatch.setattr(saved_state, "_LONGEST_WAIT", 0.0)
     keep = str(tmp_path / "kept")
     start_sandbox(keep=keep)
     with pytest.raises(OSError, match="another sandbox"):

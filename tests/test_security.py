@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.polling import follow
+from mytracker_nb.client.polling import poll_until_final
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.service.retry import RetryPolicy
 
@@ -41,7 +41,7 @@ http.client.HTTPConnection.debuglevel = 2
 %xmode Verbose
 import mytracker_nb as mt
 from mytracker_nb.client.export import display_of
-from mytracker_nb.client.polling import follow
+from mytracker_nb.client.polling import poll_until_final
 from mytracker_nb.client.client import default_client
 from mytracker_nb.service.retry import RetryPolicy
 default_client().api.retry_policy = RetryPolicy(faults=0)""",
@@ -238,7 +238,7 @@ def test_a_card_is_no_longer_updated_after_a_refusal(evil):
     refusal = json.dumps({"code": 404, "message": EVIL, "data": {"error": {"detail": EVIL}}})
     sandbox.faults.add(path="/get.json", status=404, body=refusal)
     display = display_of(export)
-    display.live(follow(export), lambda: False)
+    display.live(poll_until_final(export), lambda: False)
     assert display._step() is None
     assert_harmless(*looks(export))
     assert "no longer updated" in export.card().text()

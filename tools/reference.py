@@ -57,7 +57,7 @@ _SETTINGS = """\
 
 
 _WAITING = """\
-`export.wait()`, `await export`, the card of an export, the form and a plan follow an export by one
+`export.wait()`, `await export`, the card of an export, the form and a plan poll an export by one
 rule:
 """
 

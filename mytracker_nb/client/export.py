@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mytracker_nb import clock
 from mytracker_nb.client.export_display import ExportDisplay
-from mytracker_nb.client.polling import follow, state_of
+from mytracker_nb.client.polling import poll_until_final, state_of
 from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.wait_note import waits_shown
@@ -233,7 +233,7 @@ class Export(Convertible, Mapping[str, Any]):
         """
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         with self._waited_for():
-            for event in follow(self, deadline=deadline):
+            for event in poll_until_final(self, deadline=deadline):
                 if on_wait is not None:
                     on_wait(event)
                 clock.sleep(event.seconds)
@@ -246,7 +246,7 @@ class Export(Convertible, Mapping[str, Any]):
 
     async def _awaited(self) -> Export:
         """`wait` for asyncio: other tasks run meanwhile, and it can be cancelled at any time."""
-        events = follow(self)
+        events = poll_until_final(self)
         with self._waited_for():
             while (event := await asyncio.to_thread(next, events, None)) is not None:
                 await clock.sleep_async(event.seconds)
@@ -676,7 +676,7 @@ class Export(Convertible, Mapping[str, Any]):
         if not self._display.show(as_result=True):
             raise NotImplementedError  # not a notebook: IPython shows the repr
         if not self.is_finished and self._calls is not None:
-            self._display.live(follow(self), lambda: self.is_finished)
+            self._display.live(poll_until_final(self), lambda: self.is_finished)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else self.card().text())

@@ -1,4 +1,4 @@
-"""`follow`: polls an export until its status is final; the only loop that does.
+"""`poll_until_final`: polls an export until its status is final; the only loop that does.
 
 `Export.wait` drives it with a blocking sleep, ``await export`` with an asyncio sleep, cards and the
 form from their own threads, a plan from its scheduler. So they all react to errors in the same way,
@@ -26,7 +26,7 @@ from mytracker_nb.service.retry import (
 from mytracker_nb.snippets import attach_code
 from mytracker_nb.statuses import IN_PROGRESS
 
-__all__ = ["RULE", "Followed", "follow", "state_of"]
+__all__ = ["RULE", "Polled", "poll_until_final", "state_of"]
 
 RULE = f"""\
 - A permanent error ends it at once: an export that the service does not know, a signature that it
@@ -45,8 +45,8 @@ RULE = f"""\
 _UNKNOWN_STATUS = 15.0  # the least seconds between two polls while the status is unknown
 
 
-class Followed(Protocol):
-    """What `follow` needs of an export."""
+class Polled(Protocol):
+    """What `poll_until_final` needs of an export."""
 
     id_raw_export: int
 
@@ -72,8 +72,8 @@ class Followed(Protocol):
         """Show a wait."""
 
 
-def follow(
-    export: Followed, retries: Retries | None = None, *, deadline: float = math.inf
+def poll_until_final(
+    export: Polled, retries: Retries | None = None, *, deadline: float = math.inf
 ) -> Iterator[WaitEvent]:
     """Poll an export until its status is final.
 
@@ -100,7 +100,7 @@ def follow(
 
     Examples
     --------
-    >>> for event in follow(export):
+    >>> for event in poll_until_final(export):
     ...     clock.sleep(event.seconds)
     """
     retries = Retries(LONG_RETRY) if retries is None else retries
@@ -114,7 +114,7 @@ def follow(
 
 
 def _poll_once(
-    export: Followed, retries: Retries, pauses: Iterator[float], deadline: float
+    export: Polled, retries: Retries, pauses: Iterator[float], deadline: float
 ) -> WaitEvent | None:
     """Poll once; return the wait until the next poll, None if the status is final."""
     left = max(0.0, deadline - clock.monotonic())
@@ -138,14 +138,14 @@ def _poll_once(
     return replace(event, seconds=min(left, event.seconds))
 
 
-def _pause(export: Followed, pauses: Iterator[float]) -> float:
+def _pause(export: Polled, pauses: Iterator[float]) -> float:
     wanted = next(pauses)
     if export.status != IN_PROGRESS:
         wanted = max(wanted, _UNKNOWN_STATUS)  # it may be a final status, so poll rarely
     return export._poll_interval(wanted)
 
 
-def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
+def _still_running(export: Polled, fault: MyTrackerError | None) -> str:
     more = f"; the last poll failed: {fault}" if fault else ""
     return (
         f"export {export.id_raw_export} is still {state_of(export)}{more}. "
@@ -154,7 +154,7 @@ def _still_running(export: Followed, fault: MyTrackerError | None) -> str:
     )
 
 
-def state_of(export: Followed) -> str:
+def state_of(export: Polled) -> str:
     """The status and the progress as a short text."""
     share = "" if export.progress is None else f", {export.progress:.0%}"
     return f"{export.status!r}{share}"

@@ -12,7 +12,7 @@ from typing import Any
 from mytracker_nb import clock
 from mytracker_nb.client import client
 from mytracker_nb.client.export import Export, display_of, has_files
-from mytracker_nb.client.polling import follow
+from mytracker_nb.client.polling import poll_until_final
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import BadRequest, MyTrackerError, printable
 from mytracker_nb.request.availability import is_reusable
@@ -244,7 +244,7 @@ class Submission:
     def _follow(self, export: Export) -> None:
         try:
             text = ""
-            for event in follow(export):
+            for event in poll_until_final(export):
                 if export is not self.export:
                     return  # the form shows another export meanwhile
                 if event.text != text:

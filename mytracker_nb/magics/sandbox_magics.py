@@ -16,7 +16,7 @@ from mytracker_nb.errors import CredentialsMissing, MyTrackerError
 from mytracker_nb.magics.options import read_options
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
-from mytracker_nb.storage.directories import kept_sandbox_directory
+from mytracker_nb.storage.directories import saved_sandbox_directory
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.server import Sandbox
@@ -57,7 +57,7 @@ def _start_sandbox(*, keep: bool) -> None:
     was_running = _sandbox is not None
     if _sandbox is None:
         _sandbox = _new_sandbox(keep=keep)
-    elif keep and _sandbox.kept is None:
+    elif keep and _sandbox.saved is None:
         raise MyTrackerError(
             "the sandbox is running without --keep. Stop it first: %mytracker_sandbox --stop"
         )
@@ -69,13 +69,13 @@ def _start_sandbox(*, keep: bool) -> None:
         "a local MyTracker with made-up data.\n"
         "It is used instead of an account until %mytracker_sandbox --stop or %mytracker_login."
     )
-    if _sandbox.kept is not None:
+    if _sandbox.saved is not None:
         count = len(_sandbox.exports)
         print(
             f"It has {count} {'export' if count == 1 else 'exports'} and keeps them when the "
             "kernel restarts: run %mytracker_sandbox --keep again then."
         )
-    elif not was_running and _kept_directory() is not None:
+    elif not was_running and _saved_directory() is not None:
         print(
             "An earlier sandbox is saved; to continue it, run %mytracker_sandbox --stop, then "
             "--keep."
@@ -86,7 +86,7 @@ def _new_sandbox(*, keep: bool) -> Sandbox:
     from mytracker_nb import sandbox
 
     try:
-        return sandbox.start(keep=str(kept_sandbox_directory()) if keep else "")
+        return sandbox.start(keep=str(saved_sandbox_directory()) if keep else "")
     except ImportError as error:
         raise MyTrackerError(str(error)) from None
     except OSError as error:
@@ -96,10 +96,10 @@ def _new_sandbox(*, keep: bool) -> Sandbox:
         ) from None
 
 
-def _kept_directory() -> Path | None:
+def _saved_directory() -> Path | None:
     """The directory of a sandbox saved with ``--keep``; None if there is none."""
     with suppress(OSError):
-        path = kept_sandbox_directory()
+        path = saved_sandbox_directory()
         return path if path.is_dir() else None
     return None
 
@@ -111,28 +111,28 @@ def _account(sandbox: Sandbox) -> Credentials:
 def _stop_sandbox() -> None:
     global _sandbox, _before_sandbox
     if _sandbox is None:
-        print(_delete_kept() or "No sandbox is running.")
+        print(_delete_saved() or "No sandbox is running.")
         return
     with suppress(CredentialsMissing):
         if credentials.find() == _account(_sandbox):
             credentials.use(_before_sandbox)
-    was_kept = _sandbox.kept is not None
+    was_saved = _sandbox.saved is not None
     _sandbox.stop()
     _sandbox = _before_sandbox = None
-    if was_kept:
-        _delete_kept()
+    if was_saved:
+        _delete_saved()
     print("The sandbox has stopped; its exports are deleted.")
 
 
-def _delete_kept() -> str:
+def _delete_saved() -> str:
     """Delete the saved sandbox; return a message, ``""`` if there is none."""
-    from mytracker_nb.sandbox.saved_state import Kept
+    from mytracker_nb.sandbox.saved_state import SavedState
 
-    path = _kept_directory()
+    path = _saved_directory()
     if path is None:
         return ""
     try:
-        Kept(path).delete()
+        SavedState(path).delete()
     except OSError as error:
         raise MyTrackerError(f"the saved sandbox can't be deleted: {error}") from None
     return "The saved sandbox and its exports are deleted."

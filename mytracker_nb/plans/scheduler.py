@@ -34,7 +34,7 @@ from mytracker_nb.client.client import (
     find_reusable,
 )
 from mytracker_nb.client.export import Export, display_of
-from mytracker_nb.client.polling import follow
+from mytracker_nb.client.polling import poll_until_final
 from mytracker_nb.display.plan_card import PieceState
 from mytracker_nb.errors import (
     AccessDenied,
@@ -155,7 +155,7 @@ class _Schedule:
     pauses : iterator of float
         Seconds between two checks while another kernel is submitting the same piece.
     steps : iterator of WaitEvent or None
-        Polls the export, once there is one (`follow`).
+        Polls the export, once there is one (`poll_until_final`).
     """
 
     due: float = 0.0
@@ -473,7 +473,7 @@ class Scheduler:
             if task.export is None or clock.monotonic() < max(schedule.due, self._pause_until):
                 continue
             if schedule.steps is None:
-                schedule.steps = follow(task.export, self._retries, deadline=deadline)
+                schedule.steps = poll_until_final(task.export, self._retries, deadline=deadline)
             try:
                 event = next(schedule.steps, None)
             except ExportTimeout:

@@ -22,7 +22,7 @@ from mytracker_nb.sandbox.query import BadRequest, Query
 
 if TYPE_CHECKING:
     from mytracker_nb.sandbox.events import Rows
-    from mytracker_nb.sandbox.saved_state import Kept
+    from mytracker_nb.sandbox.saved_state import SavedState
 
 __all__ = ["Export", "Exports", "QueueFull"]
 
@@ -227,20 +227,20 @@ class Exports(dict[int, Export]):
         The sandbox's time.
     directory : Path
         The directory of the files.
-    kept : Kept, optional
+    saved : SavedState, optional
         Saves the exports for the next start, and has those of the last one.
     """
 
     def __init__(
-        self, config: Config, clock: Clock, directory: Path, kept: Kept | None = None
+        self, config: Config, clock: Clock, directory: Path, saved: SavedState | None = None
     ) -> None:
         super().__init__()
-        self._kept = kept
+        self._saved = saved
         self._config = config
         self._clock = clock
         self._directory = directory
         self.outcomes: deque[str] = deque()
-        for facts in kept.exports() if kept else ():
+        for facts in saved.exports() if saved else ():
             self[facts["id"]] = Export(config=config, directory=directory, **facts)
 
     def create(self, query: Query) -> Export:
@@ -267,7 +267,7 @@ class Exports(dict[int, Export]):
         self.save()
 
     def save(self) -> None:
-        """Save the exports for the next start, if the sandbox is to be kept."""
-        if self._kept:
+        """Save the exports for the next start, if the sandbox saves its state."""
+        if self._saved:
             facts = [{name: getattr(each, name) for name in _KEPT} for each in self.values()]
-            self._kept.save(facts, self._clock.offset)
+            self._saved.save(facts, self._clock.offset)

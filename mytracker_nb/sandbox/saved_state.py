@@ -1,4 +1,4 @@
-"""`Kept`: saves the port, key and exports of a sandbox for its next start."""
+"""`SavedState`: saves the port, key and exports of a sandbox for its next start."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from mytracker_nb.sandbox.query import Query
 from mytracker_nb.storage.sandbox_dirs import is_private, lock
 
-__all__ = ["Kept"]
+__all__ = ["SavedState"]
 
 _FILE = "sandbox.json"
-_PATIENCE = 5.0  # seconds to wait for the end of a kernel that is being restarted
+_LONGEST_WAIT = 5.0  # seconds to wait for the end of a kernel that is being restarted
 
 
-class Kept:
+class SavedState:
     """The saved state of a sandbox, in a directory that one sandbox at a time can use.
 
     Parameters
@@ -50,7 +50,7 @@ class Kept:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_private(self.path):
             raise OSError(f"{self.path} can be read by other users")
-        self._lock = _lock_soon(self.path)
+        self._lock = _lock_in_time(self.path)
         self.clients = self.path / "clients"
         self.clients.mkdir(mode=0o700, exist_ok=True)
         file = self.path / _FILE
@@ -89,8 +89,8 @@ class Kept:
         self.release()
 
 
-def _lock_soon(path: Path) -> int | None:
-    end = time.monotonic() + _PATIENCE
+def _lock_in_time(path: Path) -> int | None:
+    end = time.monotonic() + _LONGEST_WAIT
     while True:
         try:
             return lock(path, wait=False)

@@ -22,7 +22,7 @@ from mytracker_nb.sandbox.clock import Clock
 from mytracker_nb.sandbox.config import Config
 from mytracker_nb.sandbox.exports import Exports
 from mytracker_nb.sandbox.faults import Faults
-from mytracker_nb.sandbox.saved_state import Kept
+from mytracker_nb.sandbox.saved_state import SavedState
 from mytracker_nb.sandbox.service import application
 from mytracker_nb.storage.sandbox_dirs import Directory
 
@@ -114,10 +114,10 @@ class _Server(ThreadedWSGIServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
 
-def _clean_up(directory: Directory, kept: Kept | None) -> None:
+def _clean_up(directory: Directory, saved: SavedState | None) -> None:
     directory.remove()
-    if kept is not None:
-        kept.release()
+    if saved is not None:
+        saved.release()
 
 
 class Sandbox:
@@ -147,10 +147,10 @@ class Sandbox:
     """
 
     def __init__(self, config: Config) -> None:
-        self.kept = Kept(config.keep) if config.keep else None
+        self.saved = SavedState(config.keep) if config.keep else None
         port, key = config.port, config.secret_key
-        if self.kept is not None:
-            port, key = port or self.kept.port, key or self.kept.secret_key
+        if self.saved is not None:
+            port, key = port or self.saved.port, key or self.saved.secret_key
         # the key is also used in the names of files
         self.config = config = replace(config, secret_key=key or secrets.token_urlsafe(18))
         self.api_user_id = config.api_user_id
@@ -158,10 +158,10 @@ class Sandbox:
         self.clock = Clock(config.now)
         directory = Directory()
         self.directory = directory.path
-        self._clean_up = weakref.finalize(self, _clean_up, directory, self.kept)
-        if self.kept is not None:
-            self.clock.offset = self.kept.offset
-        self.exports = Exports(config, self.clock, self.directory, self.kept)
+        self._clean_up = weakref.finalize(self, _clean_up, directory, self.saved)
+        if self.saved is not None:
+            self.clock.offset = self.saved.offset
+        self.exports = Exports(config, self.clock, self.directory, self.saved)
         app = application(config, self.clock, self.exports, self.secret_key, self._storage)
         self.faults = Faults(app)
         try:
@@ -169,10 +169,10 @@ class Sandbox:
         except BaseException:
             self._clean_up()
             raise
-        if self.kept is not None:
-            self.kept.port, self.kept.secret_key = self._server.port, self.secret_key
+        if self.saved is not None:
+            self.saved.port, self.saved.secret_key = self._server.port, self.secret_key
             self.exports.save()
-        directory.announce(self._server.port, self.kept.clients if self.kept else None)
+        directory.announce(self._server.port, self.saved.clients if self.saved else None)
         self.base_url = f"http://{_HOST}:{self._server.port}"
         # checks 20 times a second whether to stop
         self._thread = Thread(

@@ -23,7 +23,7 @@ import platformdirs
 from mytracker_nb.service.credentials import is_local
 from mytracker_nb.storage import sandbox_dirs
 
-__all__ = ["cache_directory", "data_directory", "kept_sandbox_directory"]
+__all__ = ["cache_directory", "data_directory", "saved_sandbox_directory"]
 
 _APP = "mytracker-nb"
 
@@ -55,7 +55,7 @@ def cache_directory(base_url: str) -> Path:
     return _directory(base_url, "MYTRACKER_NB_CACHE_DIR", platformdirs.user_cache_path)
 
 
-def kept_sandbox_directory() -> Path:
+def saved_sandbox_directory() -> Path:
     """The directory of ``%mytracker_sandbox --keep``; it may not exist.
 
     Raises
