@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ import mytracker_nb as mt
 from mytracker_nb import locks
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.workers import prefetch, run_all
+from mytracker_nb.service import transport
 from mytracker_nb.service.api import Api, Link
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
@@ -295,6 +299,104 @@ def test_work_that_is_stopped_before_it_begins_ends(continue_on_error):
     threading.Thread(target=fetch, daemon=True).start()
     assert ended.wait(30)
     assert done == []
+
+
+# -- interrupts -----------------------------------------------------------------------------------
+
+
+class Interrupt:
+    """Interrupts a ``with`` block at one of the moments when Python handles a signal in a file.
+
+    They are the start of a function, and the return from a function in C.
+    """
+
+    def __init__(self, number: int, file: str) -> None:
+        self._left, self._file = number, file
+        self.came = False
+
+    def __enter__(self) -> Interrupt:
+        gc.disable()  # or it could interrupt what closes the connections of an earlier test
+        sys.setprofile(self._profile)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        gc.enable()
+
+    def _profile(self, frame: FrameType, event: str, function: Any) -> None:
+        if frame.f_code.co_filename != self._file or event not in ("call", "c_return"):
+            return
+        # no signal comes between the entry of a lock and the block that leaves it
+        if event == "call" or function.__name__ != "__enter__":
+            self._left -= 1
+            if not self._left:
+                self.came = True
+                raise KeyboardInterrupt
+
+
+@pytest.fixture
+def client_sockets(monkeypatch) -> list[socket.socket]:
+    """Each socket that is made from now on, apart from those of the server."""
+    made: list[socket.socket] = []
+
+    class Noted(socket.socket):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            if threading.current_thread().name in ("MainThread", "mytracker-connect"):
+                made.append(self)
+
+    monkeypatch.setattr(socket, "socket", Noted)
+    return made
+
+
+def answering(head: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    """Answer each request of a connection, or only the first if the head says so."""
+    body = json.dumps({"code": 200, "data": {"status": "Success!"}}).encode()
+
+    def act(connection: socket.socket, ended: threading.Event) -> None:
+        while True:
+            length = f"Content-Length: {len(body)}\r\n".encode()
+            connection.sendall(OK + (head or length) + b"\r\n" + body)
+            if head or not connection.recv(65536):
+                return
+
+    return act
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+@pytest.mark.parametrize("what", ["state", "file"])
+def test_an_interrupt_at_any_moment_leaves_no_socket_open(
+    raw, client_sockets, what, head, is_first
+):
+    server = raw(answering(head))
+    client_sockets.clear()
+    interrupted = 0
+    while True:
+        api = api_at(server.url)
+        fetch = Fetcher(api.transport, api.auth.header, service=server.url)
+        if not is_first:
+            api.get(1)
+        caught = None
+        with Interrupt(interrupted + 1, transport.__file__) as interrupt:
+            try:
+                if what == "state":
+                    api.get(1)
+                else:
+                    b"".join(fetch.stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz"))
+            except KeyboardInterrupt as error:
+                caught = error  # it has all frames, so nothing is closed by collecting garbage
+        assert (caught is not None) == interrupt.came
+        assert api.get(1).status == "Success!"
+        left = [each for each in client_sockets if each.fileno() != -1]
+        assert len(left) == (0 if head else 2), "the connection that is kept has two handles"
+        for each in left:
+            each.close()
+        client_sockets.clear()
+        if caught is None:
+            break
+        interrupted += 1
+    assert interrupted > 20
 
 
 # -- what was sent --------------------------------------------------------------------------------

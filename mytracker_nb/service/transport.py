@@ -176,6 +176,10 @@ class Transport:
             if _is_of_the_connection(error):
                 raise _no_response(error, call) from None
             raise
+        except BaseException:
+            # again: it may be the end of the request that was interrupted
+            call.release(close=True)
+            raise
         if call.end:
             # a body of unknown length looks complete if the connection was shut down
             raise call.ended(None)
@@ -284,9 +288,9 @@ class _Call(AuthBase):
             late = f"no complete response within {deadline:.0f} s"
             self._timer = threading.Timer(deadline, self.abort, [late])
             self._timer.daemon = True
-            self._timer.start()
             stack.callback(self.no_deadline)
-            stack.callback(self._release)
+            self._timer.start()
+            stack.push(self._release_after)
             yield
 
     def no_deadline(self) -> None:
@@ -336,8 +340,10 @@ class _Call(AuthBase):
             return future.result()
         except CancelledError:
             raise NewConnectionError(connection, self.end) from None
-        finally:
-            future.cancel()  # after an interrupt
+        except BaseException:  # an interrupt: nobody will use the socket
+            if not future.cancel() and future.exception() is None:
+                future.result().close()
+            raise
 
     def attach(self, connection: Any) -> None:
         """Note that the request uses this connection.
@@ -368,11 +374,25 @@ class _Call(AuthBase):
             if self._connection is not None and self._connection.carries is self:
                 self._connection.cut()
 
-    def _release(self) -> None:
+    def _release_after(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.release(close=kind is not None and not issubclass(kind, Exception))
+
+    def release(self, *, close: bool = False) -> None:
+        """Note that it no longer uses its connection; it may be called more than once.
+
+        Parameters
+        ----------
+        close : bool
+            Whether to close the connection: after an interrupt urllib3 can leave it open, and
+            nobody would use it.
+        """
         with _lock:
-            if self._connection is not None and self._connection.carries is self:
-                self._connection.carries = None
-                self._connection.drop_if_closed()
+            connection = self._connection
+            if connection is not None and connection.carries is self:
+                if close:
+                    connection.close_all()
+                connection.drop_if_closed()
+                connection.carries = None
             self._connection = None
 
     def ended(self, error: Exception | None) -> Exception:
@@ -441,19 +461,21 @@ class _Endable:
     carries: _Call | None = None
     is_inside = False
     _handle: socket.socket | None = None
+    _answer: Any = None  # of http.client; one without a length has the socket for itself
 
     def _new_conn(self) -> Any:
         connect: Callable[[], Any] = super()._new_conn  # type: ignore[misc]
         call: _Call | None = getattr(_local, "call", None)
         made = connect() if call is None else call.connected(self, connect)
-        self._drop()
-        with suppress(OSError):
-            self._handle = socket.fromfd(made.fileno(), made.family, made.type)
-            self.is_inside = not self._has_proxy and is_inside(made.getpeername()[0])
         try:
+            self._drop()
+            with suppress(OSError):
+                self._handle = socket.fromfd(made.fileno(), made.family, made.type)
+                self.is_inside = not self._has_proxy and is_inside(made.getpeername()[0])
             self._attach()
         except BaseException:
             made.close()
+            self._drop()
             raise
         return made
 
@@ -482,6 +504,17 @@ class _Endable:
         # will close it, so the handle is still needed
         if self.carries is None:
             self._drop()
+
+    def response_class(self, *args: Any, **options: Any) -> Any:
+        self._answer = super().response_class(*args, **options)  # type: ignore[misc]
+        return self._answer
+
+    def close_all(self) -> None:
+        """Close the connection, and the response that keeps its socket open."""
+        self.close()
+        if self._answer is not None:
+            self._answer.close()
+        self._drop()
 
     def drop_if_closed(self) -> None:
         """Close the handle, if urllib3 has closed its socket."""
