@@ -24,11 +24,13 @@ from forking import forks, in_child
 
 import mytracker_nb as mt
 from mytracker_nb import locks
+from mytracker_nb.download import http_stream
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.workers import prefetch, run_all
-from mytracker_nb.service import transport
+from mytracker_nb.service import retry, transport
 from mytracker_nb.service.api import Api, Link
 from mytracker_nb.service.credentials import Credentials
+from mytracker_nb.service.deadline import Deadline
 from mytracker_nb.service.rate_limit import RateLimiter, shared_limiter
 from mytracker_nb.service.retry import NO_RETRY, RetryPolicy
 from mytracker_nb.service.signing import AuthHMAC
@@ -169,6 +171,33 @@ def test_deeply_nested_lists_are_not_a_response(raw):
         api_at(raw(dripping(head + body, b"")).url).get(1)
 
 
+def test_the_thread_that_reports_a_slow_request_ends_it_and_ends_with_it(raw, monkeypatch):
+    monkeypatch.setattr(retry, "_SLOW", 0.1)
+    seen: list[tuple[str, threading.Thread]] = []
+    api = api_at(raw(DRIPS["body"]).url, policy=LATE)
+    with (
+        retry.waits_reported(lambda event: seen.append((event.text, threading.current_thread()))),
+        pytest.raises(mt.ConnectionFailed, match="within 0 s"),
+    ):
+        api.get(1)
+    ((text, thread),) = seen
+    assert text == f"waiting for a response from {api.credentials.base_url}"
+    assert thread.name == "mytracker-deadline"
+    assert not thread.is_alive()
+
+
+def test_a_report_that_fails_does_not_keep_a_request_from_ending(raw, monkeypatch):
+    monkeypatch.setattr(retry, "_SLOW", 0.1)
+    monkeypatch.setattr(threading, "excepthook", lambda *args: None)
+
+    def fail(event: Any) -> None:
+        raise LookupError("a card that is gone")
+
+    api = api_at(raw(DRIPS["body"]).url, policy=LATE)
+    with retry.waits_reported(fail), pytest.raises(mt.ConnectionFailed, match="within 0 s"):
+        api.get(1)
+
+
 class Names:
     """Finds 127.0.0.1 for every host: at once, or not before it is released."""
 
@@ -276,6 +305,47 @@ def test_prefetching_does_not_wait_for_a_file_that_never_arrives(raw):
     with stop.governing(), pytest.raises(Stopped):
         list(blocks)
     assert server.gone.wait(10)
+
+
+CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+SLOW_FILES = {
+    "a block": (OK + b"Content-Length: 100000\r\n\r\n", b"x"),
+    "without a length": (OK + b"\r\n", b"x"),
+    "a chunk": (CHUNKS + b"FFFF\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW_FILES)
+def test_a_file_that_drips_is_fetched_again_and_then_given_up(raw, monkeypatch, fake_clock, kind):
+    monkeypatch.setattr(http_stream, "_PERIOD", 0.2)
+    heard: list[bytes] = []
+    server = raw(dripping(*SLOW_FILES[kind]), heard)
+    policy = RetryPolicy(faults=2)
+    blocks = fetcher(retry_policy=policy).stream(Link(f"{server.url}/a.csv.gz", None), "a.csv.gz")
+    arrived: list[bytes] = []
+    with pytest.raises(mt.FileError, match=r"3 tries in a row.*fewer than 262,144 bytes arrived"):
+        arrived.extend(blocks)
+    first, *again = [request.decode() for request in heard]
+    assert "Range:" not in first
+    assert len(again) == len(fake_clock.slept) == 2
+    # what has arrived is kept, but for a part of a chunk, which http.client drops
+    is_kept = kind != "a chunk"
+    assert bool(arrived) == is_kept
+    assert all(("Range: bytes=" in request) == is_kept for request in again)
+
+
+def test_small_parts_of_a_file_are_too_slow_by_the_time_spent_waiting_for_them(fake_clock):
+    def arriving(seconds: float) -> Iterator[bytes]:
+        for _ in range(100):
+            fake_clock.move(seconds)
+            yield b"x" * 10_000
+
+    for _ in http_stream._with_progress(arriving(10), Deadline(60)):
+        fake_clock.move(1_000)  # what takes the parts may take its time
+    arrived: list[bytes] = []
+    with pytest.raises(Exception, match="fewer than 262,144 bytes arrived in 300 s"):
+        arrived.extend(http_stream._with_progress(arriving(20), Deadline(60)))
+    assert len(arrived) == 300 / 20, "the last one, too"
 
 
 def test_a_stopped_request_is_not_sent(raw):

@@ -6,6 +6,7 @@ Source: page ``download`` of the service's documentation.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -21,6 +22,7 @@ from mytracker_nb.download.gzip_csv import CorruptFile
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
 from mytracker_nb.service.api import USER_AGENT, Link, asked_pause, refusal
 from mytracker_nb.service.credentials import is_local
+from mytracker_nb.service.deadline import Deadline
 from mytracker_nb.service.rate_limit import limit_text
 from mytracker_nb.service.retry import (
     FILE_RETRY,
@@ -41,6 +43,10 @@ _log = logging.getLogger(__name__)
 
 _BLOCK = 256 << 10
 _SILENCE = 60.0  # seconds: for the headers of a response, and between two reads of its body
+# The least progress: with less in one period the request is made again, and with less between
+# faults these are counted as faults in a row. Else a file that drips would be fetched for ever.
+_PERIOD = 300.0  # seconds
+_LEAST = _BLOCK  # bytes
 _REDIRECTS = 5
 _LONGEST_REFUSAL = 64 << 10  # bytes read of an error's body
 _SHOWN = 200  # characters of it that are shown
@@ -143,7 +149,7 @@ class Fetcher:
     turn : callable, optional
         Takes a prepared URL, returns the seconds until it may be requested (`Api.turn`).
     retry_policy : RetryPolicy
-        How many faults in a row, without one byte of progress, are retried, and for how long.
+        How many faults in a row, without progress, are retried, and for how long.
     on_wait : callable, optional
         Called with each `WaitEvent` before the wait begins, on the thread that waits.
     service : str
@@ -193,11 +199,11 @@ class Fetcher:
         """
         position = _Position(name)
         retries = Retries(self.retry_policy)
+        before = 0
         while True:
-            before = position.done
             try:
-                with self._response(link, position) as response:
-                    for block in position.blocks(response):
+                with self._response(link, position) as (response, deadline):
+                    for block in position.blocks(response, deadline):
                         if on_bytes:
                             on_bytes(position.done, position.size)
                         yield block
@@ -209,8 +215,9 @@ class Fetcher:
                 fault = _failed(error, link, name)
             except _Fault as error:
                 fault = error
-            if position.done > before:
+            if position.done - before >= _LEAST:
                 retries.reset()
+                before = position.done
             delay = retries.pause(fault.delay, is_quota=fault.is_quota)
             if fault.verdict and retries.faults >= _PAGES:
                 raise fault.verdict
@@ -231,8 +238,10 @@ class Fetcher:
         pause_or_stop(event.seconds)
 
     @contextmanager
-    def _response(self, link: Link, position: _Position) -> Iterator[requests.Response]:
-        """A response with the bytes from `position` on, or from the start."""
+    def _response(
+        self, link: Link, position: _Position
+    ) -> Iterator[tuple[requests.Response, Deadline]]:
+        """A response with the bytes from `position` on, or from the start; when it has to end."""
         url = prepared_url(link.url)
         origin = _origin(url)
         sign: Callable[[str], Mapping[str, str]] | None = self.sign
@@ -240,19 +249,19 @@ class Fetcher:
             self._check_address(url, position.name)
             while self.turn and (delay := self.turn(url)) > 0:
                 self._wait(WaitEvent(WaitKind.QUOTA, delay, limit_text(delay, "file")))
+            deadline = Deadline(_SILENCE)
             with self.transport.open(
                 "GET",
                 url,
                 _one_header(sign),
                 headers={"User-Agent": USER_AGENT, **position.headers()},
                 silence=_SILENCE,
-                deadline=_SILENCE,
-                deadline_of_headers=True,
+                deadline=deadline,
                 only_outside=self._is_outside(url),
             ) as response:
                 if not response.is_redirect:
                     _check_status(response, link, position.name)
-                    yield response
+                    yield response, deadline
                     return
                 url = prepared_url(urljoin(url, response.headers["Location"]))
             if _origin(url) != origin:
@@ -302,14 +311,17 @@ class _Position:
                 headers["If-Range"] = self._version
         return headers
 
-    def blocks(self, response: requests.Response) -> Generator[bytes, None, None]:
+    def blocks(
+        self, response: requests.Response, deadline: Deadline
+    ) -> Generator[bytes, None, None]:
         """The bytes of a response that were not received before."""
         from urllib3.exceptions import HTTPError
 
         skip = self._skip(response)
         try:
             # decode_content=False: the file stays compressed, whatever Content-Encoding says
-            for block in response.raw.stream(_BLOCK, decode_content=False):
+            stream = response.raw.stream(_BLOCK, decode_content=False)
+            for block in _with_progress(stream, deadline):
                 new = block[skip:]
                 skip = max(0, skip - len(block))
                 self.done += len(new)
@@ -347,6 +359,29 @@ class _Position:
         self._version = version or self._version
         self.size = size if size is not None else self.size
         return skip
+
+
+def _with_progress(blocks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+    """The blocks, unless too little arrives; the time in which they are used does not count.
+
+    The deadline is for a block that does not become full, the check for many small ones.
+    """
+    too_slow = f"fewer than {_LEAST:,} bytes arrived in {_PERIOD:.0f} s"
+    left, received = _PERIOD, 0
+    while True:
+        deadline.move(left, too_slow)
+        began = clock.monotonic()
+        block = next(blocks, b"")
+        left -= clock.monotonic() - began
+        deadline.move(math.inf)
+        if not block:
+            return
+        yield block
+        received += len(block)
+        if received >= _LEAST:
+            left, received = _PERIOD, 0
+        elif left <= 0:
+            raise _Fault(too_slow)
 
 
 def _changed(name: str) -> CorruptFile:

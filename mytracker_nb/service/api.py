@@ -43,7 +43,7 @@ from mytracker_nb.service.retry import (
     Retries,
     RetryPolicy,
     is_transient,
-    slow_response_reported,
+    response_deadline,
 )
 from mytracker_nb.service.signing import AuthHMAC
 from mytracker_nb.service.transport import NoResponse, Transport, read_body
@@ -358,23 +358,20 @@ class Api:
         seconds = retry_policy.answer_seconds
         service = self.credentials.base_url
         try:
-            with (
-                slow_response_reported(service, seconds),
-                self.transport.open(
-                    method,
-                    service + path,
-                    self.auth,
-                    headers={
-                        "User-Agent": USER_AGENT,
-                        "Accept": "application/json",
-                        "Accept-Encoding": "identity",
-                    },
-                    silence=seconds,
-                    deadline=seconds,
-                    on_send=on_send,
-                    **content,
-                ) as response,
-            ):
+            with self.transport.open(
+                method,
+                service + path,
+                self.auth,
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                },
+                silence=seconds,
+                deadline=response_deadline(service, seconds),
+                on_send=on_send,
+                **content,
+            ) as response:
                 body = read_body(response, _LONGEST)
         except NoResponse as error:
             raise ConnectionFailed(

@@ -9,11 +9,11 @@ import contextvars
 import logging
 import os
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -25,6 +25,7 @@ from mytracker_nb.errors import (
     QueueFull,
     QuotaExceeded,
 )
+from mytracker_nb.service.deadline import Deadline
 
 __all__ = [
     "FILE_RETRY",
@@ -39,7 +40,7 @@ __all__ = [
     "is_retryable_status",
     "is_transient",
     "log_wait",
-    "slow_response_reported",
+    "response_deadline",
     "waits_reported",
 ]
 
@@ -301,9 +302,8 @@ def waits_reported(on_wait: OnWait) -> Iterator[None]:
         _on_wait.reset(token)
 
 
-@contextmanager
-def slow_response_reported(service: str, longest: float) -> Iterator[None]:
-    """Log and report it if the ``with`` block, one request, takes more than a few seconds.
+def response_deadline(service: str, longest: float) -> Deadline:
+    """The deadline of a request; it is logged and reported if that takes more than a few seconds.
 
     Parameters
     ----------
@@ -314,14 +314,7 @@ def slow_response_reported(service: str, longest: float) -> Iterator[None]:
     """
     event = WaitEvent(WaitKind.RESPONSE, longest - _SLOW, f"waiting for a response from {service}")
     run = contextvars.copy_context().run
-    timer = threading.Timer(_SLOW, run, [log_wait, event])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()  # what is reported later would be shown for good
+    return Deadline(longest, slow_after=_SLOW, on_slow=partial(run, log_wait, event))
 
 
 def is_transient(error: MyTrackerError) -> bool:

@@ -43,6 +43,7 @@ from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.locks import fork_safe
 from mytracker_nb.service import stopping
 from mytracker_nb.service.credentials import is_local
+from mytracker_nb.service.deadline import Deadline
 
 __all__ = ["NoResponse", "Sign", "Transport", "is_inside", "read_body"]
 
@@ -116,8 +117,7 @@ class Transport:
         *,
         headers: dict[str, str],
         silence: float,
-        deadline: float,
-        deadline_of_headers: bool = False,
+        deadline: Deadline,
         only_outside: bool = False,
         on_send: Callable[[], None] | None = None,
         **content: Any,
@@ -136,10 +136,8 @@ class Transport:
             Further headers.
         silence : float
             The longest time in seconds between two reads of the response.
-        deadline : float
-            The longest time in seconds from now to the end of the ``with`` block.
-        deadline_of_headers : bool
-            Whether the deadline is only for the headers of the response.
+        deadline : Deadline
+            When the ``with`` block has to end.
         only_outside : bool
             Whether to refuse connections to this machine (`is_inside`), to whatever address the
             host's name resolves. A proxy on this machine is allowed.
@@ -164,8 +162,6 @@ class Transport:
         try:
             with call.watched(deadline):
                 response = self._send(call, method, url, headers, silence, content)
-                if deadline_of_headers:
-                    call.no_deadline()
                 with closing(response):
                     yield response
         except NoResponse:
@@ -279,23 +275,15 @@ class _Call(AuthBase):
         self.sends += 1
 
     @contextmanager
-    def watched(self, deadline: float) -> Iterator[None]:
+    def watched(self, deadline: Deadline) -> Iterator[None]:
         """Abort it at the deadline, or when the thread's current `Stop` is set."""
         stop = stopping.current()
         with ExitStack() as stack:
             if stop is not None:
                 stack.enter_context(stop.calling(partial(self.abort, "stopped")))
-            late = f"no complete response within {deadline:.0f} s"
-            self._timer = threading.Timer(deadline, self.abort, [late])
-            self._timer.daemon = True
-            stack.callback(self.no_deadline)
-            self._timer.start()
+            stack.enter_context(deadline.watching(self.abort))
             stack.push(self._release_after)
             yield
-
-    def no_deadline(self) -> None:
-        """Cancel the deadline."""
-        self._timer.cancel()
 
     @contextmanager
     def sending(self) -> Iterator[None]:
