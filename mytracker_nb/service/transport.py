@@ -595,14 +595,14 @@ def _is_of_the_connection(error: Exception) -> bool:
 
 def _never_connected(error: Exception | None) -> bool:
     """Whether an error shows that no connection was made."""
-    from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
+    from urllib3.exceptions import MaxRetryError, NewConnectionError
 
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause: Any = error.args[0] if error is not None and error.args else None
     if isinstance(cause, MaxRetryError):
         cause = cause.reason
-    return isinstance(cause, (NewConnectionError, NameResolutionError))
+    return isinstance(cause, NewConnectionError)
 
 
 def _no_response(error: Exception, call: _Call) -> NoResponse:
