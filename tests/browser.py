@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser: the server, headless Chromium, and a notebook to drive."""
+"""Real front ends in a real browser: their server, headless Chromium, and a notebook to drive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ _CHROMIUM_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # what is elsewhere is not reached
 )
 _SERVER_OPTIONS = (
     "--no-browser",
@@ -42,6 +44,7 @@ _SERVER_OPTIONS = (
     "--ServerApp.jpserver_extensions={'jupyter_lsp': False}",
     "--KernelManager.transport=ipc",
     "--LabApp.expose_app_in_browser=True",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
     "--LabApp.extension_manager=readonly",
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -52,6 +55,10 @@ _SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
+_IS_IDLE = """() => {
+  const { shell } = globalThis.jupyterapp ?? {};
+  return shell?.currentWidget?.sessionContext?.session?.kernel?.status === "idle";
+}"""
 _EXECUTE = """
 async ([name, args, seconds]) => {
   const late = new Promise((_, reject) => {
@@ -80,7 +87,10 @@ def _environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def running_jupyterlab(root: Path) -> Iterator[str]:
-    """Run JupyterLab on the notebooks in `root`; gives its address."""
+    """Run JupyterLab on the notebooks in `root`; gives its address.
+
+    The server also shows them in Notebook 7 and in Voila, where these are installed.
+    """
     # sockets of kernels need a short path
     with tempfile.TemporaryDirectory(prefix="lab", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -132,14 +142,14 @@ def running_chromium() -> Iterator[Browser]:
 
 
 class Notebook:
-    """A notebook open in JupyterLab, alone in the window.
+    """A notebook open in a front end, alone in the window: in JupyterLab.
 
     Parameters
     ----------
     page : playwright.sync_api.Page
         The window.
     url : str
-        JupyterLab's address.
+        The server's address.
     path : str
         The notebook's file in the server's folder.
 
@@ -149,19 +159,25 @@ class Notebook:
         The address of all that the window has asked for.
     """
 
+    # a workspace of its own: nothing that another notebook has opened
+    address = "doc/workspaces/{path.stem}/tree/{path}"
+
     def __init__(self, page: Page, url: str, path: str) -> None:
         self.page = page
         self.requested: list[str] = []
         page.set_default_timeout(LOOK_SECONDS * 1000)
         page.on("request", lambda request: self.requested.append(request.url))
-        # a workspace of its own: nothing that another notebook has opened
-        page.goto(f"{url}doc/workspaces/{Path(path).stem}/tree/{path}", wait_until="commit")
-        status = page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
-        status.wait_for(timeout=START_SECONDS * 1000)
+        self.url = url + self.address.format(path=Path(path))
+        page.goto(self.url, wait_until="commit")
+        self.wait_until_ready()
         self.cells = page.locator(".jp-Notebook .jp-Cell")
 
+    def wait_until_ready(self) -> None:
+        """Wait until cells can be run."""
+        self.page.wait_for_function(_IS_IDLE, timeout=START_SECONDS * 1000)
+
     def command(self, name: str, **arguments: Any) -> None:
-        """Execute one of JupyterLab's commands and wait for its end."""
+        """Execute one of the front end's commands and wait for its end."""
         self.page.evaluate(_EXECUTE, [name, arguments, COMMAND_SECONDS])
 
     def run(self, number: int) -> Locator:
@@ -194,10 +210,46 @@ class Notebook:
         self.command("docmanager:save")
 
     def set_theme(self, *, dark: bool) -> None:
-        """Switch JupyterLab's theme."""
+        """Switch the front end's theme."""
         theme = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.command("apputils:change-theme", theme=theme)
         self.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+
+
+class Notebook7(Notebook):
+    """The same in Notebook 7, which has JupyterLab's commands."""
+
+    address = "notebooks/{path}"
+
+
+class VoilaPage(Notebook):
+    """The same as a page of Voila, which runs all cells while it loads, and has no commands."""
+
+    address = "voila/render/{path}"
+
+    def wait_until_ready(self) -> None:
+        """Wait until all cells have run."""
+        self.page.wait_for_load_state(timeout=START_SECONDS * 1000)
+        self._used: set[int] = set()
+
+    def run(self, number: int) -> Locator:
+        """Give the outputs of that cell; the second time, those of a page that is loaded again."""
+        if number in self._used:
+            self.page.reload(wait_until="commit")
+            self.wait_until_ready()
+        self._used.add(number)
+        return self.outputs(number)
+
+    def set_theme(self, *, dark: bool) -> None:
+        """Load the page again if it has another theme."""
+        address = f"{self.url}?theme=dark" if dark else self.url
+        if self.page.url != address:
+            self.page.goto(address, wait_until="commit")
+            self.wait_until_ready()
+
+
+# by the package that has it
+FRONT_ENDS = {"jupyterlab": Notebook, "notebook": Notebook7, "voila": VoilaPage}
 
 
 def write_notebook(path: Path, cells: Sequence[str]) -> None:
@@ -211,14 +263,19 @@ def write_notebook(path: Path, cells: Sequence[str]) -> None:
     path.write_text(json.dumps(notebook), encoding="utf-8")
 
 
-def need_chromium() -> None:
-    if CHROMIUM is None:
+def _need(is_there: object, otherwise: str) -> None:
+    """Skip the test if it lacks what it needs; where all tests have to run, let it fail."""
+    if not is_there:
         say = pytest.fail if os.environ.get("CI") else pytest.skip
-        say("Chromium is not installed (or set CHROMIUM to its path)")
+        say(otherwise)
+
+
+def need_chromium() -> None:
+    _need(CHROMIUM, "Chromium is not installed (or set CHROMIUM to its path)")
 
 
 class Lab:
-    """JupyterLab with a browser before it."""
+    """JupyterLab, and the front ends beside it, with a browser before them."""
 
     def __init__(self, url: str, root: Path, browser: Browser) -> None:
         self.url = url
@@ -227,12 +284,33 @@ class Lab:
 
     @contextmanager
     def notebook(
-        self, name: str, cells: Sequence[str], *, width: int = 1280, height: int = 900
+        self,
+        name: str,
+        cells: Sequence[str],
+        front_end: type[Notebook] = Notebook,
+        *,
+        width: int = 1280,
+        height: int = 900,
     ) -> Iterator[Notebook]:
         """Open a new notebook with these code cells."""
         write_notebook(self.root / f"{name}.ipynb", cells)
         with self.browser.new_context(viewport={"width": width, "height": height}) as context:
-            yield Notebook(context.new_page(), self.url, f"{name}.ipynb")
+            yield front_end(context.new_page(), self.url, f"{name}.ipynb")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of a notebook in JupyterLab, and in the front ends that it is marked with."""
+    if "front_end" in metafunc.fixturenames:
+        marks = metafunc.definition.iter_markers("also_in")
+        names = ["jupyterlab", *(name for mark in marks for name in mark.args)]
+        metafunc.parametrize("front_end", names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def front_end(request: pytest.FixtureRequest) -> type[Notebook]:
+    """The front end that the test is run in."""
+    _need(find_spec(request.param), f"{request.param} is not installed")
+    return FRONT_ENDS[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The form in a real JupyterLab: by mouse, by keyboard, and in a saved notebook."""
+"""The form in real front ends: by mouse, by keyboard, and in a saved notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import Notebook, write_notebook
+from browser import Notebook, VoilaPage, write_notebook
 from test_jupyterlab import LEAST_CONTRAST
 
 import mytracker_nb as mt
@@ -162,15 +162,19 @@ def frames() -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def slow_sandbox() -> Iterator[Sandbox]:
-    """A sandbox whose exports end when its clock is advanced."""
+def slow_sandbox(front_end: type[Notebook]) -> Iterator[Sandbox]:
+    """A sandbox whose exports end when its clock is advanced; each front end has its own."""
     with mt.sandbox.start(seconds=EXPORT_SECONDS, without_quotas=True) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def notebook(lab: Lab, slow_sandbox: Sandbox, frames: list[object]) -> Iterator[Notebook]:
-    write_notebook(lab.root / "builder.ipynb", cells(slow_sandbox))
+def notebook(
+    lab: Lab, front_end: type[Notebook], slow_sandbox: Sandbox, frames: list[object]
+) -> Iterator[Notebook]:
+    # Voila would run the others too, each time that the form begins again
+    number = FORM + 1 if front_end is VoilaPage else None
+    write_notebook(lab.root / "builder.ipynb", cells(slow_sandbox)[:number])
     with lab.browser.new_context(viewport={"width": 1280, "height": 1200}) as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
@@ -180,9 +184,17 @@ def notebook(lab: Lab, slow_sandbox: Sandbox, frames: list[object]) -> Iterator[
                 socket.on(way, lambda frame: frames.append(frame))
 
         page.on("websocket", listen)
-        notebook = Notebook(page, lab.url, "builder.ipynb")
+        notebook = front_end(page, lab.url, "builder.ipynb")
         notebook.run(START)
         yield notebook
+
+
+@pytest.fixture(params=[False, True], ids=["light", "dark"])
+def dark(notebook: Notebook, request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Each theme in turn, before the form is opened: whether it is the dark one."""
+    notebook.set_theme(dark=request.param)
+    yield request.param
+    notebook.set_theme(dark=False)
 
 
 @pytest.fixture
@@ -235,6 +247,7 @@ def test_an_export_by_mouse_alone(form: Form) -> None:
     assert number in card
 
 
+@pytest.mark.also_in("notebook", "voila")
 def test_an_export_by_keyboard_alone(form: Form) -> None:
     keyboard = form.page.keyboard
     form.field("Event").focus()
@@ -429,6 +442,7 @@ def test_two_views_of_one_form_agree(form: Form) -> None:
     expect(form.magic).not_to_have_value(re.compile("eventName ="))
 
 
+@pytest.mark.also_in("notebook", "voila")
 def test_an_export_is_cancelled(form: Form) -> None:
     form.write(f"{OLD}\nidApp=1")
     form.button("Submit").click()
@@ -489,6 +503,7 @@ def press_in_each_control(form: Form, keys: list[str], without_enter: str) -> se
     return reached
 
 
+@pytest.mark.also_in("notebook")
 def test_no_key_in_any_control_reaches_the_notebook(form: Form) -> None:
     form.fill(USUAL + "&rooted=1")
     form.button("Exact times").click()
@@ -504,6 +519,7 @@ def test_no_key_in_any_control_reaches_the_notebook(form: Form) -> None:
     assert form.page.evaluate(CELLS_NOW) == before
 
 
+@pytest.mark.also_in("notebook")
 def test_no_key_reaches_the_notebook_while_an_export_runs_and_when_it_is_finished(
     form: Form,
 ) -> None:
@@ -546,33 +562,29 @@ def violations(form: Form) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_violation_in_any_state(form: Form, dark: bool) -> None:
+@pytest.mark.also_in("notebook", "voila")
+def test_axe_finds_no_violation_in_any_state(dark: bool, form: Form) -> None:
     pytest.importorskip("axe_playwright_python")
-    form.notebook.set_theme(dark=dark)
-    try:
-        assert violations(form) == []  # empty
-        form.fill(USUAL + "&idApp=x&SDKKey=1&foo=1&rooted=1")
-        form.button("Exact times").click()
-        expect(form.root.get_by_text("Can't submit")).to_be_visible()
-        assert violations(form) == []  # with errors
-        form.field("Event").click()
-        assert violations(form) == []  # with a list open
-        form.field("Event").fill("installs")
-        form.page.keyboard.press("Enter")
-        expect(form.root.get_by_text("not sent: only for").first).to_be_visible()
-        assert violations(form) == []  # with a filter that does not apply
-        form.fill(USUAL + "&timezone=UTC" * dark)  # a request of its own
-        expect(form.root.get_by_text("Ready to submit")).to_be_visible()
-        assert violations(form) == []  # filled
-        form.button("Submit").click()
-        form.card("In progress")
-        assert violations(form) == []  # following
-        form.finish()
-        form.root.locator(".mtf-table tbody tr").first.wait_for()
-        assert violations(form) == []  # finished
-    finally:
-        form.notebook.set_theme(dark=False)
+    assert violations(form) == []  # empty
+    form.fill(USUAL + "&idApp=x&SDKKey=1&foo=1&rooted=1")
+    form.button("Exact times").click()
+    expect(form.root.get_by_text("Can't submit")).to_be_visible()
+    assert violations(form) == []  # with errors
+    form.field("Event").click()
+    assert violations(form) == []  # with a list open
+    form.field("Event").fill("installs")
+    form.page.keyboard.press("Enter")
+    expect(form.root.get_by_text("not sent: only for").first).to_be_visible()
+    assert violations(form) == []  # with a filter that does not apply
+    form.fill(USUAL + "&timezone=UTC" * dark)  # a request of its own
+    expect(form.root.get_by_text("Ready to submit")).to_be_visible()
+    assert violations(form) == []  # filled
+    form.button("Submit").click()
+    form.card("In progress")
+    assert violations(form) == []  # following
+    form.finish()
+    form.root.locator(".mtf-table tbody tr").first.wait_for()
+    assert violations(form) == []  # finished
 
 
 def test_axe_would_find_a_fault(form: Form) -> None:
@@ -582,11 +594,9 @@ def test_axe_would_find_a_fault(form: Form) -> None:
     assert any("label" in found for found in violations(form))
 
 
-@pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [700, 1280])
-def test_nothing_is_clipped_and_all_is_legible(form: Form, width: int, dark: bool) -> None:
+def test_nothing_is_clipped_and_all_is_legible(dark: bool, form: Form, width: int) -> None:
     page = form.page
-    form.notebook.set_theme(dark=dark)
     form.write(
         "event=customEvents\nselectors=idDevice,foo\nidApp=1,x\nSDKKey=1\nrooted=2\n"
         "eventName=Открыт сундук с очень длинным русским названием, level_up\nidAp=2"
@@ -601,7 +611,6 @@ def test_nothing_is_clipped_and_all_is_legible(form: Form, width: int, dark: boo
         assert contrast >= 4.5, text
     finally:
         page.set_viewport_size({"width": 1280, "height": 1200})
-        form.notebook.set_theme(dark=False)
 
 
 def test_a_usual_request_fits_one_screen(form: Form) -> None:

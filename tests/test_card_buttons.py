@@ -1,4 +1,4 @@
-"""The buttons below a live card, in a real JupyterLab: they act, and a saved notebook has none."""
+"""The buttons below a live card, in real front ends: they act, and a saved notebook has none."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ CELLS = [
 
 
 @pytest.fixture(scope="module")
-def notebook(lab: Lab) -> Iterator[Notebook]:
-    with lab.notebook("buttons", CELLS) as notebook:
+def notebook(lab: Lab, front_end: type[Notebook]) -> Iterator[Notebook]:
+    with lab.notebook("buttons", CELLS, front_end) as notebook:
         notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         notebook.run(START)
         notebook.run(EXPORT)
@@ -45,6 +45,7 @@ def button(notebook: Notebook, cell: int, name: str) -> Locator:
     return notebook.outputs(cell).get_by_role("button", name=name, exact=True)
 
 
+@pytest.mark.also_in("notebook")
 def test_copy_copies_the_next_step(notebook: Notebook) -> None:
     button(notebook, EXPORT, "copy").click()
     notebook.page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
@@ -53,6 +54,7 @@ def test_copy_copies_the_next_step(notebook: Notebook) -> None:
     ast.parse(copied)
 
 
+@pytest.mark.also_in("notebook")
 def test_the_request_opens_in_a_form_below_and_closes(notebook: Notebook) -> None:
     form = notebook.outputs(EXPORT).locator(".mtf")
     button(notebook, EXPORT, "edit in form").click()
@@ -63,6 +65,7 @@ def test_the_request_opens_in_a_form_below_and_closes(notebook: Notebook) -> Non
     button(notebook, EXPORT, "edit in form").wait_for()
 
 
+@pytest.mark.also_in("notebook")
 def test_an_export_is_cancelled_while_another_cell_runs(notebook: Notebook) -> None:
     notebook.activate(BUSY)
     notebook.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell') }")
