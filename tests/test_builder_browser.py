@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import Notebook, VoilaPage, write_notebook
-from test_jupyterlab import LEAST_CONTRAST
+from test_main_job import LEAST_CONTRAST
 
 import mytracker_nb as mt
 
