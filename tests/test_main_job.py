@@ -1,4 +1,4 @@
-"""The main job in a real JupyterLab: what an analyst sees, in both themes."""
+"""The main job in real front ends: what an analyst sees, in both themes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import VoilaPage
 
 if TYPE_CHECKING:
     from browser import Lab, Notebook
@@ -69,14 +70,17 @@ card => {
 
 
 @pytest.fixture(scope="module")
-def notebook(lab: Lab) -> Iterator[Notebook]:
+def notebook(lab: Lab, front_end: type[Notebook]) -> Iterator[Notebook]:
     """The notebook with its first cells run, one after the other."""
-    with lab.notebook("main-job", CELLS) as notebook:
+    # Voila runs them all, and shows nothing but the error if one fails
+    cells = CELLS[:BAD] if front_end is VoilaPage else CELLS
+    with lab.notebook("main-job", cells, front_end) as notebook:
         for number in (START, EXPORT, FRAME, ODD):
             notebook.run(number)
         yield notebook
 
 
+@pytest.mark.also_in("voila")
 def test_the_card_of_a_finished_export_is_below_its_cell(notebook: Notebook) -> None:
     text = notebook.outputs(EXPORT).locator(".mytracker-card").inner_text()
     for words in ("idRawExport 1", "Success!", "SANDBOX", "customEvents", "188 Russia", "7 days"):
@@ -84,6 +88,7 @@ def test_the_card_of_a_finished_export_is_below_its_cell(notebook: Notebook) -> 
     assert "mt.attach(1)" in text
 
 
+@pytest.mark.also_in("voila")
 def test_the_export_is_loaded_as_a_frame(notebook: Notebook) -> None:
     rows, *columns = notebook.outputs(FRAME).inner_text().strip("()").split(", ")
     assert int(rows) > 0
@@ -116,6 +121,7 @@ def test_long_lists_and_code_unfold(notebook: Notebook) -> None:
     assert line.is_visible()
 
 
+@pytest.mark.also_in("voila")
 def test_html_in_a_value_is_escaped(notebook: Notebook) -> None:
     output = notebook.outputs(ODD)
     assert "<img src=x onerror=alert(1)>" in output.inner_text()
