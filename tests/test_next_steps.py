@@ -54,10 +54,15 @@ def test_an_interrupted_conversion_says_how_to_resume(
 ) -> None:
     export = mt.export(**INSTALLS).wait()
     plan = mt.plan(**INSTALLS).run()
+    data = export.data()
     with monkeypatch.context() as patched:
-        patched.setattr(mt.RawData, name, interrupt)
+        # all conversions ask for the columns
+        patched.setattr(mt.RawData, "selectors", property(interrupt))
         with pytest.raises(mt.WaitInterrupted) as caught:
+            getattr(data, name)(*CALLS[name])
+        with pytest.raises(mt.WaitInterrupted) as caught_by_export:
             getattr(export, name)(*CALLS[name])
+        assert str(caught_by_export.value) == str(caught.value)
         if name != "to_parquet":  # that of a plan is its own
             with pytest.raises(mt.WaitInterrupted, match="run the cell again to resume"):
                 getattr(plan, name)(*CALLS[name])
@@ -65,6 +70,15 @@ def test_an_interrupted_conversion_says_how_to_resume(
     names: dict[str, Any] = {}
     exec(str(caught.value).partition("\n")[2], names)
     assert len(names["df"]) == len(export.to_pandas()) > 0
+
+
+def test_an_interrupted_conversion_of_files_on_disk_is_a_short_error(
+    account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = mt.open_files(mt.export(**INSTALLS).download(tmp_path))
+    monkeypatch.setattr("mytracker_nb.tables.raw_data.to_frame", interrupt)
+    with pytest.raises(mt.WaitInterrupted, match="run the cell again to resume"):
+        files.to_pandas()
 
 
 def test_an_interrupted_download_says_how_to_resume(

@@ -41,6 +41,7 @@ from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LA
 from mytracker_nb.storage import directories
 from mytracker_nb.storage.file_cache import FileCache
 from mytracker_nb.tables.conversions import Convertible
+from mytracker_nb.tables.resumable import resumable
 
 if TYPE_CHECKING:
     from mytracker_nb.download.gzip_csv import Limits
@@ -468,17 +469,18 @@ class Export(Convertible, Mapping[str, Any]):
         request = self._late_request() if top_up else None
         self.wait()
         rows = self._record() or self._fetched_data()
-        if request is None:
-            return rows
-        # wait for a full queue, as for the export itself
-        late = self._top_up(request, self._show).data()
-        return type(rows)(
-            [*rows.files, *late.files],
-            # a recording can lack columns
-            rows.selectors,
-            limits=self._limits(),
-            timezone=request.zone.key,
-        )
+        if request is not None:
+            # wait for a full queue, as for the export itself
+            late = self._top_up(request, self._show).data()
+            rows = type(rows)(
+                [*rows.files, *late.files],
+                # a recording can lack columns
+                rows.selectors,
+                limits=self._limits(),
+                timezone=request.zone.key,
+            )
+        rows.owner = self
+        return rows
 
     def _record(self) -> RawData | None:
         """Store the rows in the recording in use and return them; None if there is no recording."""
@@ -513,6 +515,7 @@ class Export(Convertible, Mapping[str, Any]):
             self._on_rows(self, count)
         self._display.update()
 
+    @resumable
     def download(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Download the files as the service wrote them; waits until the export is finished.
 
@@ -534,14 +537,13 @@ class Export(Convertible, Mapping[str, Any]):
             As `wait`.
         """
         self.wait()
-        with self._resumable():
-            return download(
-                self._remote_files(),
-                directory,
-                selectors=self._selectors,
-                on_progress=self._display.show_progress,
-                limits=self._limits(),
-            )
+        return download(
+            self._remote_files(),
+            directory,
+            selectors=self._selectors,
+            on_progress=self._display.show_progress,
+            limits=self._limits(),
+        )
 
     @property
     def _selectors(self) -> Sequence[str] | None:

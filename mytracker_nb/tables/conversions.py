@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mytracker_nb.errors import WaitInterrupted
+from mytracker_nb.tables.resumable import Resumable, resumable
 
 if TYPE_CHECKING:
     import dask.dataframe
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Convertible"]
 
 
-class Convertible(ABC):
+class Convertible(Resumable, ABC):
     """An object with rows (`data`); it has the conversions of `RawData` as methods."""
 
     @abstractmethod
@@ -39,20 +38,7 @@ class Convertible(ABC):
             All rows.
         """
 
-    def _after_interrupt(self) -> WaitInterrupted:
-        """The error for an interrupt while rows are loaded; it says how to resume."""
-        return WaitInterrupted("interrupted while loading the data; run the cell again to resume")
-
-    @contextmanager
-    def _resumable(self) -> Iterator[None]:
-        """Raise an error that says how to resume for an interrupt, unless there is one already."""
-        try:
-            yield
-        except WaitInterrupted:
-            raise
-        except KeyboardInterrupt:
-            raise self._after_interrupt() from None
-
+    @resumable
     def head(self, n: int = 20) -> pd.DataFrame:
         """Load the first rows, without fetching the others.
 
@@ -71,9 +57,9 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.head`.
         """
-        with self._resumable():
-            return self.data().head(n)
+        return self.data().head(n)
 
+    @resumable
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
         """Convert all rows to an Arrow table.
 
@@ -92,9 +78,9 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_arrow`.
         """
-        with self._resumable():
-            return self.data().to_arrow(params=params)
+        return self.data().to_arrow(params=params)
 
+    @resumable
     def to_pandas(
         self,
         *,
@@ -120,11 +106,11 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_pandas`.
         """
-        with self._resumable():
-            return self.data().to_pandas(
-                dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
-            )
+        return self.data().to_pandas(
+            dtype_backend=dtype_backend, categories=categories, tz=tz, params=params
+        )
 
+    @resumable
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
         """Convert all rows to a polars DataFrame.
 
@@ -143,9 +129,9 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_polars`.
         """
-        with self._resumable():
-            return self.data().to_polars(params=params)
+        return self.data().to_polars(params=params)
 
+    @resumable
     def to_duckdb(
         self,
         connection: duckdb.DuckDBPyConnection | None = None,
@@ -170,9 +156,9 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_duckdb`.
         """
-        with self._resumable():
-            return self.data().to_duckdb(connection, tz=tz, params=params)
+        return self.data().to_duckdb(connection, tz=tz, params=params)
 
+    @resumable
     def to_parquet(
         self,
         directory: str | os.PathLike[str],
@@ -197,9 +183,9 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_parquet`.
         """
-        with self._resumable():
-            return self.data().to_parquet(directory, partition_by=partition_by, params=params)
+        return self.data().to_parquet(directory, partition_by=partition_by, params=params)
 
+    @resumable
     def to_dask(
         self,
         client: distributed.Client | None = None,
@@ -224,5 +210,4 @@ class Convertible(ABC):
         MyTrackerError
             As `data` and `RawData.to_dask`.
         """
-        with self._resumable():
-            return self.data().to_dask(client, params=params, as_text=as_text)
+        return self.data().to_dask(client, params=params, as_text=as_text)

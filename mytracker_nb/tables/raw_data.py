@@ -29,7 +29,7 @@ from mytracker_nb.download.gzip_csv import (
 )
 from mytracker_nb.download.sources import FileReader, LocalFile, Progress, source_of
 from mytracker_nb.download.workers import prefetch, run_all, until_stopped
-from mytracker_nb.errors import FileError, MyTrackerError
+from mytracker_nb.errors import FileError, MyTrackerError, WaitInterrupted
 from mytracker_nb.service.stopping import Stop
 from mytracker_nb.storage.staging import staged_directory
 from mytracker_nb.tables.arrow_memory import CHUNK, copy_to_pool, pool, rechunk
@@ -45,6 +45,7 @@ from mytracker_nb.tables.event_params import (
 from mytracker_nb.tables.optional_libraries import optional
 from mytracker_nb.tables.parquet_source import ParquetSource
 from mytracker_nb.tables.parquet_writer import ParquetFiles, check_partition
+from mytracker_nb.tables.resumable import Resumable, resumable
 from mytracker_nb.tables.schema import schema
 from mytracker_nb.tables.to_pandas import (
     DtypeBackend,
@@ -127,7 +128,7 @@ def open_files(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     return RawData(files)
 
 
-class RawData:
+class RawData(Resumable):
     """The rows of an export; the files are read when the rows are converted.
 
     Parameters
@@ -146,6 +147,11 @@ class RawData:
         The time zone of the request, for ``tz="request"``.
     on_rows : callable, optional
         Called with the number of rows each time that all of them were read.
+
+    Attributes
+    ----------
+    owner : Resumable or None
+        The export or plan of the rows, which says after an interrupt how to resume.
 
     Examples
     --------
@@ -176,11 +182,17 @@ class RawData:
         self._progress = progress or Progress(len(self.files))
         self._timezone = timezone
         self._on_rows = on_rows
+        self.owner: Resumable | None = None
 
     def __repr__(self) -> str:
         files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
         columns = f", {len(self._selectors)} columns" if self._selectors else ""
         return f"<RawData: {files}{columns}>"
+
+    def _after_interrupt(self) -> WaitInterrupted:
+        if self.owner is None:
+            return super()._after_interrupt()
+        return self.owner._after_interrupt()
 
     @property
     def bytes_read(self) -> int:
@@ -207,6 +219,7 @@ class RawData:
         """The names and Arrow types of the columns, by the dictionary (see `schema.field`)."""
         return schema(self.selectors, as_text=self._as_text)
 
+    @resumable
     def to_arrow(self, *, params: ParamsOption = None) -> pa.Table:
         """Convert all rows to an Arrow table.
 
@@ -230,6 +243,7 @@ class RawData:
         """
         return self._table(params)
 
+    @resumable
     def to_pandas(
         self,
         *,
@@ -286,6 +300,7 @@ class RawData:
             )
         return self._timezone
 
+    @resumable
     def to_polars(self, *, params: ParamsOption = None) -> pl.DataFrame:
         """Convert all rows to a polars DataFrame; polars shares memory with Arrow where it can.
 
@@ -310,6 +325,7 @@ class RawData:
         frame: pl.DataFrame = polars.from_arrow(self._table(params), rechunk=False)
         return frame
 
+    @resumable
     def to_duckdb(
         self,
         connection: duckdb.DuckDBPyConnection | None = None,
@@ -346,6 +362,7 @@ class RawData:
         engine = connection_in_zone(connection, self._zone(tz))
         return engine.from_arrow(self._table(params))
 
+    @resumable
     def to_parquet(
         self,
         directory: str | os.PathLike[str],
@@ -431,6 +448,7 @@ class RawData:
             files.collect()
         return files
 
+    @resumable
     def to_dask(
         self,
         client: distributed.Client | None = None,
@@ -489,6 +507,7 @@ class RawData:
             )
         return client.persist(frame) if client else frame  # type: ignore[no-untyped-call]
 
+    @resumable
     def head(self, n: int = 20) -> pd.DataFrame:
         """Load the first rows; files are fetched only as far as these need.
 
