@@ -580,6 +580,10 @@ def test_its_code_has_the_name_that_the_notebook_has(
         "run it": "week.run()",
         "load the data": "df = week.to_pandas()",
     }
+    with monkeypatch.context() as running:
+        running.setattr(plan._scheduler, "is_running", True)
+        assert plan.card().is_started
+        assert list(dict(plan.card().codes)) == ["load the data"], "as if it had started"
     plan.run()
     assert list(dict(plan.card().codes)) == ["load the data"]
     for text in (plan.card().text(), error_of(plan)):

@@ -14,6 +14,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -497,7 +498,7 @@ class Plan(KeyHolder, Convertible):
             if share > share_then:
                 seconds_left = (clock.monotonic() - since) * left / (share - share_then)
         credentials = self._client.credentials
-        return PlanCard(
+        card = PlanCard(
             request=self.request,
             windows=tuple(
                 CardWindow(*task.piece.moments, task.state, _label(task.piece, task.export))
@@ -512,14 +513,15 @@ class Plan(KeyHolder, Convertible):
             recorded_at=self._client.recorded_at,
             is_running=self._scheduler.is_running,
             as_of=clock.now(),
-            codes=() if self._client.recorded_at else tuple(self._codes()),
         )
+        if self._client.recorded_at:
+            return card
+        return replace(card, codes=tuple(self._codes(is_started=card.is_started)))
 
-    def _codes(self) -> Iterator[tuple[str, str]]:
+    def _codes(self, *, is_started: bool) -> Iterator[tuple[str, str]]:
         """The code that runs the plan or loads its rows, with its name."""
         if name := name_of(self):
-            is_started = any(task.state is not PieceState.WAITING for task in self._leaves())
-            if not is_started and not self._scheduler.is_running:
+            if not is_started:
                 yield "run it", f"{name}.run()"
             yield "load the data", f"df = {name}.to_pandas()"
             return
