@@ -451,6 +451,9 @@ def test_a_column_has_one_type_in_all_files(
 
     plans = [sync(is_bad=is_bad) for is_bad in (is_first, not is_first, False)]
     assert [said(plan) for plan in plans] == [False, not is_first, False]
+    loses_zeros = column == "xdpi" and not is_first
+    notes = [text for _, text in plans[1].card().alerts]
+    assert any("earlier numbers have no trailing zeros" in text for text in notes) == loses_zeros
     user.sync("1d", partition_by=partition_by, compact=True)
     dataset = mt.open_dataset(user.directory)
     every = dataset.to_arrow()

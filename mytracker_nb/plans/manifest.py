@@ -60,6 +60,7 @@ from mytracker_nb.storage.journal import cache_key
 from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
 from mytracker_nb.tables.parquet_writer import UNFINISHED, ParquetFiles
+from mytracker_nb.tables.schema import kind
 from mytracker_nb.tables.text_columns import mixed_columns, rewrite
 
 __all__ = ["STEP", "Manifest", "Part", "locked_directory", "parts_in", "times_in"]
@@ -209,6 +210,8 @@ class Manifest:
         """Notes on columns that have become text in this update, for the card."""
         return [
             f"{name}: the column is now text in all files, as a new cell does not fit its type"
+            # of these only the value is known, not how the service wrote it
+            + ("; earlier numbers have no trailing zeros (1.50 is 1.5)" * (kind(name) == "number"))
             for name in sorted(self._text_columns)
         ]
 

@@ -348,6 +348,11 @@ class Plan(KeyHolder, Convertible):
         Read it with `open_dataset`: only the files listed in ``_manifest.json`` count. That file is
         replaced atomically, and the files that it lists are never changed.
 
+        If a cell of a new file does not fit the type of its column, such as a word in `xdpi`, the
+        column becomes text in all files, and the card says so. The new file has the text as the
+        service wrote it. Numbers of earlier files keep their value, but not trailing zeros:
+        ``1.50`` becomes ``1.5``.
+
         Parameters
         ----------
         directory : path

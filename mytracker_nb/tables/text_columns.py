@@ -2,7 +2,8 @@
 
 A column must have the same type in all files of a dataset; otherwise readers refuse the dataset, or
 return mixed values. If a cell of a new file does not fit the type of its column, the column is text
-in that file, and is converted to the service's own text in the others.
+in that file, as the service wrote it, and is converted to text in the others. These have the values
+only: a number that was written as ``1.50`` becomes ``1.5``.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ def to_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Returns
     -------
     pyarrow.ChunkedArray
-        Unix seconds for times, ``2026-11-01`` for dates, ``['a','it\'s']`` for lists. A number has
-        no trailing zeros: ``1.50`` becomes ``1.5``.
+        Unix seconds for times, ``2026-11-01`` for dates, ``['a','it\'s']`` for lists.
     """
     import pyarrow as pa
 
