@@ -1,15 +1,12 @@
-"""`ExportRequest`: an immutable, normalized request, and its validation.
+"""`ExportRequest`: an immutable, normalized request.
 
-The rules are those of page ``export-api/raw/create`` of the service's documentation; the rules of
-single parameters are in `mytracker_nb.request.parameters`.
+`mytracker_nb.request.coercion` reads its values, `mytracker_nb.request.validation` validates it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,25 +18,18 @@ from mytracker_nb.errors import InvalidRequest, Problem
 from mytracker_nb.request import syntax
 from mytracker_nb.request.coercion import (
     Moment,
-    Unreadable,
     coerce,
-    foreign_letters,
     presentable,
     split_values,
 )
-from mytracker_nb.request.dictionaries import Selector, dictionary
-from mytracker_nb.request.known_columns import caveat_of
 from mytracker_nb.request.parameters import (
     DEFAULT_TIMEZONE,
-    INTERVALS,
     PARAMETERS,
-    Interval,
-    Parameter,
     ValueType,
     find_parameter,
 )
 from mytracker_nb.request.python_signature import ExportParameters, with_parameters
-from mytracker_nb.request.suggestions import closest, did_you_mean, either, join_hints
+from mytracker_nb.request.validation import Validator, no_filter
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["ExportRequest"]
 
 _ORDER = {name: position for position, name in enumerate(PARAMETERS)}
-# A greater Unix time is assumed to be in milliseconds: in seconds it is after the year 5000.
-_FAR = 10**11
-_FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 
 
 @with_parameters
@@ -97,7 +84,7 @@ class ExportRequest:
 
         self._unknown = unknown
         moment = Moment(now, ZoneInfo(DEFAULT_TIMEZONE))
-        problems = [_no_filter(name) for name in empty if name not in given]
+        problems = [no_filter(name) for name in empty if name not in given]
         normal: dict[str, Any] = {}
         shown: dict[str, Any] = {}
         # the zone first: the days and times of the other parameters depend on it
@@ -112,7 +99,7 @@ class ExportRequest:
                 moment = moment._replace(zone=ZoneInfo(str(reading.value)))
         self._normal = normal
         self._parameters = {name: shown[name] for name in PARAMETERS if name in shown} | unknown
-        self._reading_problems = tuple(problems)
+        self._value_problems = tuple(problems)
         self._zone = moment.zone
         self._read_at = now
         self._written = {
@@ -230,18 +217,10 @@ class ExportRequest:
         """
         if now.tzinfo is None:
             raise ValueError("check() needs a moment with a time zone, such as datetime.now(UTC)")
-        problems = [
-            *map(self._with_caveat, self._reading_problems),
-            *self._missing(),
-            *self._misplaced(),
-            *self._notes(),
-        ]
-        for interval in INTERVALS:
-            problems.extend(self._bounds(interval, Moment(now, self._zone)))
-        # the sort is stable: problems of one value stay before those of several values
-        problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
-        unknown = [_unknown_parameter(name, value) for name, value in self._unknown.items()]
-        return (*problems, *unknown)
+        validator = Validator(
+            self._parameters, self._normal, self._unknown, self._value_problems, self._zone
+        )
+        return validator.problems(now)
 
     def wire(self) -> list[tuple[str, str]]:
         """The form fields as they are sent.
@@ -370,105 +349,6 @@ class ExportRequest:
         values = ", ".join(f"{name}={value!r}" for name, value in self._parameters.items())
         return f"ExportRequest({values})"
 
-    @property
-    def _event(self) -> str | None:
-        return self._normal.get("event")
-
-    def _with_caveat(self, problem: Problem) -> Problem:
-        """The problem; for an unknown column, with what is known of those of the event."""
-        caveat = caveat_of(self._event)
-        if not caveat or (problem.parameter, problem.code) != ("selectors", "not_in_dictionary"):
-            return problem
-        return replace(problem, hint=join_hints([caveat, problem.hint]))
-
-    def _missing(self) -> Iterator[Problem]:
-        for parameter in PARAMETERS.values():
-            if parameter.required and parameter.name not in self._parameters:
-                yield _error(parameter.name, "required", "required", parameter.help)
-
-        selecting = [interval for interval in INTERVALS if interval.satisfies_required_interval]
-        pairs = " or ".join(" and ".join(interval.names) for interval in selecting)
-        if not any(name in self._parameters for pair in selecting for name in pair.names):
-            yield _error(
-                selecting[0].start, "interval_missing", "an interval is required", f"set {pairs}"
-            )
-        for interval in selecting:
-            absent = [name for name in interval.names if name not in self._parameters]
-            if len(absent) == 1:
-                (present,) = set(interval.names) - set(absent)
-                yield _error(absent[0], "interval_half", f"required when {present} is set")
-
-    def _misplaced(self) -> Iterator[Problem]:
-        for name in self._parameters:
-            parameter = PARAMETERS.get(name)
-            if parameter is not None and not parameter.applies_to(self._event):
-                allowed = [event for event in dictionary("event") if parameter.applies_to(event)]
-                yield _error(
-                    name,
-                    "not_for_event",
-                    f"does not apply to {self._event}",
-                    f"only with {either(allowed)}",
-                )
-
-    def _bounds(self, interval: Interval, moment: Moment) -> Iterator[Problem]:
-        values = {name: self._normal[name] for name in interval.names if name in self._normal}
-        start, end = values.get(interval.start), values.get(interval.end)
-        earliest = interval.earliest or 0
-        # for dates only the start has a lower bound; for Unix times both must be 0 or more
-        for name in (interval.start,) if interval.earliest else interval.names:
-            if name in values and values[name] < earliest:
-                yield _error(
-                    name, "too_early", f"{values[name]} is before 1970", f"use {earliest} or later"
-                )
-        for name, value in values.items():
-            yield from _too_late(PARAMETERS[name], value, interval, moment)
-        if start is not None and end is not None and start > end:
-            yield _error(
-                interval.start, "order", f"{start} is after {interval.end} {end}", "swap the two"
-            )
-
-    def _notes(self) -> Iterator[Problem]:
-        parameters = self._parameters
-        if "idApp" in parameters and "SDKKey" in parameters:
-            yield Problem(
-                "SDKKey",
-                "or_filter",
-                "note",
-                "combined with idApp by OR: rows that match either filter are exported",
-            )
-        inverts = self._normal.get("eventNameInvert") == 1 and "eventName" not in parameters
-        # for other events, `_misplaced` reports that the parameter does not apply
-        if inverts and self._event and PARAMETERS["eventNameInvert"].applies_to(self._event):
-            yield Problem(
-                "eventNameInvert",
-                "no_effect",
-                "warning",
-                "has no effect without eventName",
-                "set eventName to the names to exclude",
-            )
-        slow = [name for name in self._normal.get("selectors", ()) if self._is_slow(name)]
-        if slow:
-            yield Problem(
-                "selectors",
-                "slow_selector",
-                "note",
-                f"the service warns of slower exports with {', '.join(slow)}",
-                "remove the columns that you do not need",
-            )
-
-    def _is_slow(self, name: str) -> bool:
-        selector = dictionary("selector").get(name)
-        when = selector.slows_export if isinstance(selector, Selector) else ""
-        if not when.startswith("before "):
-            return bool(when)
-        starts = []
-        if "dateFrom" in self._normal:
-            starts.append(self._normal["dateFrom"])
-        if "tsFrom" in self._normal:
-            starts.append(_day(self._normal["tsFrom"], self._zone))
-        # rows match both intervals, so the later start decides
-        return bool(starts) and max(starts) < when.removeprefix("before ")
-
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
@@ -476,69 +356,3 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 def _has_errors(problems: tuple[Problem, ...]) -> bool:
     return any(problem.severity == "error" for problem in problems)
-
-
-def _error(parameter: str, code: str, message: str, hint: str = "") -> Problem:
-    return Problem(parameter, code, "error", message, hint)
-
-
-def _unknown_parameter(name: str, value: Any) -> Problem:
-    if isinstance(value, Unreadable) and value.text == name:
-        return _error(name, "unknown_parameter", value.why)
-    hint = did_you_mean(closest(name, PARAMETERS)) or "%mytracker_export? lists the parameters"
-    hint = join_hints([hint, foreign_letters(name)])
-    return _error(name, "unknown_parameter", "unknown parameter", hint)
-
-
-def _no_filter(name: str) -> Problem:
-    return Problem(
-        name,
-        "empty_list",
-        "warning",
-        "the list is empty, so the export is not filtered by it",
-        "check the variable, or leave the parameter out",
-    )
-
-
-def _day(seconds: int, zone: ZoneInfo) -> str:
-    try:
-        return date.isoformat(datetime.fromtimestamp(seconds, zone).date())
-    except (OverflowError, ValueError, OSError):
-        return "9999-12-31" if seconds > 0 else "0001-01-01"
-
-
-def _too_late(
-    parameter: Parameter, value: Any, interval: Interval, moment: Moment
-) -> Iterator[Problem]:
-    if parameter.value_type is ValueType.DATE:
-        today = moment.today.isoformat()
-        if value > today:
-            yield _error(
-                parameter.name,
-                "too_late",
-                f"{value} is after today, which is {today} in {moment.zone}",
-                f"use {today} or earlier",
-            )
-        return
-    limit = math.floor(moment.now.timestamp() - interval.availability_delay.total_seconds())
-    # now itself is allowed; a delay must have passed
-    if value > limit or (interval.availability_delay and value == limit):
-        hours = interval.availability_delay.total_seconds() / 3600
-        last = f"{hours:g} hours ago" if hours else "now"
-        message = (
-            f"{value} is less than {hours:g} hours ago" if hours else f"{value} is in the future"
-        )
-        unit, per_second = _unit(value)
-        if per_second > 1:
-            hint = f"this looks like {unit}; in seconds it is {value // per_second}"
-        else:
-            hint = f"use a Unix time in seconds before {limit}, {last}"
-        yield _error(parameter.name, "too_late", message, hint)
-
-
-def _unit(time: int) -> tuple[str, int]:
-    """The probable unit of a Unix time, and how many of it make a second."""
-    for unit, per_second in _FRACTIONS.items():
-        if time > _FAR * per_second // 1000:
-            return unit, per_second
-    return "seconds", 1
