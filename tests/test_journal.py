@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 import mytracker_nb as mt
 from mytracker_nb import clock
 from mytracker_nb.client.client import client_for
-from mytracker_nb.request.availability import closes_at, is_reusable, read_settle
+from mytracker_nb.request.reuse import closes_at, is_reusable, read_settle
 from mytracker_nb.sandbox.server import Sandbox
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials

@@ -16,10 +16,11 @@ from mytracker_nb.errors import CODES
 from mytracker_nb.magics.export_magics import MyTrackerMagics
 from mytracker_nb.magics.help_page import VALUES
 from mytracker_nb.magics.magics import CELL_MAGICS, MAGICS
-from mytracker_nb.request.availability import DEFAULT_SETTLE, DELAY
+from mytracker_nb.request.availability import DELAY
 from mytracker_nb.request.dictionaries import dictionary, selectors
 from mytracker_nb.request.known_columns import what_is_known
 from mytracker_nb.request.parameters import INTERVALS, MAX_VALUES, PARAMETERS, Parameter
+from mytracker_nb.request.reuse import DEFAULT_SETTLE
 from mytracker_nb.tables.column_list import columns
 from mytracker_nb.tables.schema import field
 

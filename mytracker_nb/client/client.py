@@ -23,15 +23,11 @@ from mytracker_nb.errors import (
     QueueFull,
     WaitInterrupted,
 )
-from mytracker_nb.request.availability import (
-    DEFAULT_SETTLE,
-    is_bounded,
-    is_reusable,
-    read_settle,
-)
+from mytracker_nb.request.availability import is_bounded
 from mytracker_nb.request.parameters import INTERVALS
 from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.reuse import DEFAULT_SETTLE, is_reusable, read_settle
 from mytracker_nb.service import credentials as sources
 from mytracker_nb.service.api import CHECK_FIRST, Api
 from mytracker_nb.service.credentials import Credentials

@@ -15,8 +15,8 @@ from mytracker_nb.client.export import Export, display_of, has_files
 from mytracker_nb.client.polling import poll_until_final
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.errors import BadRequest, MyTrackerError, printable
-from mytracker_nb.request.availability import is_reusable
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.reuse import is_reusable
 from mytracker_nb.service.retry import WaitEvent
 from mytracker_nb.snippets import load_code
 from mytracker_nb.statuses import SUCCESS

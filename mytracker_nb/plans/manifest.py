@@ -56,8 +56,8 @@ from mytracker_nb.plans.splitting import (
 from mytracker_nb.request.availability import Availability, is_bounded, known_until, of_request
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.storage.atomic import PART, write_atomically
+from mytracker_nb.storage.file_lock import locked
 from mytracker_nb.storage.journal import cache_key
-from mytracker_nb.storage.staging import locked
 from mytracker_nb.tables.dataset import FORMAT, MANIFEST, PARTIAL, unwritable
 from mytracker_nb.tables.parquet_writer import UNFINISHED, ParquetFiles
 from mytracker_nb.tables.schema import kind

@@ -43,9 +43,10 @@ from mytracker_nb.plans.pieces import PieceEvent, Task
 from mytracker_nb.plans.scheduler import EndsRun, Fetch, Scheduler
 from mytracker_nb.plans.shared_rows import shared_rows
 from mytracker_nb.plans.splitting import Piece
-from mytracker_nb.request.availability import is_bounded, read_settle
+from mytracker_nb.request.availability import is_bounded
 from mytracker_nb.request.python_signature import ExportParameters, with_parameters
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.reuse import read_settle
 from mytracker_nb.request.syntax import to_line_call
 from mytracker_nb.service.retry import OnWait, WaitEvent, WaitKind
 from mytracker_nb.service.signing import KeyHolder

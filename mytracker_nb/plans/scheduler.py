@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, field
@@ -50,6 +50,7 @@ from mytracker_nb.errors import (
     QueueFull,
 )
 from mytracker_nb.plans.pieces import PieceEvent, Task
+from mytracker_nb.plans.queue_estimate import QueueEstimate
 from mytracker_nb.service.rate_limit import limit_text
 from mytracker_nb.service.retry import (
     LONG_RETRY,
@@ -63,7 +64,7 @@ from mytracker_nb.service.retry import (
 from mytracker_nb.service.stopping import Stop, Stopped
 from mytracker_nb.statuses import CANCELED, FAILED, SUCCESS, TOO_LARGE
 
-__all__ = ["EndsRun", "Fetch", "QueueEstimate", "Scheduler"]
+__all__ = ["EndsRun", "Fetch", "Scheduler"]
 
 _DOWNLOADS = 2  # pieces whose files are downloaded at the same time
 _LONGEST_REST = 15.0  # seconds after which the card is updated in any case
@@ -98,50 +99,6 @@ class _FirstEnds:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait; whether one of them ended within `timeout` seconds."""
         return bool(wait_for_futures(self.downloads, timeout, FIRST_COMPLETED).done)
-
-
-@dataclass
-class QueueEstimate:
-    """An estimate of the free places in the service's export queue, whose length is unknown.
-
-    Attributes
-    ----------
-    places : int or None
-        How many exports of the plan fit; None until the service has rejected one.
-    retry_at : float
-        When to try one more than `places`, by `clock.monotonic`; finite if exports of others are in
-        the queue, since the service does not report when these end.
-    pauses : iterator of float
-        Seconds between two such tries.
-
-    Examples
-    --------
-    A plan has 3 exports in progress, and its 4th create is rejected because "7, 8, 9" fill the
-    queue. If these are its own three, a place becomes free only when one of them ends: ``places``
-    is 3 and ``retry_at`` is infinite. If one of them belongs to someone else, it can end at any
-    moment: ``places`` is 3, but after a pause a 4th create is tried.
-    """
-
-    places: int | None = None
-    retry_at: float = math.inf
-    pauses: Iterator[float] = field(default_factory=backoff)
-
-    def has_place(self, running: int) -> bool:
-        """Whether to submit one more beside `running` of the plan's own."""
-        return self.places is None or running < self.places or clock.monotonic() >= self.retry_at
-
-    def on_accepted(self, running: int) -> None:
-        """Record an accepted create; `running` exports are now in progress, this one included."""
-        if self.places is not None and running > self.places:
-            self.places, self.retry_at = None, math.inf
-        self.pauses = backoff()
-
-    def on_rejected(self, running: Sequence[int], filling: Sequence[int]) -> None:
-        """Record a rejected create beside `running`; the service says `filling` fill the queue."""
-        self.places = len(running)
-        # if the service does not say which exports fill it, assume others
-        by_others = not running or not set(running).issuperset(filling) or not filling
-        self.retry_at = clock.monotonic() + next(self.pauses) if by_others else math.inf
 
 
 @dataclass

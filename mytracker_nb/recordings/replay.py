@@ -15,8 +15,8 @@ from mytracker_nb.display.export_table import ListedExport
 from mytracker_nb.errors import InvalidRequest, NotRecorded
 from mytracker_nb.recordings.entry import Entry
 from mytracker_nb.recordings.privacy import PEOPLE
-from mytracker_nb.request.availability import DEFAULT_SETTLE
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.reuse import DEFAULT_SETTLE
 from mytracker_nb.service.api import State
 from mytracker_nb.service.rate_limit import RateLimiter
 from mytracker_nb.service.retry import OnWait, RetryPolicy

@@ -53,9 +53,9 @@ from mytracker_nb.errors import (
     printable,
 )
 from mytracker_nb.locks import holding_back_forks
-from mytracker_nb.request.availability import closes_at
 from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, PARAMETERS
 from mytracker_nb.request.request import ExportRequest
+from mytracker_nb.request.reuse import closes_at
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import SERVICE_URL, Credentials
 from mytracker_nb.statuses import IN_PROGRESS

@@ -1,4 +1,4 @@
-"""Atomic directories: written under a temporary name, then renamed; and locks.
+"""Atomic directories: written under a temporary name, then renamed.
 
 The staging directory of a killed process is recognised by its lock, which the system has released;
 the next process that writes there removes it.
@@ -9,43 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["locked", "staged_directory"]
-
-_TRY = 0.3  # seconds between two reports of a wait
-
-
-@contextmanager
-def locked(path: Path, on_wait: Callable[[float], None]) -> Iterator[None]:
-    """Hold a file lock; the system releases it if the process is killed.
-
-    Parameters
-    ----------
-    path : Path
-        The lock file; it is created if missing.
-    on_wait : callable
-        Called while another process or thread holds it, with the seconds until the next try.
-    """
-    from filelock import FileLock, Timeout  # slow: a tenth of the package's import time
-
-    lock = FileLock(path)
-    while True:
-        try:
-            lock.acquire(timeout=_TRY, poll_interval=0.05)
-            break
-        except Timeout:
-            on_wait(_TRY)
-        except NotImplementedError:
-            # some network drives do not support locks
-            yield
-            return
-    try:
-        yield
-    finally:
-        lock.release()
+__all__ = ["staged_directory"]
 
 
 @contextmanager
