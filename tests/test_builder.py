@@ -130,13 +130,14 @@ def test_the_fields_shown_are_those_of_the_table(forms: list[Any], event: str | 
 def test_a_new_row_of_the_table_is_a_new_field(
     monkeypatch: pytest.MonkeyPatch, row: Parameter, value: Any, sent: Any
 ) -> None:
-    from mytracker_nb.display import export_card
-    from mytracker_nb.request import parameters, request
+    from mytracker_nb.display import parameter_rows
+    from mytracker_nb.request import parameters, request, validation
 
     rows: Mapping[str, Parameter] = MappingProxyType({**PARAMETERS, row.name: row})
-    for module in (builder, draft, export_card, schema, parameters, request):
+    for module in (builder, draft, parameter_rows, schema, parameters, request, validation):
         monkeypatch.setattr(module, "PARAMETERS", rows)
-    monkeypatch.setattr(request, "_ORDER", {name: n for n, name in enumerate(rows)})
+    for module in (request, validation):
+        monkeypatch.setattr(module, "POSITIONS", {name: n for n, name in enumerate(rows)})
     form = mt.RequestBuilder(**GOOD)
     assert form.visible == (*table("customEvents"), row.name)
     assert row.name in form._view["offers"]

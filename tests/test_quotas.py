@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mytracker_nb as mt
-from mytracker_nb.client import recorder
+from mytracker_nb.client import recording_in_use
 from mytracker_nb.service import credentials
 from mytracker_nb.service.credentials import Credentials
 from mytracker_nb.tables.quota_list import quota_frame
@@ -147,5 +147,5 @@ def test_a_notebook_that_is_recorded_does_not_name_the_account(
         def client(self) -> None:
             return None
 
-    monkeypatch.setattr(recorder, "_in_use", Recording())
+    monkeypatch.setattr(recording_in_use, "_in_use", Recording())
     assert "API user" not in repr(client.quotas())

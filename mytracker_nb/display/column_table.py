@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from mytracker_nb.display.export_card import Renderable
+from mytracker_nb.display.rendering import Renderable
 
 __all__ = ["ColumnRow", "ColumnTable"]
 

@@ -8,46 +8,36 @@ notebooks in JupyterLab drop the styles, so the order and the elements read well
 from __future__ import annotations
 
 import textwrap
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timezone, tzinfo
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from datetime import datetime, timezone, tzinfo
+from typing import TYPE_CHECKING, NamedTuple
 
 from mytracker_nb import wording
+from mytracker_nb.display.parameter_rows import Row, parameter_rows
+from mytracker_nb.display.rendering import (
+    Renderable,
+    bar,
+    moment_text,
+    one_line,
+    short_text,
+)
 from mytracker_nb.errors import printable
-from mytracker_nb.request.coercion import Unreadable
-from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Parameter, ValueType
+from mytracker_nb.request.parameters import INTERVALS
 from mytracker_nb.request.syntax import to_line_call
 from mytracker_nb.snippets import attach_code, has_magic, load_code, runnable
 from mytracker_nb.statuses import CANCELED, FAILED, TOO_LARGE, is_final, tone_of
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from mytracker_nb.request.request import ExportRequest
 
 __all__ = [
-    "SHOWN",
     "Card",
     "Download",
-    "Renderable",
-    "Row",
-    "badges",
-    "bar",
-    "moment_text",
-    "one_line",
-    "parameter_rows",
 ]
 
-SHOWN = 12
-"""How many values of a list are shown before the others are collapsed."""
-
-_SHOWN_IN_TEXT = 6
-_LONGEST = 200  # characters of one value
+_LONGEST = 200  # characters of code in the plain text
 _WIDTH = 100
-_BAR = 24
 
 # what a request can be used for: by which magic, with which option of it, or by which function
 _USES = {
@@ -55,7 +45,6 @@ _USES = {
     "split": ("mytracker_export", " --every auto", "mt.plan"),
 }
 _SEVERITIES = ("error", "warning", "note")
-_STARTS = {interval.end: interval.start for interval in INTERVALS}
 
 
 class Download(NamedTuple):
@@ -75,88 +64,6 @@ class Download(NamedTuple):
     files_total: int
     bytes_done: int
     bytes_total: int | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the card's table.
-
-    Only the values that are shown are formatted: a list can have thousands.
-    """
-
-    label: str
-    help: str
-    values: Sequence[Any]
-    title: Callable[[Any], str] | None = None
-
-    def first(self, count: int) -> list[tuple[str, str]]:
-        """The first `count` values, each with its meaning (``""`` if it needs none)."""
-        title = self.title or (lambda value: "")
-        return [(_word(value), title(value)) for value in self.values[:count]]
-
-    def texts(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """The values from `start` up to `stop`, each with its meaning in brackets."""
-        values = self.values[start:stop]
-        words = [repr(word) if "," in word else word for word in map(_word, values)]
-        if self.title is None:
-            return words
-        titles = map(self.title, values)
-        return [
-            f"{word} ({title})" if title else word
-            for word, title in zip(words, titles, strict=True)
-        ]
-
-    def shortened(self) -> list[str]:
-        """The first values as `texts`, and how many more there are."""
-        more = len(self.values) - _SHOWN_IN_TEXT
-        texts = self.texts(stop=_SHOWN_IN_TEXT)
-        return [*texts, f"and {more} more"] if more > 0 else texts
-
-
-class Renderable(ABC):
-    """An object that is rendered as HTML and as plain text.
-
-    Attributes
-    ----------
-    template : str
-        The name of the HTML template; it gets the object as ``card``.
-    """
-
-    template: ClassVar[str]
-
-    @abstractmethod
-    def lines(self) -> Iterator[str]:
-        """The lines of the plain text."""
-
-    def html(self) -> str:
-        """The card as HTML, with its styles."""
-        return _template(self.template).render(card=self, shown=SHOWN)
-
-    def text(self) -> str:
-        """The card as plain text for a terminal."""
-        return "\n".join(self.lines())
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # IPython's protocol for objects that render themselves.
-        return {"text/plain": self.text(), "text/html": self.html()}
-
-
-@cache
-def _template(name: str) -> Template:
-    """A template of the package; it escapes the values inserted into it."""
-    from jinja2 import Environment, PackageLoader
-
-    environment = Environment(
-        loader=PackageLoader("mytracker_nb.display"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment.get_template(name)
 
 
 @dataclass(frozen=True)
@@ -246,10 +153,10 @@ class Card(Renderable):
         if self.is_dry:
             errors = sum(severity == "error" for severity, _ in self.alerts)
             if self.status:
-                return _word(self.status)
+                return short_text(self.status)
             verdict = f"{errors} error{'s' * (errors != 1)}" if errors else "valid"
             return f"dry run: {verdict}, nothing was sent"
-        status = _word(str(self.status or "status not known yet"))
+        status = short_text(str(self.status or "status not known yet"))
         if self.tone == "running" and self.fraction is not None:
             return f"{status}, {int(self.fraction * 100)} %"
         return status
@@ -307,9 +214,9 @@ class Card(Renderable):
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """The service, the account and the times of the export, as pairs of name and text."""
-        account = f"API user {_word(self.api_user_id)}" if self.api_user_id is not None else ""
+        account = f"API user {short_text(self.api_user_id)}" if self.api_user_id is not None else ""
         facts = [
-            ("service", ", ".join(filter(None, [_word(self.service), account]))),
+            ("service", ", ".join(filter(None, [short_text(self.service), account]))),
             ("created", self._at(self.created_at)),
             ("last known state, as of" if self.is_open else "as of", self._at(self.updated_at)),
             ("recorded", self._at(self.recorded_at)),
@@ -333,7 +240,7 @@ class Card(Renderable):
         """Errors, warnings and notes, as pairs of severity and text (``""``: a plain line)."""
         alerts = [("", one_line(str(note))) for note in self.notes]
         if self.error_message:
-            alerts.insert(0, ("error", f"the service says: {_word(self.error_message)}"))
+            alerts.insert(0, ("error", f"the service says: {short_text(self.error_message)}"))
         problems = self.request.problems if self.request is not None else ()
         for severity in _SEVERITIES:
             # the service has accepted the request, so our errors no longer apply
@@ -365,7 +272,8 @@ class Card(Renderable):
     def file_lines(self) -> tuple[tuple[str, str], ...]:
         """The name of each file, and its size and time of deletion."""
         return tuple(
-            (_word(name), self._about_file(expires, size)) for name, expires, size in self.files
+            (short_text(name), self._about_file(expires, size))
+            for name, expires, size in self.files
         )
 
     @property
@@ -418,89 +326,12 @@ class Card(Renderable):
         return ", ".join(filter(None, about))
 
 
-def _text(value: object) -> str:
-    """`value` as text; ``""`` if its repr fails, as that of an arbitrary object can."""
-    try:
-        return value if isinstance(value, str) else repr(value)
-    except Exception:
-        return ""
-
-
-def one_line(text: str) -> str:
-    """`text` with its line breaks and tabs escaped, so that it stays on one line."""
-    if text.isprintable():
-        return text
-    return printable(text.replace("\n", "\\n").replace("\t", "\\t"))
-
-
-def _word(value: object) -> str:
-    """A value as a short text on one line."""
-    text = _text(value.text if isinstance(value, Unreadable) else value)
-    return one_line(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
-
-
 def _fraction(done: float | None, total: float | None) -> float | None:
     try:
         part = done / total  # type: ignore[operator]
         return min(part, 1.0) if part >= 0 else None  # NaN compares false, so it gives None
     except (TypeError, ZeroDivisionError):
         return None
-
-
-def moment_text(moment: datetime, zone: tzinfo) -> str:
-    """A moment in local time of `zone`, without the zone's name."""
-    try:
-        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-    except (AttributeError, OverflowError, ValueError):  # at the ends of the calendar
-        return _word(str(moment))
-
-
-def _unix_moment(seconds: Any, zone: tzinfo) -> str:
-    try:
-        return moment_text(datetime.fromtimestamp(seconds, zone), zone)
-    except (TypeError, ValueError, OverflowError, OSError):  # an invalid value of the request
-        return ""
-
-
-def parameter_rows(request: ExportRequest) -> Iterator[Row]:
-    """The parameters of a request as rows: its name, its values and their meanings."""
-    for name, value in request.parameters.items():
-        parameter = PARAMETERS.get(name)
-        values = value if isinstance(value, (list, tuple)) else (value,)
-        if parameter is None:
-            yield Row(_word(name), "", values)
-        else:
-            yield Row(name, parameter.help, values, _title(parameter, request))
-
-
-def _title(parameter: Parameter, request: ExportRequest) -> Callable[[Any], str] | None:
-    """A function that returns the meaning of a value of `parameter`; None if values need none."""
-    if parameter.value_type is ValueType.DATE:
-        return lambda value: ", ".join(_days(parameter, request))
-    if parameter.value_type is ValueType.TIME:
-        return lambda value: _unix_moment(value, request.zone)
-    names = parameter.dictionary
-    if names is None or (parameter.is_list and not names.numeric):
-        return None
-    titles = {
-        value: entry.title
-        for value, entry in names.items()
-        if entry.title.casefold() != value.casefold()
-    }
-    return lambda value: titles.get(str(value), "")
-
-
-def _days(parameter: Parameter, request: ExportRequest) -> Iterator[str]:
-    """The number of days of an interval, shown at its end; nothing if a date is invalid."""
-    start = _STARTS.get(parameter.name, "")
-    try:
-        first, last = (
-            date.fromisoformat(request.parameters[name]) for name in (start, parameter.name)
-        )
-    except (KeyError, TypeError, ValueError):
-        return
-    days = (last - first).days + 1
-    yield f"{days} day{'s' * (days != 1)}"
 
 
 def _lines(card: Card) -> Iterator[str]:
@@ -537,14 +368,3 @@ def _lines(card: Card) -> Iterator[str]:
     if card.code:
         yield ""
         yield textwrap.indent(printable(card.code), "  ")
-
-
-def badges(*, is_sandbox: bool, is_recorded: bool = False) -> str:
-    """The marks of data that is not the service's, to follow a title in plain text."""
-    return "  [SANDBOX]" * is_sandbox + "  [RECORDED]" * is_recorded
-
-
-def bar(fraction: float | None) -> str:
-    """A progress bar as text, for `fraction` from 0 to 1."""
-    full = int((fraction or 0) * _BAR)
-    return f"[{'#' * full}{'.' * (_BAR - full)}]"

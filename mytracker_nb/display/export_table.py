@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from mytracker_nb import clock, wording
-from mytracker_nb.display.export_card import Renderable, badges, bar, one_line
+from mytracker_nb.display.rendering import Renderable, badges, bar, one_line
 from mytracker_nb.display.request_summary import filter_words, window_words
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.statuses import is_final, tone_of

@@ -16,16 +16,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import (
-    SHOWN,
-    Card,
-    Renderable,
-    Row,
-    badges,
-    bar,
-    moment_text,
-    one_line,
-)
+from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.parameter_rows import Row
+from mytracker_nb.display.rendering import SHOWN, Renderable, badges, bar, moment_text, one_line
 from mytracker_nb.display.request_summary import window_words
 from mytracker_nb.errors import printable
 from mytracker_nb.request.request import ExportRequest

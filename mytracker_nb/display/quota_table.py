@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import ClassVar
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import Renderable, badges, bar, moment_text, one_line
+from mytracker_nb.display.rendering import Renderable, badges, bar, moment_text, one_line
 
 __all__ = ["QuotaRow", "QuotaTable"]
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import ClassVar
 
 from mytracker_nb import wording
-from mytracker_nb.display.export_card import Renderable, badges
+from mytracker_nb.display.rendering import Renderable, badges
 from mytracker_nb.errors import printable
 
 __all__ = ["RecordingCard"]

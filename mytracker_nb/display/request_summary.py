@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from mytracker_nb.display.export_card import moment_text, parameter_rows
+from mytracker_nb.display.parameter_rows import parameter_rows
+from mytracker_nb.display.rendering import moment_text
 from mytracker_nb.request.parameters import DEFAULT_TIMEZONE, INTERVALS, PARAMETERS, ValueType
 from mytracker_nb.request.request import ExportRequest
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mytracker_nb.display.export_card import Card, Renderable, Row, badges
+from mytracker_nb.display.export_card import Card
+from mytracker_nb.display.parameter_rows import Row
+from mytracker_nb.display.rendering import Renderable, badges
 from mytracker_nb.request.request import ExportRequest
 
 __all__ = ["FormPicture"]

@@ -21,6 +21,7 @@ __all__ = [
     "INTERVALS",
     "MAX_VALUES",
     "PARAMETERS",
+    "POSITIONS",
     "Interval",
     "Parameter",
     "ValueType",
@@ -280,6 +281,9 @@ PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
     }
 )
 """The parameters by name, in the order of the documentation."""
+
+POSITIONS = {name: position for position, name in enumerate(PARAMETERS)}
+"""The position of each parameter in that order."""
 
 _ARRAY_SUFFIX = re.compile(r"\[\d*\]$")
 

@@ -25,6 +25,7 @@ from mytracker_nb.request.coercion import (
 from mytracker_nb.request.parameters import (
     DEFAULT_TIMEZONE,
     PARAMETERS,
+    POSITIONS,
     ValueType,
     find_parameter,
 )
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["ExportRequest"]
-
-_ORDER = {name: position for position, name in enumerate(PARAMETERS)}
 
 
 @with_parameters
@@ -88,7 +87,7 @@ class ExportRequest:
         normal: dict[str, Any] = {}
         shown: dict[str, Any] = {}
         # the zone first: the days and times of the other parameters depend on it
-        for name in sorted(given, key=lambda name: (name != "timezone", _ORDER[name])):
+        for name in sorted(given, key=lambda name: (name != "timezone", POSITIONS[name])):
             reading = coerce(PARAMETERS[name], given[name], moment)
             problems.extend(reading.problems)
             if reading.value is not None:

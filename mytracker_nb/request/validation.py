@@ -18,12 +18,18 @@ from mytracker_nb.errors import Problem
 from mytracker_nb.request.coercion import Moment, Unreadable, foreign_letters
 from mytracker_nb.request.dictionaries import Selector, dictionary
 from mytracker_nb.request.known_columns import caveat_of
-from mytracker_nb.request.parameters import INTERVALS, PARAMETERS, Interval, Parameter, ValueType
+from mytracker_nb.request.parameters import (
+    INTERVALS,
+    PARAMETERS,
+    POSITIONS,
+    Interval,
+    Parameter,
+    ValueType,
+)
 from mytracker_nb.request.suggestions import closest, did_you_mean, either, join_hints
 
 __all__ = ["Validator", "no_filter"]
 
-_ORDER = {name: position for position, name in enumerate(PARAMETERS)}
 # A greater Unix time is assumed to be in milliseconds: in seconds it is after the year 5000.
 _FAR = 10**11
 _FRACTIONS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
@@ -64,7 +70,7 @@ class Validator:
         for interval in INTERVALS:
             problems.extend(self._bounds(interval, Moment(now, self.zone)))
         # the sort is stable: problems of one value stay before those of several values
-        problems.sort(key=lambda problem: _ORDER.get(problem.parameter, len(_ORDER)))
+        problems.sort(key=lambda problem: POSITIONS.get(problem.parameter, len(POSITIONS)))
         unknown = [_unknown_parameter(name, value) for name, value in self.unknown.items()]
         return (*problems, *unknown)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mytracker_nb.display.export_card import Renderable
+from mytracker_nb.display.rendering import Renderable
 
 if TYPE_CHECKING:
     import pandas as pd
