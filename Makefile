@@ -38,8 +38,8 @@ PYTEST := python -m pytest --numprocesses 3 --dist loadgroup
 test: $(INSTALLED)
 	$(RUN) coverage erase
 	$(RUN) $(PYTEST) --cov --cov-report=
-	$(RUN) python -m pytest --numprocesses 2 --dist loadfile \
-		--nbval notebooks --nbval-sanitize-with tests/nbval.cfg
+	$(RUN) PYTHONPATH="$(CURDIR)/tests" python -m pytest --numprocesses 2 --dist loadfile \
+		-p calm_kernels --nbval notebooks --nbval-sanitize-with tests/nbval.cfg
 	$(RUN) coverage report
 
 test-fast: $(INSTALLED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 from browser import need_chromium, running_chromium
+from calm_kernels import STARTUP
 from nbconvert import HTMLExporter
+
+from mytracker_nb.client import export_display
+from mytracker_nb.service import retry
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -82,6 +87,20 @@ def test_it_has_cards_and_nothing_that_needs_a_kernel(path: Path) -> None:
         assert "<script" not in data.get("text/html", "")
         assert "application/vnd.jupyter.widget-view+json" not in data
     assert "model not found" not in rendered(notebook).lower()
+
+
+def test_kernels_of_nbval_show_nothing_because_the_machine_is_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the names have to be there, and are put back
+    monkeypatch.setattr(export_display, "_SHOW_AFTER", 1.0)
+    monkeypatch.setattr(retry, "_SLOW", 3.0)
+    names: dict[str, Any] = {"__builtins__": __builtins__}
+    exec(STARTUP, names)
+    assert export_display._SHOW_AFTER == retry._SLOW == math.inf
+    assert names.keys() == {"__builtins__"}, "the notebook finds no names"
+    deadline = retry.response_deadline("http://127.0.0.1", 60.0)
+    assert deadline._on_slow is None
 
 
 @pytest.mark.browser
