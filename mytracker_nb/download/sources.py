@@ -84,7 +84,7 @@ class Progress:
     def report(self) -> None:
         """Call `on_progress`, if the progress has changed or a second has passed.
 
-        Where nothing comes, as the service makes the download wait, that is to be shown too.
+        It is also called while the service makes the download wait, so that the wait is shown.
         """
         if not self._on_progress:
             return

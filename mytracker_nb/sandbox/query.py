@@ -69,7 +69,7 @@ class Query:
     filters : mapping of str to frozenset of str
         The values that rows can have, by parameter.
     inverted : bool
-        Whether the event names are to be excluded.
+        Whether the event names are excluded.
     """
 
     event: str

@@ -239,7 +239,7 @@ class PendingCreate:
     number : int
         The number of its row.
     rewrite : callable, optional
-        Writes the row again, if it was removed but the request is to be sent in any case.
+        Writes the row again if it was removed, for a request that is sent in any case.
     """
 
     def __init__(
