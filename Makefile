@@ -43,7 +43,8 @@ test: $(INSTALLED)
 	$(RUN) coverage report
 
 test-fast: $(INSTALLED)
-	$(RUN) $(PYTEST) -p no:nbval --hypothesis-profile quick -m "not browser and not binder and not slow"
+	$(RUN) $(PYTEST) --numprocesses 5 -p no:nbval --hypothesis-profile quick \
+		-m "not browser and not binder and not slow"
 
 check: $(INSTALLED)
 	$(RUN) lint-imports --no-cache --no-logo
