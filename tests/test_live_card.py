@@ -129,6 +129,12 @@ def test_a_cell_returns_at_once_and_its_card_is_updated(kernel, notebook):
 THREADS = "import threading; print(sum(t.name == 'mytracker-cards' for t in threading.enumerate()))"
 
 
+def wait_for_the_thread_to_end(kernel):
+    deadline = time.monotonic() + 60
+    while run(kernel, THREADS).text != "0\n":
+        assert time.monotonic() < deadline
+
+
 def test_one_thread_updates_all_cards_and_ends_with_them(kernel, notebook):
     sandbox = notebook(seconds=100, queue=100)
     cell = Cell(
@@ -143,9 +149,7 @@ def test_one_thread_updates_all_cards_and_ends_with_them(kernel, notebook):
 
     sandbox.clock.advance(101)
     cell.read(lambda cell: all("Success!" in html for html in cell.shown.values()))
-    deadline = time.monotonic() + 60
-    while run(kernel, THREADS).text != "0\n":
-        assert time.monotonic() < deadline
+    wait_for_the_thread_to_end(kernel)
     looks = len(sandbox.requests)
     time.sleep(1.2)
     assert len(sandbox.requests) == looks
@@ -161,9 +165,7 @@ def test_a_card_that_is_no_longer_shown_is_not_updated(kernel, notebook, how):
         run(kernel, code, "lost")
         code = "pass"
     run(kernel, code, "lost")
-    deadline = time.monotonic() + 60
-    while run(kernel, THREADS).text != "0\n":
-        assert time.monotonic() < deadline
+    wait_for_the_thread_to_end(kernel)
     looks = len(sandbox.requests)
     time.sleep(1.5)
     assert len(sandbox.requests) == looks
