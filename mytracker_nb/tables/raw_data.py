@@ -151,7 +151,8 @@ class RawData(Resumable):
     Attributes
     ----------
     owner : Resumable or None
-        The export or plan of the rows, which says after an interrupt how to resume.
+        The export of the rows, which says after an interrupt how to resume; None for those of a
+        plan or of files.
 
     Examples
     --------
