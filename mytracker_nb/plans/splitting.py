@@ -159,11 +159,9 @@ class Piece:
         if self.window != full_window(self.full_request):
             axis = split_axis(self.full_request)
             changes |= zip(axis.interval.names, map(axis.write, self.window), strict=True)
-        return (
-            ExportRequest(**{**self.full_request.parameters, **changes})
-            if changes
-            else self.full_request
-        )
+        if not changes:
+            return self.full_request
+        return ExportRequest(**{**self.full_request.parameters, **changes})
 
     @property
     def bounds(self) -> tuple[str | int, str | int]:
