@@ -1,6 +1,8 @@
-"""The addresses of the service, as its documentation has them."""
+"""The addresses of the service, as its documentation has them, and which are on this machine."""
 
 from __future__ import annotations
+
+from urllib.parse import urlsplit
 
 __all__ = [
     "CANCEL_PATH",
@@ -9,6 +11,7 @@ __all__ = [
     "GET_PATH",
     "QUOTAS_PATH",
     "SERVICE_URL",
+    "is_local",
 ]
 
 SERVICE_URL = "https://tracker.my.com"
@@ -21,3 +24,11 @@ QUOTAS_PATH = "/api/open/user/v1/quotas/get.json"
 
 CREATE_PAGE = "https://docs.tracker.my.com/en/api/export-api/raw/create"
 """The page of the documentation on the create call; its dictionaries are linked there."""
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is on this machine, so that requests to it do not leave the machine."""
+    try:
+        return urlsplit(url.strip()).hostname in ("127.0.0.1", "localhost", "::1")
+    except ValueError:  # brackets without an IPv6 address
+        return False

@@ -20,8 +20,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
 
 import mytracker_nb as mt
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.service import credentials
-from mytracker_nb.service.credentials import SERVICE_URL, Credentials, checked_url, find, is_local
+from mytracker_nb.service.credentials import SERVICE_URL, Credentials, checked_url, find
 
 KEY = "72d2erEtbynf6f7ZYTsYKnb7"
 LOCAL = "http://127.0.0.1:8123"

@@ -23,6 +23,7 @@ from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.wait_note import waits_shown
 from mytracker_nb.download.http_stream import Fetcher
 from mytracker_nb.download.sources import Progress, RemoteFile, download, remote_files
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import (
     BadRequest,
     ExportCanceled,
@@ -34,7 +35,6 @@ from mytracker_nb.errors import (
 from mytracker_nb.request.availability import is_bounded, since
 from mytracker_nb.request.request import ExportRequest
 from mytracker_nb.service.api import Api, Link, State
-from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.retry import OnWait, RetryPolicy, WaitEvent
 from mytracker_nb.snippets import attach_code, load_code, name_of
 from mytracker_nb.statuses import CANCELED, FAILED, IN_PROGRESS, SUCCESS, TOO_LARGE, is_final

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mytracker_nb.client.client import Client, default_client, refresh_listed
 from mytracker_nb.client.recording_in_use import recorder_in_use
 from mytracker_nb.display.export_table import ExportTable, ListedExport
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import MyTrackerError, NotFound
 from mytracker_nb.request.dictionaries import dictionary
 from mytracker_nb.request.suggestions import closest, did_you_mean
-from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.rate_limit import limit_text
 from mytracker_nb.snippets import runnable
 from mytracker_nb.storage.journal import CreateState, JournalEntry, journal_entries

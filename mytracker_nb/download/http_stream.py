@@ -19,9 +19,9 @@ import requests
 
 from mytracker_nb import clock
 from mytracker_nb.download.gzip_csv import CorruptFile
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import AccessDenied, FileError, LinkExpired, MyTrackerError, printable
 from mytracker_nb.service.api import USER_AGENT, Link, asked_pause, refusal
-from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.deadline import Deadline
 from mytracker_nb.service.rate_limit import limit_text
 from mytracker_nb.service.retry import (

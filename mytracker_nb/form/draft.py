@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 from mytracker_nb import clock
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import CredentialsMissing, InvalidRequest, Problem, printable
 from mytracker_nb.form.lookup import key_of, only_match
 from mytracker_nb.form.pasted import find_query, join_column, split_column
@@ -446,7 +447,7 @@ def _without_frame(options: list[str]) -> tuple[str, list[str]]:
 def _account() -> dict[str, Any]:
     """The service that a request would go to, and whether its data is made up."""
     service = _service()
-    return {"service": service, "isSandbox": credentials.is_local(service)}
+    return {"service": service, "isSandbox": is_local(service)}
 
 
 def _service() -> str:

@@ -28,6 +28,7 @@ from mytracker_nb.client.polling import state_of
 from mytracker_nb.display.export_card import Card
 from mytracker_nb.display.live_output import CardDisplay, cards_can_change
 from mytracker_nb.display.plan_card import PlanCard
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import Problem, WaitInterrupted
 from mytracker_nb.magics.caller import Caller, find_caller
 from mytracker_nb.magics.help_page import export_manual
@@ -415,7 +416,7 @@ def _dry_run(request: ExportRequest, every: str | None) -> Card | PlanCard:
     # nothing is signed, so no keyring is opened
     account = credentials.find_without_keyring()
     service, user = credentials.service_in_use(), account.api_user_id if account else None
-    is_sandbox = credentials.is_local(service)
+    is_sandbox = is_local(service)
     if every:
         return preview(request, every, service=service, api_user_id=user, is_sandbox=is_sandbox)
     code = request.to_curl(service)

@@ -14,9 +14,8 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
-from urllib.parse import urlsplit
 
-from mytracker_nb.endpoints import SERVICE_URL
+from mytracker_nb.endpoints import SERVICE_URL, is_local
 from mytracker_nb.errors import CredentialsMissing
 from mytracker_nb.service.signing import SecretKey
 
@@ -25,7 +24,6 @@ __all__ = [
     "Credentials",
     "find",
     "find_without_keyring",
-    "is_local",
     "masked",
     "save",
     "service_in_use",
@@ -109,14 +107,6 @@ def _user_id(given: object) -> int:
         "the API User ID must be a number: copy it from your MyTracker profile, under API "
         "Credentials"
     )
-
-
-def is_local(url: str) -> bool:
-    """Whether `url` is on this machine, so that requests to it do not leave the machine."""
-    try:
-        return urlsplit(url.strip()).hostname in ("127.0.0.1", "localhost", "::1")
-    except ValueError:  # brackets without an IPv6 address
-        return False
 
 
 def checked_url(base_url: str) -> str:

@@ -39,10 +39,10 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.errors import MyTrackerError, printable
 from mytracker_nb.locks import fork_safe
 from mytracker_nb.service import stopping
-from mytracker_nb.service.credentials import is_local
 from mytracker_nb.service.deadline import Deadline
 
 __all__ = ["NoResponse", "Sign", "Transport", "is_inside", "read_body"]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from mytracker_nb.service.credentials import is_local
+from mytracker_nb.endpoints import is_local
 from mytracker_nb.storage import sandbox_dirs
 
 __all__ = ["cache_directory", "data_directory", "saved_sandbox_directory"]
